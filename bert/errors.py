@@ -1,0 +1,54 @@
+"""What a user did wrong, told in one line, and the guard around every program's ``main``."""
+import os
+import sys
+
+__all__ = ['DataError', 'run']
+
+# a module that may be missing -> what to install
+_EXTRAS = {
+    'mxnet': 'cpu] (or [cu101], [cu102], [cu110], [cu112], [cu117] for a CUDA build',
+    'horovod': 'horovod', 'tensorboardX': 'tensorboard', 'matplotlib': 'plot', 'onnx': 'onnx',
+    'onnxruntime': 'onnx', 'pyarrow': 'hub',
+}
+
+
+class DataError(Exception):
+    """Bad input or surroundings: one line that names file, line, flag or value, and the cure."""
+
+
+def run(main):
+    """Call ``main()`` as a program: exit code 0, 1 for bad data, 2 for usage (argparse's own).
+
+    A :class:`DataError`, a missing optional package and an operating-system error become one
+    line on standard error.  Set ``BERT_DEBUG=1`` to see the traceback instead.
+    """
+    try:
+        code = main()
+    except (DataError, ModuleNotFoundError, OSError) as error:
+        line = _explain(error)
+        if line is None or os.environ.get('BERT_DEBUG'):
+            raise
+        print('%s: error: %s' % (os.path.basename(sys.argv[0]), line), file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:             # the reader of our output went away: `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _explain(error):
+    """The line for ``error``, or None where the fault is this program's own."""
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or '').split('.')[0]
+        if package not in _EXTRAS:
+            return None
+        return '%s is not installed; install it with: pip install "gluon-bert[%s]"' % (
+            package, _EXTRAS[package]) if package != 'mxnet' else (
+            'MXNet is not installed; install one build of it: pip install "gluon-bert[%s)'
+            % _EXTRAS['mxnet'])
+    if isinstance(error, OSError) and error.filename is not None:
+        return '%s: %s' % (error.filename, error.strerror)
+    return ' '.join(str(error).split())
