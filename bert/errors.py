@@ -4,11 +4,10 @@ import sys
 
 __all__ = ['DataError', 'run']
 
-# a module that may be missing -> what to install
+# an optional module -> the extra that brings it; all others come with the package itself
 _EXTRAS = {
-    'mxnet': 'cpu] (or [cu101], [cu102], [cu110], [cu112], [cu117] for a CUDA build',
-    'horovod': 'horovod', 'tensorboardX': 'tensorboard', 'matplotlib': 'plot', 'onnx': 'onnx',
-    'onnxruntime': 'onnx', 'pyarrow': 'hub',
+    'matplotlib': 'plot', 'onnx': 'onnx', 'onnxruntime': 'onnx',
+    'pyarrow': 'hub', 'tensorboardX': 'tensorboard',
 }
 
 
@@ -43,12 +42,17 @@ def _explain(error):
     """The line for ``error``, or None where the fault is this program's own."""
     if isinstance(error, ModuleNotFoundError):
         package = (error.name or '').split('.')[0]
-        if package not in _EXTRAS:
+        if package in ('', 'bert'):
             return None
-        return '%s is not installed; install it with: pip install "gluon-bert[%s]"' % (
-            package, _EXTRAS[package]) if package != 'mxnet' else (
-            'MXNet is not installed; install one build of it: pip install "gluon-bert[%s)'
-            % _EXTRAS['mxnet'])
+        if package == 'mxnet':
+            return ('MXNet is not installed; install one build of it: pip install '
+                    '"gluon-bert[cpu]", or [cu101], [cu102], [cu110], [cu112], [cu117] for CUDA')
+        if package == 'horovod':
+            return 'Horovod is not installed; build it with: bash scripts/install_horovod.sh'
+        return '%s is not installed; install it with: pip install "gluon-bert%s"' % (
+            package, '[%s]' % _EXTRAS[package] if package in _EXTRAS else '')
     if isinstance(error, OSError) and error.filename is not None:
         return '%s: %s' % (error.filename, error.strerror)
+    if isinstance(error, DataError):    # may hold a line for each of several attempts
+        return '\n'.join(line.rstrip() for line in str(error).splitlines() if line.strip())
     return ' '.join(str(error).split())

@@ -1,0 +1,127 @@
+"""Which examples make up an update, and how rows of token ids become padded arrays."""
+import collections
+
+import numpy as np
+
+__all__ = ['updates_per_epoch', 'epoch_updates', 'share', 'split', 'evaluation_batches',
+           'pad', 'inputs', 'score_rows']
+
+_POOL = 50      # updates whose examples are sorted by length together
+
+
+def updates_per_epoch(examples, update_size):
+    """Number of updates in an epoch; the last may be smaller, nothing is dropped."""
+    return -(-examples // update_size)
+
+
+def epoch_updates(lengths, update_size, seed, epoch):
+    """The examples of every update of an epoch, alike in length within an update.
+
+    Examples are shuffled, sorted by length within pools of 50 updates, cut into updates, and the
+    updates shuffled.  The result depends on the arguments alone, not on what was drawn before.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        Tokens of each example.
+    update_size : int
+        Examples in an update, over all workers, devices and accumulated micro-batches.
+    seed, epoch : int
+
+    Returns
+    -------
+    list of numpy.ndarray
+        Indices, sorted by length from long to short.
+    """
+    rng = np.random.RandomState([seed % 2 ** 32, epoch])
+    lengths = np.asarray(lengths)
+    order = rng.permutation(len(lengths))
+    updates = []
+    for start in range(0, len(order), _POOL * update_size):
+        pool = order[start:start + _POOL * update_size]
+        pool = pool[np.argsort(-lengths[pool], kind='stable')]
+        updates += [pool[i:i + update_size] for i in range(0, len(pool), update_size)]
+    return [updates[i] for i in rng.permutation(len(updates))]
+
+
+def share(indices, rank, workers, batch_size):
+    """One worker's micro-batches of an update: every ``workers``-th example, in pieces.
+
+    Sorted by length as they come, the workers' shares are alike in length, and the pieces of a
+    share need little padding.  A share may be empty at the end of an epoch.
+    """
+    mine = indices[rank::workers]
+    return [mine[i:i + batch_size] for i in range(0, len(mine), batch_size)]
+
+
+def split(indices, devices):
+    """(part, device) pairs: a batch in pieces of even size, no more than there are indices."""
+    return list(zip(np.array_split(indices, min(len(devices), len(indices))), devices))
+
+
+def evaluation_batches(lengths, batch_size):
+    """Indices of all examples in batches, from long to short."""
+    order = np.argsort(-np.asarray(lengths), kind='stable')
+    return [order[i:i + batch_size] for i in range(0, len(order), batch_size)]
+
+
+def pad(rows, value, length=None):
+    """Rows of numbers -> an int32 array (rows, longest) and the lengths, (rows,) float32.
+
+    ``value`` fills up; ``length`` pads to more than the longest row.
+    """
+    lengths = np.array([len(row) for row in rows], np.float32)
+    out = np.full((len(rows), length or int(lengths.max())), value, np.int32)
+    for i, row in enumerate(rows):
+        out[i, :len(row)] = row
+    return out, lengths
+
+
+def inputs(ids, segments, pad_id, device, length=None):
+    """Rows of token ids and segments -> the networks' inputs on ``device``.
+
+    Returns NDArrays: ids (rows, longest) int32, segments the same float32, lengths (rows,) float32.
+    """
+    import mxnet as mx
+    ids, lengths = pad(ids, pad_id, length)
+    segments, _ = pad(segments, 0, length)
+    return (mx.nd.array(ids, ctx=device, dtype='int32'), mx.nd.array(segments, ctx=device),
+            mx.nd.array(lengths, ctx=device))
+
+
+def score_rows(lengths, batch_size, comm, forward):
+    """Run ``forward`` over all rows, shared among workers and devices; every worker gets all.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        Tokens of each row.
+    batch_size : int
+    comm : bert.communicator.Local
+    forward : callable
+        (indices, device) -> float32 NDArray (len(indices), ...), of a fixed shape otherwise.
+
+    Returns
+    -------
+    numpy.ndarray
+        (rows, ...) float64.
+    """
+    parts = evaluation_batches(lengths, batch_size)
+    mine = parts[comm.rank::comm.size]
+    out, pending = None, collections.deque()
+    # MXNet computes in the background: the next batches are under way while a result is read
+    for i, part in enumerate(mine or parts[:1]):
+        pending.append((part, forward(part, comm.devices[i % len(comm.devices)])))
+        if len(pending) > 2 * len(comm.devices):
+            out = _place(out, len(lengths), *pending.popleft())
+    while pending:
+        out = _place(out, len(lengths), *pending.popleft())
+    return comm.sum(out if mine else np.zeros_like(out))
+
+
+def _place(out, rows, part, scores):
+    scores = scores.asnumpy()
+    if out is None:
+        out = np.zeros((rows,) + scores.shape[1:])
+    out[part] = scores
+    return out

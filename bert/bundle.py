@@ -1,0 +1,138 @@
+"""A result folder: weights, vocabulary, labels, config, arguments and metrics in one place.
+
+- ``model.params``: the best weights so far, head included
+- ``config.json``: the model's sizes under Hugging Face's keys, ``id2label``, and under
+  ``gluon_bert`` what the program needs to use the model again (task, length, ...)
+- the vocabulary and ``tokenizer_config.json``
+- ``arguments.json``: the flags of the run; ``metrics.jsonl``: its course
+- ``last.params``: the last checkpoint, with the optimizer's state, for ``--resume``
+"""
+import json
+import os
+
+import numpy as np
+
+from . import checkpoint, convert, model, pretrained, tokenizer
+from .errors import DataError
+from .files import read_json, write_json
+
+__all__ = ['load', 'describe', 'save_last', 'load_last', 'labels_of', 'WEIGHTS', 'LAST']
+
+WEIGHTS, LAST = 'model.params', 'last.params'
+
+
+def load(args, default_model=None):
+    """(config, tokenizer, arrays, source) of the model that the flags name.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With the flags of :func:`bert.options.add_model_flags`.
+    default_model : str, optional
+        The model where no flag names one.
+
+    Returns
+    -------
+    tuple
+        The config (dict), a :class:`bert.tokenizer.Tokenizer`, {name: float32 array} under the
+        names of :mod:`bert.model`, and where they come from, for people.
+    """
+    weights = args.model_parameters or args.pretrained_bert_parameters
+    found = pretrained.resolve(args.bert_model or default_model, args.bert_dataset, weights,
+                               args.offline or None)
+    tok = tokenizer.load(found.vocab, found.cased)
+    config = dict(found.config)
+    config.setdefault('vocab_size', len(tok))
+    arrays = checkpoint.read_weights(found.weights, config.get('architectures', ()))
+    embedded = len(arrays['bert.word_embed.0.weight'])
+    if len(tok) > embedded:
+        raise DataError('the vocabulary %s has %d tokens but the weights %s know %d; take the '
+                        'vocabulary that belongs to them' % (found.vocab, len(tok), found.weights,
+                                                             embedded))
+    return config, tok, arrays, found.source
+
+
+def labels_of(config):
+    """The labels in a config, as a tuple in the order of the classes, or None.
+
+    Transformers' placeholder names (LABEL_0, ...) say nothing and count as none.
+    """
+    by_id = config.get('id2label') or {}
+    labels = tuple(str(by_id[key]) for key in sorted(by_id, key=int))
+    if not labels or all(label == 'LABEL_%d' % i for i, label in enumerate(labels)):
+        return None
+    return labels
+
+
+def describe(folder, config, tok, head, labels, settings, args):
+    """Write everything of a bundle but the weights.
+
+    Parameters
+    ----------
+    folder : str
+    config : dict
+        The model's sizes.
+    tok : bert.tokenizer.Tokenizer
+    head : str
+        The prefix of the head's parameters, a key of :data:`bert.convert.ARCHITECTURES`.
+    labels : sequence of str or None
+        None for a regression (one output).
+    settings : dict
+        Goes under ``gluon_bert`` in config.json.
+    args : argparse.Namespace
+        Goes to arguments.json.
+    """
+    config = dict(config, architectures=[convert.ARCHITECTURES[head]], gluon_bert=settings)
+    for key in ('id2label', 'label2id', 'num_labels', 'problem_type'):
+        config.pop(key, None)
+    if labels is None:
+        config.update(id2label={'0': 'score'}, label2id={'score': 0}, problem_type='regression')
+    else:
+        config.update(id2label={str(i): label for i, label in enumerate(labels)},
+                      label2id={label: i for i, label in enumerate(labels)})
+    tok.save(folder)
+    write_json(os.path.join(folder, 'config.json'), config)
+    write_json(os.path.join(folder, 'arguments.json'), vars(args))
+
+
+def save_last(folder, net, stepper, position):
+    """Write the checkpoint that ``--resume`` goes on from: one file, so it is whole or not there.
+
+    ``position`` is a dict of what JSON can hold: where in the data the run stands, and its best
+    score so far.
+    """
+    moments, scalars = stepper.state()
+    arrays = {name: p.data(p.list_ctx()[0]) for name, p in model.collect(net).items()}
+    arrays.update(moments)
+    text = json.dumps({'stepper': scalars, 'position': position}).encode('utf-8')
+    arrays['training.state'] = np.frombuffer(text, np.uint8)
+    checkpoint.write_params(os.path.join(folder, LAST), arrays)
+
+
+def load_last(folder, net, stepper, args):
+    """Go on from the last checkpoint in ``folder``: its position, or None where there is none.
+
+    Raises
+    ------
+    DataError
+        When it is damaged, or was made with other arguments than ``args``.
+    """
+    path = os.path.join(folder, LAST)
+    if not os.path.exists(path):
+        return None
+    before = read_json(os.path.join(folder, 'arguments.json'))
+    free = {'resume', 'output_dir', 'log_interval', 'save_interval', 'tensorboard', 'plot',
+            'offline', 'dev_batch_size', 'predict'}
+    for flag, value in vars(args).items():
+        if flag not in free and before.get(flag, value) != value:
+            raise DataError('--resume: the run in %s had --%s %s, not %s; give the same arguments, '
+                            'or another --output_dir' % (folder, flag, before[flag], value))
+    arrays = checkpoint.read_params(path)
+    try:
+        state = json.loads(arrays['training.state'].tobytes().decode('utf-8'))
+        model.load_parameters(net, arrays, path)
+        stepper.load_state(arrays, state['stepper'])
+    except KeyError as missing:
+        raise DataError('%s: %s is missing, it is no checkpoint of this program; start again '
+                        'without --resume' % (path, missing)) from None
+    return state['position']

@@ -1,0 +1,176 @@
+"""The BERT encoder and its heads, as padded batches on GluonNLP's operators.
+
+Every network here holds the encoder as its child ``bert`` (a :class:`gluonnlp.model.BERTModel`),
+so that the parameters of all of them carry the names of GluonNLP's own checkpoints, with
+``bert.`` before those of the encoder.  Inputs of all networks:
+
+- ids: (batch, length) int32 or float32, token ids
+- segments: (batch, length), 0 for the first text and 1 for the second
+- lengths: (batch,) float32, the number of tokens of each row that are not padding
+"""
+import gluonnlp as nlp
+import mxnet as mx
+import numpy as np
+from mxnet.gluon import HybridBlock, nn
+
+from .errors import DataError
+
+__all__ = ['backbone', 'Classifier', 'initialize', 'load_parameters', 'collect', 'as_float32']
+
+# Hugging Face's names of an activation -> GluonNLP's (erf GELU unless it says otherwise)
+_ACTIVATIONS = {'gelu': 'gelu', 'relu': 'relu', 'gelu_new': 'approx_gelu',
+                'gelu_pytorch_tanh': 'approx_gelu', 'approx_gelu': 'approx_gelu'}
+
+
+def backbone(config, dropout=None, use_pooler=True, use_decoder=False, use_classifier=False,
+             output_all_encodings=False):
+    """A BERT encoder of the sizes in ``config``.
+
+    Parameters
+    ----------
+    config : dict
+        Hugging Face's keys: vocab_size, hidden_size, num_hidden_layers, num_attention_heads,
+        intermediate_size, and optionally max_position_embeddings (512), type_vocab_size (2),
+        hidden_act ('gelu'), layer_norm_eps (1e-12), hidden_dropout_prob (0.1).
+    dropout : float, optional
+        Dropout on embeddings, attention weights and sub-layer outputs; None takes config's.
+    use_pooler, use_decoder, use_classifier : bool
+        Whether to have the pooler, the masked-LM decoder and the next-sentence head.
+    output_all_encodings : bool
+        Return the encodings of every layer rather than the last one's.
+
+    Returns
+    -------
+    gluonnlp.model.BERTModel
+        Uninitialized.  Its outputs: encodings (batch, length, hidden_size), then the pooled
+        output (batch, hidden_size), next-sentence scores (batch, 2) and masked-LM scores
+        (batch, masked, vocab_size) as asked for.
+    """
+    try:
+        units, layers = config['hidden_size'], config['num_hidden_layers']
+        heads, hidden = config['num_attention_heads'], config['intermediate_size']
+        vocab_size = config['vocab_size']
+    except KeyError as missing:
+        raise DataError('config.json: %s is missing; it must describe a BERT model'
+                        % missing) from None
+    if units % heads:
+        raise DataError('config.json: hidden_size %d is not a multiple of num_attention_heads %d'
+                        % (units, heads))
+    activation = _ACTIVATIONS.get(config.get('hidden_act', 'gelu'))
+    if activation is None:
+        raise DataError('config.json: hidden_act "%s" is not known; one of: %s'
+                        % (config['hidden_act'], ', '.join(sorted(_ACTIVATIONS))))
+    if config.get('position_embedding_type', 'absolute') != 'absolute':
+        raise DataError('config.json: position_embedding_type "%s" is not supported, only '
+                        '"absolute"' % config['position_embedding_type'])
+    if dropout is None:
+        dropout = config.get('hidden_dropout_prob', 0.1)
+    encoder = nlp.model.BERTEncoder(
+        num_layers=layers, units=units, hidden_size=hidden, num_heads=heads,
+        max_length=config.get('max_position_embeddings', 512), dropout=dropout,
+        activation=activation, layer_norm_eps=config.get('layer_norm_eps', 1e-12),
+        output_all_encodings=output_all_encodings)
+    model = nlp.model.BERTModel(
+        encoder, vocab_size=vocab_size, token_type_vocab_size=config.get('type_vocab_size', 2),
+        units=units, embed_size=units, use_pooler=use_pooler, use_decoder=use_decoder,
+        use_classifier=use_classifier)
+    # GluonNLP leaves the input sizes to the first forward pass; state them, so that parameters
+    # can be set, counted and saved before it
+    for cell in encoder.transformer_cells:
+        cell.proj.weight.shape = (units, units)
+        cell.ffn.ffn_1.weight.shape = (hidden, units)
+        cell.ffn.ffn_2.weight.shape = (units, hidden)
+    if use_pooler:
+        model.pooler.weight.shape = (units, units)
+    if use_classifier:
+        model.classifier.weight.shape = (2, units)
+    if use_decoder:
+        model.decoder[0].weight.shape = (units, units)
+        model.decoder[1]._approximate = activation == 'approx_gelu'
+    return model
+
+
+class Classifier(HybridBlock):
+    """Sentence (pair) classification, or regression with one output: pooled output -> scores.
+
+    Parameters are named as GluonNLP's ``BERTClassifier`` with dropout names them.
+    """
+
+    def __init__(self, config, num_classes, dropout=None, **kwargs):
+        super().__init__(**kwargs)
+        if dropout is None:
+            dropout = config.get('hidden_dropout_prob', 0.1)
+        self.bert = backbone(config, dropout)
+        with self.name_scope():
+            self.classifier = nn.HybridSequential()
+            self.classifier.add(nn.Dropout(dropout),
+                                nn.Dense(num_classes, in_units=config['hidden_size']))
+
+    def hybrid_forward(self, F, ids, segments, lengths):
+        """(batch, length), (batch, length), (batch,) -> scores (batch, num_classes)."""
+        _, pooled = self.bert(ids, segments, lengths)
+        return self.classifier(pooled)
+
+
+def initialize(net, config, ctx=None):
+    """Fresh parameters for what has none yet: N(0, initializer_range), as in the BERT paper."""
+    net.initialize(mx.init.Normal(config.get('initializer_range', 0.02)), ctx=ctx)
+
+
+def collect(net):
+    """{name: parameter}, each parameter once, under the first of its names (weights are tied)."""
+    seen, out = set(), {}
+    for name, parameter in net._collect_params_with_prefix().items():
+        if id(parameter) not in seen:
+            seen.add(id(parameter))
+            out[name] = parameter
+    return out
+
+
+def load_parameters(net, arrays, source, optional=()):
+    """Set the parameters of an initialized ``net`` from numpy arrays of the same names.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        One of this module's networks.
+    arrays : dict of str to numpy.ndarray
+        As :func:`bert.checkpoint.read_weights` returns them; what ``net`` has no place for is
+        left out.
+    source : str
+        Where the arrays come from, for messages.
+    optional : tuple of str
+        Prefixes of names that may be missing; those keep their fresh values.
+
+    Returns
+    -------
+    list of str
+        The names that kept their fresh values.
+
+    Raises
+    ------
+    DataError
+        When a parameter is missing or of another shape.
+    """
+    parameters = collect(net)
+    fresh = [name for name in parameters if name not in arrays]
+    missing = [name for name in fresh if not name.startswith(tuple(optional))]
+    if missing:
+        raise DataError('%s: %d of %d parameters of this model are missing, %s the first; these '
+                        'are weights of another model' % (source, len(missing), len(parameters),
+                                                          missing[0]))
+    # every shape is looked at before the first value changes
+    for name, parameter in parameters.items():
+        if name in arrays and arrays[name].shape != parameter.shape:
+            raise DataError('%s: %s has the shape %s where this model needs %s; take the config, '
+                            'the labels or the model name that belong to these weights'
+                            % (source, name, arrays[name].shape, parameter.shape))
+    for name, parameter in parameters.items():
+        if name in arrays:
+            parameter.set_data(mx.nd.array(arrays[name], dtype=np.float32))
+    return fresh
+
+
+def as_float32(x):
+    """``x`` as float32, whatever type mixed precision left it in."""
+    return x if x.dtype == np.float32 else mx.nd.amp_cast(x, dtype='float32')

@@ -1,0 +1,68 @@
+"""Pictures of a run, drawn with matplotlib (extra ``plot``)."""
+import json
+import os
+
+from .files import atomic
+
+__all__ = ['training_curves', 'confusion']
+
+
+def _figure(*shape, **size):
+    import matplotlib
+    matplotlib.use('Agg')               # no screen is needed
+    import matplotlib.pyplot as plt
+    return plt.subplots(*shape, layout='constrained', **size)
+
+
+def _save(figure, path):
+    import matplotlib.pyplot as plt
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format='png', dpi=120)
+    plt.close(figure)
+
+
+def training_curves(folder):
+    """Draw metrics.jsonl of ``folder`` as curves.png: loss and learning rate, dev scores."""
+    with open(os.path.join(folder, 'metrics.jsonl'), encoding='utf-8') as f:
+        records = [json.loads(line) for line in f]
+    train = [r for r in records if r['type'] == 'train']
+    dev = [r for r in records if r['type'] == 'dev']
+    figure, (left, right) = _figure(1, 2, figsize=(10, 4))
+    updates = [r['update'] for r in train]
+    left.plot(updates, [r['loss'] for r in train], color='tab:blue')
+    left.set(xlabel='update', ylabel='training loss', title='Training')
+    rate = left.twinx()
+    rate.plot(updates, [r['lr'] for r in train], color='tab:gray', linestyle=':')
+    rate.set_ylabel('learning rate (dotted)')
+    skip = {'type', 'update', 'epoch', 'set'}
+    for name in dict.fromkeys(r['set'] for r in dev):
+        mine = [r for r in dev if r['set'] == name]
+        for metric in mine[0]:
+            if metric not in skip:
+                right.plot([r['epoch'] for r in mine], [r[metric] for r in mine], marker='o',
+                           label='%s %s' % (name, metric))
+    right.set(xlabel='epoch', ylabel='score', title='Dev set')
+    right.xaxis.get_major_locator().set_params(integer=True)
+    if dev:
+        right.legend()
+    path = os.path.join(folder, 'curves.png')
+    _save(figure, path)
+    return path
+
+
+def confusion(path, counts, labels):
+    """Draw a confusion matrix: counts (classes, classes), true classes by row."""
+    side = max(4, 1 + 0.7 * len(labels))
+    figure, axes = _figure(figsize=(side + 1, side))
+    image = axes.imshow(counts, cmap='Blues')
+    axes.set(xticks=range(len(labels)), yticks=range(len(labels)), xlabel='predicted',
+             ylabel='true')
+    axes.set_xticklabels(labels, rotation=45, ha='right')
+    axes.set_yticklabels(labels)
+    for row, values in enumerate(counts):
+        for column, value in enumerate(values):
+            axes.text(column, row, int(value), ha='center', va='center',
+                      color='white' if value > counts.max() / 2 else 'black')
+    figure.colorbar(image, label='examples')
+    _save(figure, path)
+    return path

@@ -1,0 +1,53 @@
+"""Install gluon-bert: pip install '.[cpu]' (see README.rst)."""
+import re
+
+from setuptools import setup
+
+with open('bert/__init__.py', encoding='utf-8') as f:
+    version = re.search(r"^__version__ = '(.+)'", f.read(), re.M).group(1)
+with open('README.rst', encoding='utf-8') as f:
+    readme = f.read()
+
+MXNET = {'cpu': 'mxnet', **{cuda: 'mxnet-' + cuda
+                            for cuda in ('cu101', 'cu102', 'cu110', 'cu112', 'cu117')}}
+extras = {name: [package + '==1.9.1'] for name, package in MXNET.items()}
+extras.update(
+    horovod=['horovod==0.28.1'],        # needs MXNet at build: scripts/install_horovod.sh
+    hub=['pyarrow'],
+    onnx=['onnx>=1.14,<1.19', 'onnxruntime'],
+    plot=['matplotlib>=3.5'],
+    tensorboard=['tensorboardX>=2.2'],
+)
+extras['test'] = ['pytest', 'ruff==0.9.10'] + extras['hub'] + extras['plot'] + extras['tensorboard']
+
+setup(
+    name='gluon-bert',
+    version=version,
+    description='BERT research scripts on MXNet Gluon: fine-tune, tag, answer, pre-train, export',
+    long_description=readme,
+    long_description_content_type='text/x-rst',
+    license='Apache-2.0',
+    python_requires='>=3.8,<3.14',
+    # scripts/ and export/ stand beside bert/ in a checkout and inside it once installed
+    packages=['bert', 'bert.scripts'],
+    package_dir={'bert.scripts': 'scripts'},
+    package_data={'bert': ['sample/*', 'sample/*/*']},
+    install_requires=[
+        'gluonnlp==0.10.0',
+        'numpy>=1.19,<2',               # MXNet 1.9.1 knows no numpy 2
+        'huggingface_hub>=0.20',
+        'requests',
+        'safetensors>=0.3',
+        'scikit-learn',
+        'scipy<2',                      # MXNet 1.9.1 uses scipy.sparse.csr
+        'sentencepiece>=0.1.95',
+        'seqeval==1.2.2',
+        'setuptools; python_version >= "3.12"',     # MXNet imports distutils
+        'tqdm',
+    ],
+    extras_require=extras,
+    entry_points={'console_scripts': [
+        'bert-finetune-classifier = bert.scripts.finetune_classifier:program',
+        'bert-convert-checkpoint = bert.scripts.convert_checkpoint:program',
+    ]},
+)

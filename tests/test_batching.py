@@ -1,0 +1,80 @@
+"""Which examples make up an update."""
+import numpy as np
+import pytest
+
+from bert import batching
+
+
+def test_every_example_once_an_epoch_and_the_remainder_kept():
+    lengths = np.random.RandomState(0).randint(3, 60, 103)
+    updates = batching.epoch_updates(lengths, 8, seed=1, epoch=0)
+    assert sorted(len(u) for u in updates) == [7] + [8] * 12
+    assert sorted(np.concatenate(updates)) == list(range(103))
+    assert len(updates) == batching.updates_per_epoch(103, 8)
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    lengths = np.arange(40)
+    first = batching.epoch_updates(lengths, 4, seed=1, epoch=0)
+    np.random.rand(3)
+    again = batching.epoch_updates(lengths, 4, seed=1, epoch=0)
+    assert all((a == b).all() for a, b in zip(first, again))
+    for seed, epoch in ((2, 0), (1, 1)):
+        other = batching.epoch_updates(lengths, 4, seed, epoch)
+        assert any((a != b).any() for a, b in zip(first, other))
+
+
+def test_updates_are_alike_in_length():
+    lengths = np.random.RandomState(0).randint(3, 128, 1600)
+    waste = [1 - lengths[u].mean() / lengths[u].max()
+             for u in batching.epoch_updates(lengths, 32, seed=0, epoch=0)]
+    assert np.mean(waste) < 0.05
+    assert all((np.diff(lengths[u]) <= 0).all()
+               for u in batching.epoch_updates(lengths, 32, seed=0, epoch=0))
+
+
+@pytest.mark.parametrize('count', [1, 5, 31, 32])
+def test_shares_of_workers_partition_the_update(count):
+    indices = np.arange(count) * 10
+    shares = [batching.share(indices, rank, 4, 3) for rank in range(4)]
+    pieces = [piece for share in shares for piece in share]
+    assert sorted(np.concatenate(pieces)) == list(indices)
+    assert all(1 <= len(piece) <= 3 for piece in pieces)
+
+
+def test_split_among_devices_leaves_no_empty_part():
+    assert [(list(p), d) for p, d in batching.split(np.array([7, 8, 9]), 'ab')] == [
+        ([7, 8], 'a'), ([9], 'b')]
+    assert [(list(p), d) for p, d in batching.split(np.array([7]), 'ab')] == [([7], 'a')]
+
+
+def test_pad():
+    rows, lengths = batching.pad([[5, 6, 7], [8]], 1)
+    assert rows.tolist() == [[5, 6, 7], [8, 1, 1]] and rows.dtype == np.int32
+    assert lengths.tolist() == [3, 1] and lengths.dtype == np.float32
+    assert batching.pad([[5]], 0, 4)[0].tolist() == [[5, 0, 0, 0]]
+
+
+class Two:
+    """A communicator of two workers, of which the test plays one after the other."""
+    size, devices = 2, ['a', 'b']
+
+    def __init__(self, rank):
+        self.rank = rank
+
+    def sum(self, values):
+        return values
+
+
+def test_scores_of_all_workers_add_up_to_every_row():
+    import mxnet as mx
+    lengths = [3, 1, 2, 5, 4]
+
+    def forward(part, device):
+        return mx.nd.array([[i, lengths[i]] for i in part])
+
+    total = sum(batching.score_rows(lengths, 2, Two(rank), forward) for rank in (0, 1))
+    assert total.tolist() == [[i, n] for i, n in enumerate(lengths)]
+    # a worker without any batch adds nothing
+    alone = batching.score_rows([4], 2, Two(1), lambda part, device: mx.nd.ones((1, 2)))
+    assert alone.tolist() == [[0, 0]]
