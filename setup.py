@@ -14,11 +14,12 @@ extras = {name: [package + '==1.9.1'] for name, package in MXNET.items()}
 extras.update(
     horovod=['horovod==0.28.1'],        # needs MXNet at build: scripts/install_horovod.sh
     hub=['pyarrow'],
-    onnx=['onnx>=1.14,<1.19', 'onnxruntime'],
+    onnx=['onnx>=1.14,<1.19',           # MXNet imports onnx.mapping, gone in 1.19
+          'onnxruntime<1.23'],          # later ones need ml_dtypes, so numpy 2 on Python 3.13
     plot=['matplotlib>=3.5'],
     tensorboard=['tensorboardX>=2.2'],
 )
-extras['test'] = ['pytest', 'ruff==0.9.10'] + extras['hub'] + extras['plot'] + extras['tensorboard']
+extras['test'] = ['pytest', 'ruff==0.17.6'] + extras['hub'] + extras['plot'] + extras['tensorboard']
 
 setup(
     name='gluon-bert',
@@ -29,9 +30,9 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.8,<3.14',
     # scripts/ and export/ stand beside bert/ in a checkout and inside it once installed
-    packages=['bert', 'bert.scripts'],
-    package_dir={'bert.scripts': 'scripts'},
-    package_data={'bert': ['sample/*', 'sample/*/*']},
+    packages=['bert', 'bert.export', 'bert.scripts'],
+    package_dir={'bert.export': 'export', 'bert.scripts': 'scripts'},
+    package_data={'bert': ['sample/*', 'sample/*/*'], 'bert.export': ['examples/*.py']},
     install_requires=[
         'gluonnlp==0.10.0',
         'numpy>=1.19,<2',               # MXNet 1.9.1 knows no numpy 2
@@ -48,6 +49,10 @@ setup(
     extras_require=extras,
     entry_points={'console_scripts': [
         'bert-finetune-classifier = bert.scripts.finetune_classifier:program',
+        'bert-finetune-squad = bert.scripts.finetune_squad:program',
+        'bert-finetune-ner = bert.scripts.finetune_ner:program',
+        'bert-predict-ner = bert.scripts.predict_ner:program',
+        'bert-export = bert.export.export:program',
         'bert-convert-checkpoint = bert.scripts.convert_checkpoint:program',
     ]},
 )

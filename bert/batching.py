@@ -89,7 +89,7 @@ def inputs(ids, segments, pad_id, device, length=None):
             mx.nd.array(lengths, ctx=device))
 
 
-def score_rows(lengths, batch_size, comm, forward):
+def score_rows(lengths, batch_size, comm, forward, by_token=False):
     """Run ``forward`` over all rows, shared among workers and devices; every worker gets all.
 
     Parameters
@@ -100,6 +100,9 @@ def score_rows(lengths, batch_size, comm, forward):
     comm : bert.communicator.Local
     forward : callable
         (indices, device) -> float32 NDArray (len(indices), ...), of a fixed shape otherwise.
+    by_token : bool
+        The second axis of what ``forward`` returns is the tokens of the longest of its rows; it is
+        filled up with zeros to the longest of all.
 
     Returns
     -------
@@ -109,19 +112,20 @@ def score_rows(lengths, batch_size, comm, forward):
     parts = evaluation_batches(lengths, batch_size)
     mine = parts[comm.rank::comm.size]
     out, pending = None, collections.deque()
+    width = max(lengths) if by_token else None
     # MXNet computes in the background: the next batches are under way while a result is read
     for i, part in enumerate(mine or parts[:1]):
         pending.append((part, forward(part, comm.devices[i % len(comm.devices)])))
         if len(pending) > 2 * len(comm.devices):
-            out = _place(out, len(lengths), *pending.popleft())
+            out = _place(out, len(lengths), width, *pending.popleft())
     while pending:
-        out = _place(out, len(lengths), *pending.popleft())
+        out = _place(out, len(lengths), width, *pending.popleft())
     return comm.sum(out if mine else np.zeros_like(out))
 
 
-def _place(out, rows, part, scores):
+def _place(out, rows, width, part, scores):
     scores = scores.asnumpy()
     if out is None:
-        out = np.zeros((rows,) + scores.shape[1:])
-    out[part] = scores
+        out = np.zeros((rows, width or scores.shape[1]) + scores.shape[2:])
+    out[part, :scores.shape[1]] = scores
     return out

@@ -21,15 +21,17 @@ __all__ = ['load', 'describe', 'save_last', 'load_last', 'labels_of', 'WEIGHTS',
 WEIGHTS, LAST = 'model.params', 'last.params'
 
 
-def load(args, default_model=None):
+def load(args, vocab=None, cased=None):
     """(config, tokenizer, arrays, source) of the model that the flags name.
 
     Parameters
     ----------
     args : argparse.Namespace
         With the flags of :func:`bert.options.add_model_flags`.
-    default_model : str, optional
-        The model where no flag names one.
+    vocab : str, optional
+        A vocabulary file to take in place of the model's.
+    cased : bool, optional
+        Whether text keeps its case; None: as the model's files say.
 
     Returns
     -------
@@ -38,9 +40,9 @@ def load(args, default_model=None):
         names of :mod:`bert.model`, and where they come from, for people.
     """
     weights = args.model_parameters or args.pretrained_bert_parameters
-    found = pretrained.resolve(args.bert_model or default_model, args.bert_dataset, weights,
-                               args.offline or None)
-    tok = tokenizer.load(found.vocab, found.cased)
+    found = pretrained.resolve(args.bert_model, args.bert_dataset, weights, args.offline or None,
+                               vocab=vocab)
+    tok = tokenizer.load(found.vocab, found.cased if cased is None else cased)
     config = dict(found.config)
     config.setdefault('vocab_size', len(tok))
     arrays = checkpoint.read_weights(found.weights, config.get('architectures', ()))
@@ -73,21 +75,23 @@ def describe(folder, config, tok, head, labels, settings, args):
     config : dict
         The model's sizes.
     tok : bert.tokenizer.Tokenizer
-    head : str
-        The prefix of the head's parameters, a key of :data:`bert.convert.ARCHITECTURES`.
+    head : str or None
+        The prefix of the head's parameters, a key of :data:`bert.convert.ARCHITECTURES`; None for
+        an encoder alone.
     labels : sequence of str or None
-        None for a regression (one output).
+        None for a regression (one output); empty where the outputs are no classes (spans).
     settings : dict
         Goes under ``gluon_bert`` in config.json.
     args : argparse.Namespace
         Goes to arguments.json.
     """
-    config = dict(config, architectures=[convert.ARCHITECTURES[head]], gluon_bert=settings)
+    config = dict(config, architectures=[convert.ARCHITECTURES.get(head, 'BertModel')],
+                  gluon_bert=settings)
     for key in ('id2label', 'label2id', 'num_labels', 'problem_type'):
         config.pop(key, None)
     if labels is None:
         config.update(id2label={'0': 'score'}, label2id={'score': 0}, problem_type='regression')
-    else:
+    elif labels:
         config.update(id2label={str(i): label for i, label in enumerate(labels)},
                       label2id={label: i for i, label in enumerate(labels)})
     tok.save(folder)
@@ -122,7 +126,7 @@ def load_last(folder, net, stepper, args):
         return None
     before = read_json(os.path.join(folder, 'arguments.json'))
     free = {'resume', 'output_dir', 'log_interval', 'save_interval', 'tensorboard', 'plot',
-            'offline', 'dev_batch_size', 'predict'}
+            'offline', 'dev_batch_size', 'test_batch_size', 'predict'}
     for flag, value in vars(args).items():
         if flag not in free and before.get(flag, value) != value:
             raise DataError('--resume: the run in %s had --%s %s, not %s; give the same arguments, '

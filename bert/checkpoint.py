@@ -11,6 +11,8 @@ from .files import atomic
 
 __all__ = ['read_weights', 'read_params', 'write_params', 'write_safetensors']
 
+_CUT = 'only a part could be written; the disk is full, or its quota'
+
 
 def write_params(path, arrays):
     """Write {name: array} as an MXNet ``.params`` file, atomically.
@@ -30,10 +32,14 @@ def write_params(path, arrays):
     with atomic(path) as temporary:
         try:
             mx.nd.save(temporary, arrays)
-        except mx.MXNetError as error:
-            raise OSError(None, str(error).strip().splitlines()[-1]) from None
-        if os.path.getsize(temporary) < need:       # MXNet does not look at what fwrite answers
-            raise OSError(None, 'the disk is full')
+        except mx.MXNetError:
+            raise OSError(None, _CUT) from None
+        # MXNet does not see its last buffer fail; the names come last, in their order
+        last = next(reversed(arrays)).encode('utf-8')
+        with open(temporary, 'rb') as f:
+            f.seek(-len(last), os.SEEK_END)
+            if f.read() != last:
+                raise OSError(None, _CUT)
 
 
 def read_params(path):
@@ -43,7 +49,7 @@ def read_params(path):
         raise DataError('%s: no such file' % path)
     try:
         arrays = mx.nd.load(path)
-    except mx.MXNetError as error:
+    except (mx.MXNetError, UnicodeDecodeError) as error:    # the latter from a damaged name
         raise DataError('%s: not a whole MXNet parameter file (%s)'
                         % (path, str(error).strip().splitlines()[-1])) from None
     if not isinstance(arrays, dict):
@@ -89,7 +95,9 @@ def _read_torch(path):
         state = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:          # torch raises UnpicklingError, RuntimeError, EOFError, ...
         raise DataError('%s: torch cannot read weights alone from it (%s)'
-                        % (path, str(error).splitlines()[0])) from None
+                        % (path, (str(error) or type(error).__name__).splitlines()[0])) from None
+    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
+        raise DataError('%s: holds something else than weights by name' % path)
     return {name: tensor.float().numpy() for name, tensor in state.items()}
 
 
@@ -122,6 +130,8 @@ def read_weights(path, architectures=()):
     DataError
         When it is no such file, is cut short, or holds no BERT.
     """
+    if not os.path.isfile(path):
+        raise DataError('%s: no such file' % path)
     if path.endswith(('.bin', '.pt', '.pth')):
         arrays = convert.from_huggingface(_read_torch(path), architectures)
     elif path.endswith('.safetensors'):

@@ -36,6 +36,10 @@ _HEADS = {
     'tag_classifier.1.': ('classifier.', 'BertForTokenClassification'),
     'span_classifier.': ('qa_outputs.', 'BertForQuestionAnswering'),
 }
+# with (the masked-LM decoder, the next-sentence head) -> the class that has them
+_PRETRAINED = {(False, False): 'BertModel', (True, False): 'BertForMaskedLM',
+               (False, True): 'BertForNextSentencePrediction',
+               (True, True): 'BertForPreTraining'}
 ARCHITECTURES = {head: name for head, (_, name) in _HEADS.items()}
 
 
@@ -64,9 +68,8 @@ def to_huggingface(arrays):
     The masked-LM decoder's weight is the word embedding and is left out, as Hugging Face does.
     Names that Hugging Face has no place for raise ``KeyError``.
     """
-    out, architecture = {}, 'BertModel'
-    if any(name.startswith('bert.decoder.') for name in arrays):
-        architecture = 'BertForPreTraining'
+    out, architecture = {}, _PRETRAINED['bert.decoder.0.weight' in arrays,
+                                        'bert.classifier.weight' in arrays]
     for name, array in arrays.items():
         if name == 'bert.decoder.3.weight':
             continue
@@ -88,13 +91,14 @@ def to_huggingface(arrays):
 def from_huggingface(arrays, architectures=()):
     """Arrays under Hugging Face's names -> under ours; what BERT does not have is left out.
 
-    ``architectures`` is config.json's list: it tells a tagger's ``classifier`` from a sentence
-    classifier's.  A bare ``BertModel`` (names without ``bert.``) and the older ``gamma`` and
-    ``beta`` are understood.
+    ``architectures`` is config.json's list, or its null: it tells a tagger's ``classifier`` from
+    a sentence classifier's.  A bare ``BertModel`` (names without ``bert.``) and the older
+    ``gamma`` and ``beta`` are understood.
     """
     whole = {theirs: ours for ours, theirs in _WHOLE.items()}
     layer_names = {theirs: ours for ours, theirs in _LAYER.items()}
-    head = 'tag_classifier.1.' if 'BertForTokenClassification' in architectures else 'classifier.1.'
+    head = 'tag_classifier.1.' if 'BertForTokenClassification' in (architectures or ()) \
+        else 'classifier.1.'
     whole.update({'classifier.': head, 'qa_outputs.': 'span_classifier.',
                   'cls.predictions.decoder.bias': 'bert.decoder.3.bias'})
     bare = not any(name.startswith('bert.') for name in arrays)
@@ -124,7 +128,6 @@ def from_gluonnlp(arrays):
     out = {}
     whole = any(name.startswith(('bert.', 'bert_model.')) for name in arrays)
     for name, array in arrays.items():
-        name = re.sub(r'^(arg|aux):', '', name)
         name = re.sub(r'^bert_model\.', 'bert.', name) if whole else 'bert.' + name
         name = re.sub(r'^(classifier|tag_classifier)\.(0\.)?(weight|bias)$', r'\1.1.\3', name)
         out[name] = array

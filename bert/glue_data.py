@@ -11,7 +11,7 @@ import os
 import re
 import tempfile
 
-from .download import download, extract, locked, why
+from .download import download, extract, is_offline, locked, why
 from .errors import DataError
 
 __all__ = ['find']
@@ -60,7 +60,7 @@ def find(task, data_dir=None, root=None, offline=False):
     root : str, optional
         The cache, by default ``$MXNET_HOME`` or ``~/.mxnet``.
     offline : bool
-        Don't ask the hosts.
+        Don't ask the hosts (as BERT_OFFLINE=1 says for all programs).
 
     Raises :class:`~bert.errors.DataError`, which tells why each source failed and what to do.
     """
@@ -79,7 +79,7 @@ def find(task, data_dir=None, root=None, offline=False):
     cure = 'put its files (%s) into a folder and name that with --data_dir' % _wanted(task)
     if not _missing(task, folder):
         return folder
-    if offline:
+    if is_offline(offline or None):
         raise DataError('%s is not in %s, and this run is offline; %s' % (task.name, folder, cure))
     os.makedirs(folder, exist_ok=True)
     with locked(folder):

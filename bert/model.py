@@ -15,11 +15,12 @@ from mxnet.gluon import HybridBlock, nn
 
 from .errors import DataError
 
-__all__ = ['backbone', 'Classifier', 'initialize', 'load_parameters', 'collect', 'as_float32']
+__all__ = ['backbone', 'Classifier', 'QuestionAnswering', 'Tagger', 'initialize',
+           'check_parameters', 'load_parameters', 'collect', 'as_float32']
 
 # Hugging Face's names of an activation -> GluonNLP's (erf GELU unless it says otherwise)
 _ACTIVATIONS = {'gelu': 'gelu', 'relu': 'relu', 'gelu_new': 'approx_gelu',
-                'gelu_pytorch_tanh': 'approx_gelu', 'approx_gelu': 'approx_gelu'}
+                'gelu_pytorch_tanh': 'approx_gelu'}
 
 
 def backbone(config, dropout=None, use_pooler=True, use_decoder=False, use_classifier=False,
@@ -53,7 +54,7 @@ def backbone(config, dropout=None, use_pooler=True, use_decoder=False, use_class
     except KeyError as missing:
         raise DataError('config.json: %s is missing; it must describe a BERT model'
                         % missing) from None
-    if units % heads:
+    if heads < 1 or units % heads:
         raise DataError('config.json: hidden_size %d is not a multiple of num_attention_heads %d'
                         % (units, heads))
     activation = _ACTIVATIONS.get(config.get('hidden_act', 'gelu'))
@@ -86,7 +87,9 @@ def backbone(config, dropout=None, use_pooler=True, use_decoder=False, use_class
         model.classifier.weight.shape = (2, units)
     if use_decoder:
         model.decoder[0].weight.shape = (units, units)
-        model.decoder[1]._approximate = activation == 'approx_gelu'
+        # GluonNLP's has the erf GELU, whatever the encoder's activation is
+        model.decoder._children['1'] = (nn.Activation(activation) if activation == 'relu'
+                                        else nlp.model.GELU(activation == 'approx_gelu'))
     return model
 
 
@@ -112,6 +115,46 @@ class Classifier(HybridBlock):
         return self.classifier(pooled)
 
 
+class Tagger(HybridBlock):
+    """A tag for every token, read at the first sub-word of a word: encodings -> scores.
+
+    It has no pooler, and is otherwise named as GluonNLP's ``BERTTagger`` (``tag_classifier``).
+    """
+
+    def __init__(self, config, num_tags, dropout=None, **kwargs):
+        super().__init__(**kwargs)
+        if dropout is None:
+            dropout = config.get('hidden_dropout_prob', 0.1)
+        self.bert = backbone(config, dropout, use_pooler=False)
+        with self.name_scope():
+            self.tag_classifier = nn.HybridSequential()
+            self.tag_classifier.add(nn.Dropout(dropout),
+                                    nn.Dense(num_tags, flatten=False,
+                                             in_units=config['hidden_size']))
+
+    def hybrid_forward(self, F, ids, segments, lengths):
+        """(batch, length), (batch, length), (batch,) -> scores (batch, length, num_tags)."""
+        return self.tag_classifier(self.bert(ids, segments, lengths))
+
+
+class QuestionAnswering(HybridBlock):
+    """Answers as spans of the text: encodings -> scores of each token as their first and last one.
+
+    Parameters are named as those of ``BertForQA`` in GluonNLP's scripts.
+    """
+
+    def __init__(self, config, dropout=None, **kwargs):
+        super().__init__(**kwargs)
+        self.bert = backbone(config, dropout, use_pooler=False)
+        with self.name_scope():
+            self.span_classifier = nn.Dense(2, flatten=False, in_units=config['hidden_size'])
+
+    def hybrid_forward(self, F, ids, segments, lengths):
+        """(batch, length), (batch, length), (batch,) -> start, end scores (batch, length) each."""
+        scores = self.span_classifier(self.bert(ids, segments, lengths))
+        return F.split(scores, num_outputs=2, axis=2, squeeze_axis=True)
+
+
 def initialize(net, config, ctx=None):
     """Fresh parameters for what has none yet: N(0, initializer_range), as in the BERT paper."""
     net.initialize(mx.init.Normal(config.get('initializer_range', 0.02)), ctx=ctx)
@@ -125,6 +168,29 @@ def collect(net):
             seen.add(id(parameter))
             out[name] = parameter
     return out
+
+
+def check_parameters(net, arrays, source, optional=()):
+    """See that :func:`load_parameters`, which takes and raises the same, could set ``net``.
+
+    Returns
+    -------
+    list of str
+        The names of the parameters of ``net`` that ``arrays`` lacks, all of them optional.
+    """
+    parameters = collect(net)
+    fresh = [name for name in parameters if name not in arrays]
+    missing = [name for name in fresh if not name.startswith(tuple(optional))]
+    if missing:
+        raise DataError('%s: %d of %d parameters of this model are missing, %s the first; these '
+                        'are weights of another model' % (source, len(missing), len(parameters),
+                                                          missing[0]))
+    for name, parameter in parameters.items():
+        if name in arrays and arrays[name].shape != parameter.shape:
+            raise DataError('%s: %s has the shape %s where this model needs %s; take the config, '
+                            'the labels or the model name that belong to these weights'
+                            % (source, name, arrays[name].shape, parameter.shape))
+    return fresh
 
 
 def load_parameters(net, arrays, source, optional=()):
@@ -150,22 +216,10 @@ def load_parameters(net, arrays, source, optional=()):
     Raises
     ------
     DataError
-        When a parameter is missing or of another shape.
+        When a parameter is missing or of another shape; ``net`` is then as it was.
     """
-    parameters = collect(net)
-    fresh = [name for name in parameters if name not in arrays]
-    missing = [name for name in fresh if not name.startswith(tuple(optional))]
-    if missing:
-        raise DataError('%s: %d of %d parameters of this model are missing, %s the first; these '
-                        'are weights of another model' % (source, len(missing), len(parameters),
-                                                          missing[0]))
-    # every shape is looked at before the first value changes
-    for name, parameter in parameters.items():
-        if name in arrays and arrays[name].shape != parameter.shape:
-            raise DataError('%s: %s has the shape %s where this model needs %s; take the config, '
-                            'the labels or the model name that belong to these weights'
-                            % (source, name, arrays[name].shape, parameter.shape))
-    for name, parameter in parameters.items():
+    fresh = check_parameters(net, arrays, source, optional)     # before the first value changes
+    for name, parameter in collect(net).items():
         if name in arrays:
             parameter.set_data(mx.nd.array(arrays[name], dtype=np.float32))
     return fresh

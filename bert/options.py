@@ -2,8 +2,8 @@
 import argparse
 import re
 
-__all__ = ['Parser', 'add_model_flags', 'add_training_flags', 'add_runtime_flags', 'positive_int',
-           'positive_float', 'fraction']
+__all__ = ['Parser', 'add_model_flags', 'add_training_flags', 'add_runtime_flags',
+           'add_device_flags', 'positive_int', 'positive_float', 'fraction']
 
 
 class Parser(argparse.ArgumentParser):
@@ -12,6 +12,12 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
                          **kwargs)
+
+    def alias(self, flag, other):
+        """Let ``other`` be one more spelling of ``flag``."""
+        action = self._option_string_actions[flag]
+        action.option_strings.append(other)
+        self._option_string_actions[other] = action
 
     def parse_known_args(self, args=None, namespace=None):
         if args is None:
@@ -57,7 +63,8 @@ def add_model_flags(parser):
     group.add_argument('--bert_model', '--model', metavar='NAME',
                        help='bert_12_768_12, bert_24_1024_16 or sample; a folder with config.json, '
                             'vocabulary and weights; or a repository on the Hugging Face hub '
-                            '(owner/name) (default: bert_12_768_12)')
+                            '(owner/name) (default: bert_12_768_12, or sample for a sample '
+                            'task)')
     group.add_argument('--bert_dataset', '--dataset_name', metavar='NAME',
                        help='what a named model was pre-trained on '
                             '(default: book_corpus_wiki_en_uncased)')
@@ -72,7 +79,8 @@ def add_model_flags(parser):
 def add_training_flags(parser, lr, epochs, batch_size, seed=2):
     """The recipe of a fine-tuning run; the defaults are the caller's."""
     group = parser.add_argument_group('training')
-    group.add_argument('--epochs', type=positive_int, help='(default: %d)' % epochs)
+    group.add_argument('--epochs', type=positive_int,
+                       help='(default: %d, for the sample model more)' % epochs)
     group.add_argument('--batch_size', type=positive_int, default=batch_size,
                        help='examples a worker takes through the model at once (default: '
                             '%(default)s)')
@@ -81,7 +89,8 @@ def add_training_flags(parser, lr, epochs, batch_size, seed=2):
                             '(default: %(default)s)')
     group.add_argument('--optimizer', choices=('bertadam', 'adam', 'adamw', 'lamb'),
                        default='bertadam', help='(default: %(default)s)')
-    group.add_argument('--lr', type=positive_float, help='peak learning rate (default: %g)' % lr)
+    group.add_argument('--lr', type=positive_float, help='peak learning rate (default: %g, for the '
+                       'sample model more)' % lr)
     group.add_argument('--epsilon', type=positive_float, default=1e-6,
                        help="the optimizer's epsilon (default: %(default)s)")
     group.add_argument('--warmup_ratio', type=fraction, default=0.1,
@@ -106,15 +115,9 @@ def add_runtime_flags(parser):
     group = parser.add_argument_group('running')
     group.add_argument('--output_dir', default='./output_dir', metavar='DIR',
                        help='where the results go (default: %(default)s)')
-    group.add_argument('--gpu', type=int, metavar='ID', help='the GPU to use (default: the CPU)')
-    group.add_argument('--gpus', metavar='ID,ID',
-                       help='several GPUs of this machine; a batch is split among them')
-    group.add_argument('--cpus', type=positive_int, default=1, metavar='N',
-                       help='N CPU devices in place of one, to try what --gpus does')
+    add_device_flags(group)
     group.add_argument('--comm', choices=('local', 'horovod'), default='local',
                        help='horovod where mpirun or horovodrun starts several workers')
-    group.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16'), default='float32',
-                       help='float16 on GPUs, bfloat16 on CPUs that have it (default: %(default)s)')
     group.add_argument('--log_interval', type=positive_int, default=10, metavar='N',
                        help='updates between two lines of the log (default: %(default)s)')
     group.add_argument('--save_interval', type=positive_int, metavar='N',
@@ -125,3 +128,14 @@ def add_runtime_flags(parser):
                        help='write TensorBoard events to --output_dir (extra: tensorboard)')
     group.add_argument('--plot', action='store_true',
                        help='draw the training curves as a picture (extra: plot)')
+
+
+def add_device_flags(group):
+    """Which devices to run on, and how precisely; ``group`` is one of a parser."""
+    group.add_argument('--gpu', type=int, metavar='ID', help='the GPU to use (default: the CPU)')
+    group.add_argument('--gpus', metavar='ID,ID',
+                       help='several GPUs of this machine; a batch is split among them')
+    group.add_argument('--cpus', type=positive_int, default=1, metavar='N',
+                       help='N CPU devices in place of one, to try what --gpus does')
+    group.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16'), default='float32',
+                       help='float16 on GPUs, bfloat16 on CPUs that have it (default: %(default)s)')

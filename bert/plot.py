@@ -1,15 +1,17 @@
 """Pictures of a run, drawn with matplotlib (extra ``plot``)."""
 import json
+import logging
 import os
 
 from .files import atomic
 
-__all__ = ['training_curves', 'confusion']
+__all__ = ['training_curves', 'confusion', 'precision_recall']
 
 
 def _figure(*shape, **size):
     import matplotlib
     matplotlib.use('Agg')               # no screen is needed
+    logging.getLogger('matplotlib').setLevel(logging.WARNING)
     import matplotlib.pyplot as plt
     return plt.subplots(*shape, layout='constrained', **size)
 
@@ -64,5 +66,17 @@ def confusion(path, counts, labels):
             axes.text(column, row, int(value), ha='center', va='center',
                       color='white' if value > counts.max() / 2 else 'black')
     figure.colorbar(image, label='examples')
+    _save(figure, path)
+    return path
+
+
+def precision_recall(path, curves):
+    """Draw precision over recall: {name: :class:`bert.squad_metric.Curve`}."""
+    figure, axes = _figure(figsize=(6, 5))
+    for name, curve in curves.items():
+        axes.step(curve.recalls, curve.precisions, where='post',
+                  label='%s (average precision %.3f)' % (name, curve.average_precision))
+    axes.set(xlabel='recall', ylabel='precision', xlim=(0, 1), ylim=(0, 1.05))
+    axes.legend(loc='lower left')
     _save(figure, path)
     return path

@@ -49,7 +49,7 @@ _WEIGHTS = ('model.params', 'model.safetensors', 'pytorch_model.bin')
 _VOCAB = ('vocab.txt', 'spm.model', 'tokenizer.json')
 
 
-def resolve(model=None, dataset=None, weights=None, offline=None, log=None):
+def resolve(model=None, dataset=None, weights=None, offline=None, log=None, vocab=None):
     """Weights, vocabulary and sizes of a model.
 
     Parameters
@@ -67,6 +67,9 @@ def resolve(model=None, dataset=None, weights=None, offline=None, log=None):
         Use no network; None asks BERT_OFFLINE and HF_HUB_OFFLINE.
     log : callable, optional
         Takes a line that tells which source is used or has failed.
+    vocab : str, optional
+        A vocabulary file to take in place of the model's; its casing stays the model's where
+        that is known.
 
     Returns
     -------
@@ -77,18 +80,29 @@ def resolve(model=None, dataset=None, weights=None, offline=None, log=None):
     DataError
         When a name is not known, or every source fails: then a line for each.
     """
-    log, offline = log or logging.getLogger(__name__).info, is_offline(offline)
-    model = model or _DEFAULT
+    found = _resolve(model or _DEFAULT, dataset, weights, is_offline(offline),
+                     log or logging.getLogger(__name__).info, vocab is None)
+    if vocab is None:
+        return found
+    cased = found.cased
+    if cased is None:
+        lower = vocabulary.casing(os.path.join(found.vocab, ''))[0]
+        cased = None if lower is None else not lower
+    return found._replace(vocab=os.path.expanduser(vocab), cased=cased)
+
+
+def _resolve(model, dataset, weights, offline, log, needs_vocab):
+    """:func:`resolve` with all defaults filled in; without ``needs_vocab`` it may be missing."""
     wanted, path = weights is None, os.path.expanduser(model)
     if weights:
-        return _given(os.path.expanduser(weights), model, dataset, offline, log)
+        return _given(os.path.expanduser(weights), model, dataset, offline, log, needs_vocab)
     if model == 'sample':
         return _folder(_SAMPLE, wanted, 'the sample model, a toy')
     if model not in MODELS:
         if os.path.isdir(path):
-            return _folder(path, wanted, path)
+            return _folder(path, wanted, path, needs_vocab=needs_vocab)
         if os.path.isfile(path):
-            return _given(path, _DEFAULT, dataset, offline, log)
+            return _given(path, _DEFAULT, dataset, offline, log, needs_vocab)
         if re.fullmatch(r'\w[\w.-]*/\w[\w.-]*', model):
             return _first(model, [('local path', lambda: _fail('no such file or folder'))]
                           + _hub_sources(model, wanted, None, offline), offline, log,
@@ -98,15 +112,16 @@ def resolve(model=None, dataset=None, weights=None, offline=None, log=None):
     return _named(find(model, dataset), wanted, offline, log)
 
 
-def _given(path, model, dataset, offline, log):
+def _given(path, model, dataset, offline, log, needs_vocab):
     """The checkpoint of weights that the user has: a folder, or a file and what is beside it."""
     if os.path.isdir(path):
-        return _folder(path, True, path)
+        return _folder(path, True, path, needs_vocab=needs_vocab)
     if not os.path.isfile(path):
         raise DataError('weights %s: no such file or folder' % path)
     folder = os.path.dirname(path) or '.'
     config = _config(folder) if os.path.exists(os.path.join(folder, 'config.json')) else None
-    vocab = folder if any(os.path.exists(os.path.join(folder, name)) for name in _VOCAB) else None
+    vocab = folder if not needs_vocab or any(os.path.exists(os.path.join(folder, name))
+                                             for name in _VOCAB) else None
     if vocab and (config or model in MODELS):
         return Checkpoint(path, vocab, config or dict(MODELS[model]), None, path)
     if model in MODELS:     # ids in a .params file are GluonNLP's, in other files Google's
@@ -122,7 +137,7 @@ def _given(path, model, dataset, offline, log):
                       '%s, vocabulary from %s' % (path, base.source))
 
 
-def _folder(folder, wanted, source, cased=None):
+def _folder(folder, wanted, source, cased=None, needs_vocab=True):
     """The checkpoint in a folder of ours or Hugging Face's."""
     found = [os.path.join(folder, name) for name in _WEIGHTS
              if os.path.exists(os.path.join(folder, name))]
@@ -130,7 +145,8 @@ def _folder(folder, wanted, source, cased=None):
     if wanted and not found:
         raise DataError('%s: no weights in this folder; one of these is needed: %s'
                         % (folder, ', '.join(_WEIGHTS)))
-    vocabulary.find(folder)     # or an error that names what is missing
+    if needs_vocab:
+        vocabulary.find(folder)     # or an error that names what is missing
     return Checkpoint(found[0] if wanted else None, folder, config, cased, source)
 
 

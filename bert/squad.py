@@ -68,6 +68,7 @@ class Prediction(NamedTuple):
     text: str                   # '' means: the passage does not answer it
     nbest: List[Dict]           # {text, probability, start_logit, end_logit}, best first
     null_odds: float            # score of no answer - score of the best answer
+    start: int                  # character of the passage where text starts; -1: no answer
 
 
 def read(path, train):
@@ -254,12 +255,13 @@ def predict(question, features, start_logits, end_logits, n_best_size=20, max_an
         end = np.concatenate([end[:-1], np.full(max_answer_length, -np.inf)])
         rows.append(start[first, None] + end[first[:, None] + np.arange(max_answer_length)])
         origins.extend((feature, start, end, i) for i in first)
-    spans = {}
+    spans, places = {}, {}
     for index in _descending(np.concatenate(rows).ravel(), 2 * n_best_size):
         row, more = divmod(int(index), max_answer_length)
         feature, start, end, i = origins[row]
         text = question.context[feature.starts[i]:feature.ends[i + more]].strip()
         if text and text not in spans:
+            places[text] = question.context.index(text, feature.starts[i])
             spans[text] = _entry(text, start[i], end[i + more])
             if len(spans) == n_best_size:
                 break
@@ -273,7 +275,8 @@ def predict(question, features, start_logits, end_logits, n_best_size=20, max_an
             nbest.append(null)
     _set_probabilities(nbest)
     answerable = not version_2 or null_odds <= null_score_diff_threshold
-    return Prediction(question.id, best['text'] if answerable else '', nbest, null_odds)
+    text = best['text'] if answerable else ''
+    return Prediction(question.id, text, nbest, null_odds, places.get(text, -1))
 
 
 def _entry(text, start, end):

@@ -33,23 +33,25 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert import bundle, checkpoint, convert, files, pretrained, tokenizer
+    from bert import checkpoint, convert, files, pretrained, tokenizer
     found = pretrained.resolve(args.source, args.bert_dataset, args.weights, args.offline or None)
-    config = dict(found.config)
-    arrays = checkpoint.read_weights(found.weights, config.get('architectures', ()))
+    to = args.to or ('safetensors' if found.weights.endswith('.params') else 'params')
+    path = open_target(args.target, found, to)
+    folder = os.path.dirname(path)
+    config = {key: value for key, value in found.config.items()
+              if key not in ('dtype', 'torch_dtype')}   # what is written is float32
+    arrays = checkpoint.read_weights(found.weights, config.get('architectures'))
     tok = tokenizer.load(found.vocab, found.cased)
     config['vocab_size'] = len(arrays['bert.word_embed.0.weight'])
-    to = args.to or ('safetensors' if found.weights.endswith('.params') else 'params')
-    folder = files.make_folder(args.target, 'target')
-    if os.path.exists(found.weights) and os.path.dirname(os.path.realpath(found.weights)) \
-            == os.path.realpath(folder):
-        raise DataError('target %s: it is the folder of the source; name another' % args.target)
-    theirs, architecture = convert.to_huggingface(arrays)
+    check_fit(config, tok, arrays, found)
+    try:
+        theirs, architecture = convert.to_huggingface(arrays)
+    except KeyError as name:
+        raise DataError('%s: %s has no place in a BERT of Transformers' % (
+            found.weights, name)) from None
     if to == 'safetensors':
-        path = os.path.join(folder, 'model.safetensors')
         checkpoint.write_safetensors(path, theirs)
     else:
-        path = os.path.join(folder, bundle.WEIGHTS)
         checkpoint.write_params(path, arrays)
     config.update(architectures=[architecture], model_type='bert')
     files.write_json(os.path.join(folder, 'config.json'), config)
@@ -57,6 +59,37 @@ def main(argv=None):
     print('%s: %d parameters in %d arrays, from %s' % (
         path, sum(array.size for array in arrays.values()), len(arrays), found.source))
     return 0
+
+
+def open_target(target, found, to):
+    """The file of weights to write in the folder ``target``, which this makes."""
+    from bert import bundle, files
+    folder = os.path.realpath(files.make_folder(target, 'target'))
+    for source in (found.weights, found.vocab):
+        if folder == os.path.realpath(source if os.path.isdir(source)
+                                      else os.path.dirname(source)):
+            raise DataError('target %s: it is the folder of the source; name another' % target)
+    names = {'params': bundle.WEIGHTS, 'safetensors': 'model.safetensors'}
+    path = os.path.join(target, names.pop(to))
+    for other in names.values():    # whoever reads the folder could take one for the other
+        if os.path.exists(os.path.join(target, other)):
+            raise DataError('target %s: holds %s already; name another folder' % (target, other))
+    return path
+
+
+def check_fit(config, tok, arrays, found):
+    """See that the encoder's weights, the config and the vocabulary belong together."""
+    from mxnet.gluon import HybridBlock
+
+    from bert import model
+    net = HybridBlock()
+    net.bert = model.backbone(config, 0, *('bert.%s.weight' % part in arrays for part in (
+        'pooler', 'decoder.0', 'classifier')))
+    model.check_parameters(net, arrays, found.weights)
+    if len(tok) > config['vocab_size']:
+        raise DataError('the vocabulary %s has %d tokens but the weights %s know %d; take the '
+                        'vocabulary that belongs to them' % (found.vocab, len(tok), found.weights,
+                                                             config['vocab_size']))
 
 
 def program():

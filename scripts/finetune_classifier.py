@@ -24,7 +24,7 @@ from bert.errors import DataError, run
 # The features of a set: parallel lists, one entry a window of text (mostly the whole text).
 # owner: the index of the example each comes from
 Features = collections.namedtuple('Features', 'ids segments labels owner')
-SAMPLE_LR, SAMPLE_EPOCHS = 1e-3, 5      # the toy model is tiny, and untrained
+SAMPLE_LR, SAMPLE_EPOCHS = 3e-4, 10     # the toy model is tiny, and untrained
 
 
 def parse_args(argv=None):
@@ -81,9 +81,6 @@ def parse_args(argv=None):
         parser.error('--labels are for classes, --regression is for numbers')
     if args.max_len < 8:
         parser.error('--max_len %d leaves no room for text; take 8 or more' % args.max_len)
-    if args.stride >= args.max_len - 3:
-        parser.error('--stride %d must be under --max_len - 3 (%d), or text is lost between windows'
-                     % (args.stride, args.max_len - 3))
     return args
 
 
@@ -91,18 +88,21 @@ def main(argv=None):
     args = parse_args(argv)
     from bert import bundle, glue_data, runtime, tasks
     comm = runtime.start(args)
-    toy = bool(args.task_name) and args.task_name.lower().startswith('sample')
-    if args.epochs is None:
-        args.epochs = SAMPLE_EPOCHS if toy else 3
-    if args.lr is None:
-        args.lr = SAMPLE_LR if toy else 5e-5
+    if args.bert_model is None and (args.task_name or '').lower().startswith('sample'):
+        args.bert_model = 'sample'
+    toy = args.bert_model == 'sample'
+    args.epochs = args.epochs or (SAMPLE_EPOCHS if toy else 3)
+    args.lr = args.lr or (SAMPLE_LR if toy else 5e-5)
     if args.task_name:
         task = tasks.get(args.task_name)
+        if not task.train and not args.only_inference:
+            raise DataError('--task_name %s has no training data, it is predicted with a model of '
+                            'MNLI: add --only_inference --model_parameters DIR' % task.name)
         examples = read_official(task, args, glue_data.find(task, args.data_dir,
                                                             offline=args.offline))
     else:
         task, examples = None, read_own(args)
-    config, tok, arrays, source = bundle.load(args, 'sample' if toy else None)
+    config, tok, arrays, source = bundle.load(args)
     task = settle(args, task, examples, config)
     positions = config.get('max_position_embeddings', 512)
     if args.max_len > positions:
@@ -123,9 +123,6 @@ def main(argv=None):
 def read_official(task, args, folder):
     """{split: examples} of a known task; its test sets may be absent."""
     from bert import sentences, tasks
-    if not task.train and not args.only_inference:
-        raise DataError('--task_name %s has no training data, it is predicted with a model of '
-                        'MNLI: add --only_inference --model_parameters DIR' % task.name)
     examples = {}
     for split in task.dev + task.test if args.only_inference else task.splits:
         if split in task.test and not tasks.has(task, split, folder):
