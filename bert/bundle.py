@@ -16,9 +16,10 @@ from . import checkpoint, convert, model, pretrained, tokenizer
 from .errors import DataError
 from .files import read_json, write_json
 
-__all__ = ['load', 'describe', 'save_last', 'load_last', 'labels_of', 'WEIGHTS', 'LAST']
+__all__ = ['load', 'read', 'describe', 'save_last', 'load_last', 'labels_of', 'WEIGHTS', 'LAST']
 
 WEIGHTS, LAST = 'model.params', 'last.params'
+_SPARE = 512    # rows that an embedding may have beyond the vocabulary, to be a round number
 
 
 def load(args, vocab=None, cased=None):
@@ -42,16 +43,20 @@ def load(args, vocab=None, cased=None):
     weights = args.model_parameters or args.pretrained_bert_parameters
     found = pretrained.resolve(args.bert_model, args.bert_dataset, weights, args.offline or None,
                                vocab=vocab)
+    return read(found, cased) + (found.source,)
+
+
+def read(found, cased=None):
+    """(config, tokenizer, arrays) of a :class:`bert.pretrained.Checkpoint`; see :func:`load`."""
     tok = tokenizer.load(found.vocab, found.cased if cased is None else cased)
-    config = dict(found.config)
-    config.setdefault('vocab_size', len(tok))
-    arrays = checkpoint.read_weights(found.weights, config.get('architectures', ()))
+    arrays = checkpoint.read_weights(found.weights, found.config.get('architectures'))
+    config = dict({'vocab_size': len(tok)}, **found.config)
     embedded = len(arrays['bert.word_embed.0.weight'])
-    if len(tok) > embedded:
+    if not 0 <= embedded - len(tok) < _SPARE:
         raise DataError('the vocabulary %s has %d tokens but the weights %s know %d; take the '
                         'vocabulary that belongs to them' % (found.vocab, len(tok), found.weights,
                                                              embedded))
-    return config, tok, arrays, found.source
+    return config, tok, arrays
 
 
 def labels_of(config):

@@ -6,7 +6,7 @@ import tempfile
 
 from .errors import DataError
 
-__all__ = ['atomic', 'make_folder', 'write_json', 'read_json']
+__all__ = ['atomic', 'make_folder', 'write_json', 'read_json', 'read_lines']
 
 
 @contextlib.contextmanager
@@ -71,3 +71,18 @@ def read_json(path):
         raise DataError('%s: not JSON (%s)' % (path, error)) from None
     except OSError as error:
         raise DataError('%s: cannot be read (%s)' % (path, error.strerror)) from None
+
+
+def read_lines(path):
+    """(number, text) of each line of UTF-8 text, split at line feeds only, with its line end."""
+    with open(path, 'rb') as f:
+        for number, line in enumerate(f, 1):
+            try:
+                text = line.decode('utf-8-sig' if number == 1 else 'utf-8')
+            except UnicodeDecodeError as error:
+                raise DataError('%s:%d: byte 0x%02x is not UTF-8; save the file as UTF-8' % (
+                    path, number, error.object[error.start])) from None
+            if '\0' in text:
+                raise DataError('%s:%d: a NUL character; save the file as plain UTF-8 text' % (
+                    path, number))
+            yield number, text

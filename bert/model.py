@@ -15,7 +15,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from .errors import DataError
 
-__all__ = ['backbone', 'Classifier', 'QuestionAnswering', 'Tagger', 'initialize',
+__all__ = ['backbone', 'Classifier', 'QuestionAnswering', 'Tagger', 'TokenVectors', 'initialize',
            'check_parameters', 'load_parameters', 'collect', 'as_float32']
 
 # Hugging Face's names of an activation -> GluonNLP's (erf GELU unless it says otherwise)
@@ -155,6 +155,24 @@ class QuestionAnswering(HybridBlock):
         return F.split(scores, num_outputs=2, axis=2, squeeze_axis=True)
 
 
+class TokenVectors(HybridBlock):
+    """A vector for every token: the mean of its encodings in some layers, without dropout.
+
+    ``layers`` are numbers from 1, the lowest, up; those above the highest are not built.
+    """
+
+    def __init__(self, config, layers, **kwargs):
+        super().__init__(**kwargs)
+        self._layers = layers
+        self.bert = backbone(dict(config, num_hidden_layers=max(layers)), 0.0, use_pooler=False,
+                             output_all_encodings=True)
+
+    def hybrid_forward(self, F, ids, segments, lengths):
+        """(batch, length), (batch, length), (batch,) -> vectors (batch, length, hidden_size)."""
+        encodings = self.bert(ids, segments, lengths)
+        return F.add_n(*[encodings[layer - 1] for layer in self._layers]) / len(self._layers)
+
+
 def initialize(net, config, ctx=None):
     """Fresh parameters for what has none yet: N(0, initializer_range), as in the BERT paper."""
     net.initialize(mx.init.Normal(config.get('initializer_range', 0.02)), ctx=ctx)
@@ -185,6 +203,11 @@ def check_parameters(net, arrays, source, optional=()):
         raise DataError('%s: %d of %d parameters of this model are missing, %s the first; these '
                         'are weights of another model' % (source, len(missing), len(parameters),
                                                           missing[0]))
+    beyond = [name for name in arrays if name.startswith('bert.encoder.')
+              and name not in parameters]
+    if beyond:
+        raise DataError('%s: has %s, which this model has not; take the config or the model name '
+                        'that belong to these weights' % (source, beyond[0]))
     for name, parameter in parameters.items():
         if name in arrays and arrays[name].shape != parameter.shape:
             raise DataError('%s: %s has the shape %s where this model needs %s; take the config, '

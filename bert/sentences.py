@@ -12,7 +12,7 @@ from typing import NamedTuple, Optional, Union
 
 from . import tasks
 from .errors import DataError
-from .files import atomic
+from .files import atomic, read_lines
 
 __all__ = ['Example', 'read_table', 'read_official', 'find_labels', 'write_submission',
            'write_predictions']
@@ -171,24 +171,9 @@ def _open_table(path, header):
     return [name.strip() for name in next(rows, (0, []))[1]], rows
 
 
-def _lines(path):
-    """(number, text) of each line, split at line feeds only, with its line end."""
-    with open(path, 'rb') as f:
-        for number, line in enumerate(f, 1):
-            try:
-                text = line.decode('utf-8-sig' if number == 1 else 'utf-8')
-            except UnicodeDecodeError as error:
-                raise DataError('%s:%d: byte 0x%02x is not UTF-8; save the file as UTF-8' % (
-                    path, number, error.object[error.start])) from None
-            if '\0' in text:
-                raise DataError('%s:%d: a NUL character; save the file as plain UTF-8 text' % (
-                    path, number))
-            yield number, text
-
-
 def _tsv(path):
     return _without_blanks((number, line.rstrip('\r\n').split('\t'))
-                           for number, line in _lines(path))
+                           for number, line in read_lines(path))
 
 
 def _csv(path):
@@ -196,7 +181,7 @@ def _csv(path):
 
 
 def _quoted(path):
-    reader = csv.reader((line for _, line in _lines(path)), strict=True)
+    reader = csv.reader((line for _, line in read_lines(path)), strict=True)
     while True:
         number = reader.line_num + 1    # of a quoted field over several lines, tell the first
         try:
@@ -226,7 +211,7 @@ def _without_blanks(rows):
 
 def _json(path):
     names = None
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         if not line.strip():
             continue
         try:

@@ -33,17 +33,15 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert import checkpoint, convert, files, pretrained, tokenizer
+    from bert import bundle, checkpoint, convert, files, pretrained
     found = pretrained.resolve(args.source, args.bert_dataset, args.weights, args.offline or None)
     to = args.to or ('safetensors' if found.weights.endswith('.params') else 'params')
     path = open_target(args.target, found, to)
     folder = os.path.dirname(path)
-    config = {key: value for key, value in found.config.items()
-              if key not in ('dtype', 'torch_dtype')}   # what is written is float32
-    arrays = checkpoint.read_weights(found.weights, config.get('architectures'))
-    tok = tokenizer.load(found.vocab, found.cased)
-    config['vocab_size'] = len(arrays['bert.word_embed.0.weight'])
-    check_fit(config, tok, arrays, found)
+    config, tok, arrays = bundle.read(found)
+    check_fit(config, arrays, found)
+    for key in 'dtype', 'torch_dtype':      # what is written is float32
+        config.pop(key, None)
     try:
         theirs, architecture = convert.to_huggingface(arrays)
     except KeyError as name:
@@ -77,8 +75,8 @@ def open_target(target, found, to):
     return path
 
 
-def check_fit(config, tok, arrays, found):
-    """See that the encoder's weights, the config and the vocabulary belong together."""
+def check_fit(config, arrays, found):
+    """See that the encoder's weights and the config belong together."""
     from mxnet.gluon import HybridBlock
 
     from bert import model
@@ -86,10 +84,6 @@ def check_fit(config, tok, arrays, found):
     net.bert = model.backbone(config, 0, *('bert.%s.weight' % part in arrays for part in (
         'pooler', 'decoder.0', 'classifier')))
     model.check_parameters(net, arrays, found.weights)
-    if len(tok) > config['vocab_size']:
-        raise DataError('the vocabulary %s has %d tokens but the weights %s know %d; take the '
-                        'vocabulary that belongs to them' % (found.vocab, len(tok), found.weights,
-                                                             config['vocab_size']))
 
 
 def program():
