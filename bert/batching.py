@@ -59,10 +59,19 @@ def split(indices, devices):
     return list(zip(np.array_split(indices, min(len(devices), len(indices))), devices))
 
 
-def evaluation_batches(lengths, batch_size):
-    """Indices of all examples in batches, from long to short."""
+def evaluation_batches(lengths, batch_size, tokens=None):
+    """Indices of all examples in batches, from long to short.
+
+    A batch has ``batch_size`` examples at most, and ``tokens`` at most with its padding, unless it
+    is of one example.
+    """
     order = np.argsort(-np.asarray(lengths), kind='stable')
-    return [order[i:i + batch_size] for i in range(0, len(order), batch_size)]
+    batches = []
+    while len(order):
+        size = min(batch_size, max(1, tokens // lengths[order[0]])) if tokens else batch_size
+        batches.append(order[:size])
+        order = order[size:]
+    return batches
 
 
 def pad(rows, value, length=None):

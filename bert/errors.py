@@ -23,6 +23,8 @@ def run(main):
     """
     try:
         code = main()
+    except BrokenPipeError:
+        code = 0                        # see below
     except (DataError, ModuleNotFoundError, OSError) as error:
         line = _explain(error)
         if line is None or os.environ.get('BERT_DEBUG'):

@@ -30,7 +30,8 @@ class Parser(argparse.ArgumentParser):
         spelled = re.sub('-', '_', name[2:])
         if name.startswith('--') and '--' + spelled in self._option_string_actions:
             return '--' + spelled + equals + value
-        return arg
+        # argparse takes -1 for a value but -2,-1 for a flag, unless there is a space in it
+        return ' ' + arg if re.fullmatch(r'-\d+(,-?\d+)+', arg) else arg
 
 
 def positive_int(text):
@@ -68,7 +69,7 @@ def add_model_flags(parser):
     group.add_argument('--bert_dataset', '--dataset_name', metavar='NAME',
                        help='what a named model was pre-trained on '
                             '(default: book_corpus_wiki_en_uncased)')
-    group.add_argument('--pretrained_bert_parameters', metavar='FILE',
+    group.add_argument('--pretrained_bert_parameters', '--params_path', metavar='FILE',
                        help='take the encoder from this .params or .safetensors file or folder')
     group.add_argument('--model_parameters', metavar='FILE',
                        help='take the whole model, head included, from this result folder or file')

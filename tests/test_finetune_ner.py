@@ -18,22 +18,23 @@ from scripts import finetune_ner, predict_ner
 
 TINY = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'data', 'tiny_bert')
 TRAIN, PREDICT = 'scripts/finetune_ner.py', 'scripts/predict_ner.py'
-# a name of one of three letters is an entity, more often in some sentences than in others
-NAMES = {'ax': 'PER', 'by': 'LOC', 'cy': 'ORG'}
+# easy to learn, so that tests may ask for the right answer
+NAMES = {'ax': ('PER', 'z'), 'by': ('LOC', 'v'), 'cy': ('ORG', 'w')}
 
 
 def make_sentences(count, seed, longest=12):
-    """[(words, tags)]: one or two words in a name, of which the second is always 'z'."""
+    """Yield (words, tags) with names of one or two words, those of NAMES."""
     rng = random.Random(seed)
     for _ in range(count):
         words, tags = [], []
         for _ in range(rng.randrange(1, longest)):
-            name = rng.choice(['the', 'of', 'film', 'is', 'good', *NAMES])
-            words.append(name)
-            tags.append('B-' + NAMES[name] if name in NAMES else 'O')
-            if name in NAMES and rng.random() < 0.3:
-                words.append('z')
-                tags.append('I-' + NAMES[name])
+            word = rng.choice(['the', 'of', 'film', 'good', ',', '!', '\u200b', *NAMES])
+            kind, second = NAMES.get(word, (None, None))
+            words.append(word)
+            tags.append('B-' + kind if kind else 'O')
+            if kind and rng.random() < 0.4:
+                words.append(second)
+                tags.append('I-' + kind)
         yield words, tags
 
 
@@ -47,18 +48,18 @@ def write_conll(path, sentences):
 def data(tmp_path_factory):
     """train.txt, dev.txt and test.txt; the test set has what is hard to tokenise, and is long."""
     folder = tmp_path_factory.mktemp('data')
-    write_conll(folder / 'train.txt', make_sentences(80, 1))
-    write_conll(folder / 'dev.txt', make_sentences(15, 2))
+    write_conll(folder / 'train.txt', make_sentences(160, 1))
+    write_conll(folder / 'dev.txt', make_sentences(30, 2))
     hard = [(['ax', '\u200b', '\U0001f600', 'z', '\u200d\ufe0f', 'by'],
              ['B-PER', 'O', 'O', 'O', 'O', 'B-LOC']), (['\u200b'], ['O'])]
-    long = [(['the', 'cy', 'z', 'wonderful'] * 12, ['O', 'B-ORG', 'I-ORG', 'O'] * 12)]
+    long = [(['the', 'cy', 'w', 'film'] * 12, ['O', 'B-ORG', 'I-ORG', 'O'] * 12)]
     write_conll(folder / 'test.txt', [*make_sentences(6, 3), *hard, *long])
     return folder
 
 
 def flags(data, out, *more):
     return ['--bert_model', TINY, '--train_path', str(data / 'train.txt'), '--seq_len', '24',
-            '--num-epochs', '4', '--batch-size', '8', '--learning-rate', '1e-2',
+            '--num-epochs', '4', '--batch-size', '8', '--learning-rate', '3e-3',
             '--save-checkpoint-prefix', str(out), *more]
 
 
@@ -67,7 +68,8 @@ def trained(data, tmp_path_factory):
     """The result folder of a run with all three sets."""
     out = tmp_path_factory.mktemp('trained') / 'deep' / 'tagger'
     assert finetune_ner.main(flags(data, out, '--dev-path', str(data / 'dev.txt'), '--test-path',
-                                   str(data / 'test.txt'), '--num-epochs', '12')) == 0
+                                   str(data / 'test.txt'), '--num-epochs', '8', '--dropout',
+                                   '0')) == 0
     return out
 
 
@@ -245,10 +247,10 @@ def test_a_run_leaves_a_bundle_with_the_best_weights(trained, data):
     assert config['architectures'] == ['BertForTokenClassification']
     assert list(config['id2label'].values()) == ['O', 'B-LOC', 'I-LOC', 'B-ORG', 'I-ORG', 'B-PER',
                                                  'I-PER']
-    assert read_json(str(trained / 'arguments.json'))['lr'] == 1e-2
+    assert read_json(str(trained / 'arguments.json'))['lr'] == 3e-3
     with open(str(trained / 'metrics.jsonl'), encoding='utf-8') as f:
         dev = [record for record in map(json.loads, f) if record['type'] == 'dev']
-    assert [record['epoch'] for record in dev] == list(range(1, 13))
+    assert [record['epoch'] for record in dev] == list(range(1, 9))
     results = read_json(str(trained / 'results.json'))
     assert results['dev']['overall']['f1'] == max(record['f1'] for record in dev) > 0.9
     assert set(results['test']['types']) == {'LOC', 'ORG', 'PER'}
@@ -278,14 +280,13 @@ def test_schemes(data, tmp_path, capsys):
     (tmp_path / 'bio.txt').write_text(text, encoding='utf-8')
     common = ['--train_path', str(tmp_path / 'bio.txt'), '--test_path', str(tmp_path / 'bio.txt'),
               '--token_column', '1', '--num_epochs', '30', '--bert_model', TINY, '--seq_len', '24',
-              '--lr', '1e-2', '--dropout', '0']
+              '--lr', '3e-3', '--dropout', '0']
     for scheme, labels in ('BIO2', ['O', 'B-LOC', 'B-PER', 'I-PER']), (
             'BIOES', ['O', 'S-LOC', 'B-PER', 'E-PER', 'S-PER']):
         out = tmp_path / scheme
         finetune_ner.main([*common, '--scheme', scheme, '--output_dir', str(out), '--plot'])
         assert list(read_json(str(out / 'config.json'))['id2label'].values()) == labels
-        assert 'overall                 1.0000    1.0000    1.0000         3' in (
-            capsys.readouterr().out)
+        assert capsys.readouterr().out.split('overall')[1].split()[:4] == ['1.0000'] * 3 + ['3']
         # in the scheme of the file, whatever the model's is
         assert (out / 'predictions-test.txt').read_text(encoding='utf-8') == (
             '1 ax I-PER I-PER\n2 z I-PER I-PER\n3 by B-PER B-PER\n4 the O O\n\n'
@@ -313,17 +314,18 @@ def test_the_sample_data_end_to_end(tmp_path, capsys):
 
 # the same update, however it is come by
 
-def test_accumulation_makes_the_update_of_the_whole_batch(data, tmp_path):
-    for name, more in ('whole', ['--batch_size', '8']), ('parts', ['--batch_size', '2',
-                                                                  '--accumulate', '4']):
-        finetune_ner.main(flags(data, tmp_path / name, '--dropout', '0', '--num_epochs', '1',
-                                '--lr', '1e-3', *more))
-    assert_same(weights(tmp_path / 'whole'), weights(tmp_path / 'parts'), 1e-4)
+def test_accumulation_and_devices_make_the_update_of_the_whole_batch(data, tmp_path):
     losses = []
-    for name in 'whole', 'parts':
+    for name, more in (('whole', ['--batch_size', '8']), ('devices', ['--cpus', '2']),
+                       ('parts', ['--batch_size', '2', '--accumulate', '4'])):
+        finetune_ner.main(flags(data, tmp_path / name, '--dropout', '0', '--num_epochs', '1',
+                                '--lr', '1e-3', '--log_interval', '1', *more))
+        assert_same(weights(tmp_path / 'whole'), weights(tmp_path / name), 1e-4)
         with open(str(tmp_path / name / 'metrics.jsonl'), encoding='utf-8') as f:
             losses.append([json.loads(line)['loss'] for line in f])
-    np.testing.assert_allclose(*losses, rtol=1e-4)
+        # means over words, which are not spread evenly over the parts
+        np.testing.assert_allclose(losses[0], losses[-1], rtol=1e-4)
+    assert losses[0][0] == pytest.approx(np.log(7), rel=0.1)    # a fresh head knows nothing of 7
 
 
 def test_two_workers_make_the_update_of_one(program, data, tmp_path):
@@ -386,8 +388,8 @@ def test_predict_columns(trained, data, tmp_path, capsys):
         assert found[:6] == expected[:6]
 
 
-TEXT = 'the ax z is,  by!\r\n\n\u200b\U0001f600 of cy\rgood\nCY z'
-ENTITIES = [('PER', 'ax z'), ('LOC', 'by'), ('ORG', 'cy'), ('ORG', 'CY z')]
+TEXT = 'the ax z film,  by!\r\n\n\u200b\U0001f600 of cy\rgood\nCY w'
+ENTITIES = [('PER', 'ax z'), ('LOC', 'by'), ('ORG', 'cy'), ('ORG', 'CY w')]
 
 
 def check_entities(lines):
@@ -403,7 +405,7 @@ def test_predict_text_with_offsets_in_the_whole_of_it(trained, tmp_path, capsys,
     (tmp_path / 'bom.txt').write_bytes(b'\xef\xbb\xbf' + TEXT.encode('utf-8'))
     predict(trained, '--text-path', str(tmp_path / 'bom.txt'))
     check_entities(capsys.readouterr().out.splitlines())
-    predict(trained, '--text', 'the ax z is', '--json')
+    predict(trained, '--text', 'the ax z, good', '--json')
     assert json.loads(capsys.readouterr().out) == {'text': 'ax z', 'type': 'PER', 'start': 4,
                                                    'end': 8}
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

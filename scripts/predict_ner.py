@@ -1,0 +1,131 @@
+"""Find named entities with a model of finetune_ner.py: in CoNLL columns, or in plain text.
+
+    python predict_ner.py --load-checkpoint-prefix my_tagger --test-path test.txt
+    python predict_ner.py --load-checkpoint-prefix my_tagger --text "Ada Lovelace lived in London."
+    python predict_ner.py --load-checkpoint-prefix my_tagger < notes.txt
+
+Of plain text each line is taken for itself, and each entity printed as a line of its type, start,
+end and text with tabs between them; start and end count the characters of the whole input.
+"""
+if not __package__:     # run as a file: `bert` is the checkout's
+    import os.path
+    import sys
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+import io
+import itertools
+import json
+import os
+
+from bert import options, tagging
+from bert.errors import DataError, run
+
+
+def parse_args(argv=None):
+    parser = options.Parser(description=__doc__)
+    parser.add_argument('--load_checkpoint_prefix', '--model_parameters', dest='model_parameters',
+                        metavar='DIR', required=True, help='the result folder of finetune_ner.py')
+    data = parser.add_argument_group('data', 'One of the first three; standard input without them.')
+    one = data.add_mutually_exclusive_group()
+    one.add_argument('--test_path', metavar='FILE',
+                     help='CoNLL columns to tag, and to score where they have tags')
+    one.add_argument('--text', help='plain text')
+    one.add_argument('--text_path', metavar='FILE', help='a file of plain text')
+    tagging.add_data_flags(data)
+    data.add_argument('--no_tags', action='store_true',
+                      help='the columns hold no tags (one column alone never does)')
+    parser.add_argument('--output_dir', default='./output_dir', metavar='DIR',
+                        help='where predictions for --test_path go (default: %(default)s)')
+    parser.add_argument('--json', action='store_true',
+                        help='print an entity as a JSON object, not as columns')
+    parser.add_argument('--batch_size', type=options.positive_int, default=32, metavar='N',
+                        help='sentences at once (default: %(default)s)')
+    options.add_device_flags(parser)
+    parser.set_defaults(comm='local', bert_model=None, bert_dataset=None,
+                        pretrained_bert_parameters=None, offline=True)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    from bert import bundle, model, runtime
+    comm = runtime.start(args)
+    config, tok, arrays, source = bundle.load(args)
+    labels = bundle.labels_of(config)
+    if labels is None or 'O' not in labels:
+        raise DataError('%s: config.json names no tags such as O and B-PER (id2label); take a '
+                        'folder that finetune_ner.py has written' % source)
+    seq_len = args.seq_len or config.get('gluon_bert', {}).get('seq_len', tagging.SEQ_LEN)
+    tagging.check_length(seq_len, config)
+    net = model.Tagger(config, len(labels))
+    model.initialize(net, config, comm.devices)
+    model.load_parameters(net, arrays, source)
+    net.hybridize(static_alloc=True)
+
+    def tag(sentences):
+        """Lists of words -> lists of tags."""
+        return tagging.predict(net, tagging.rows(tok, sentences, seq_len), len(sentences), labels,
+                               tok.pad_id, comm, args.batch_size)
+
+    if args.test_path:
+        predict_columns(args, tag, labels)
+    else:
+        predict_text(args, tag)
+    return 0
+
+
+def predict_columns(args, tag, labels):
+    """Tag a CoNLL file, print its scores where it has tags, and write the predictions."""
+    from bert import conll, files
+    sentences = conll.read(args.test_path, args.token_column,
+                           None if args.no_tags else args.tag_column)
+    files.make_folder(args.output_dir, '--output_dir')
+    predicted = tag([sentence.words for sentence in sentences])
+    if sentences[0].tags is not None:
+        print(tagging.table(tagging.score(sentences, predicted)))
+    name = os.path.splitext(os.path.basename(args.test_path))[0]
+    path = os.path.join(args.output_dir, 'predictions-%s.txt' % name)
+    tagging.write(path, sentences, predicted, labels)
+    print('predictions: %s' % path)
+
+
+def predict_text(args, tag):
+    """Print the entities of every line of text, with their offsets in the whole of it."""
+    from bert import conll
+    start = 0       # of a line in the whole text
+    with source_of(args) as source:
+        while True:
+            lines = read_lines(source, 8 * args.batch_size, args)
+            if not lines:
+                return
+            split = [conll.split_words(line) for line in lines]
+            for line, (_, offsets), tags in zip(lines, split, tag([words for words, _ in split])):
+                for entity in conll.entities(line, offsets, tags):
+                    entity.update(start=start + entity['start'], end=start + entity['end'])
+                    print(json.dumps(entity, ensure_ascii=False) if args.json else '\t'.join(
+                        str(entity[key]) for key in ('type', 'start', 'end', 'text')))
+                start += len(line)
+
+
+def source_of(args):
+    """The text as an open file, its line ends as they are, so that offsets hold."""
+    if args.text is not None:
+        return io.StringIO(args.text, newline='')
+    return open(args.text_path or 0, encoding='utf-8-sig', newline='', closefd=bool(args.text_path))
+
+
+def read_lines(source, count, args):
+    try:
+        return list(itertools.islice(source, count))
+    except UnicodeDecodeError:
+        raise DataError('%s: not UTF-8; convert it: iconv -f ENCODING -t UTF-8'
+                        % (args.text_path or 'standard input')) from None
+
+
+def program():
+    """The console command."""
+    run(main)
+
+
+if __name__ == '__main__':
+    program()
