@@ -2,10 +2,13 @@
 import json
 import logging
 import os
+import warnings
 
 from .files import atomic
 
-__all__ = ['training_curves', 'confusion', 'precision_recall']
+__all__ = ['training_curves', 'confusion', 'precision_recall', 'sentence_map']
+
+_LISTED, _NUMBERED = 40, 150     # how many texts a map lists, and numbers
 
 
 def _figure(*shape, **size):
@@ -79,4 +82,32 @@ def precision_recall(path, curves):
     axes.set(xlabel='recall', ylabel='precision', xlim=(0, 1), ylim=(0, 1.05))
     axes.legend(loc='lower left')
     _save(figure, path)
+    return path
+
+
+def sentence_map(path, points, texts, shares):
+    """Draw texts as numbered points, with a list of them beside where they are few.
+
+    points: (texts, 2); shares: of the variance that each axis shows, from 0 to 1
+    """
+    listed = len(texts) <= _LISTED
+    figure, axes = _figure(figsize=(12 if listed else 8, 7))
+    axes.scatter(points[:, 0], points[:, 1], s=30 if listed else 8,
+                 alpha=1 if listed else 0.5)
+    axes.set(title='%d texts' % len(texts),
+             xlabel='component 1 (%.0f %% of the variance)' % (100 * shares[0]),
+             ylabel='component 2 (%.0f %%)' % (100 * shares[1]))
+    if len(texts) <= _NUMBERED:
+        for number, point in enumerate(points, 1):
+            axes.annotate(str(number), point, xytext=(4, 3), textcoords='offset points',
+                          fontsize=8)
+    if listed:
+        rows = ['%d  %s' % (number, ' '.join(text.split())[:60])
+                for number, text in enumerate(texts, 1)]
+        # a dollar sign would begin a formula
+        axes.text(1.02, 1, '\n'.join(rows).replace('$', r'\$'), transform=axes.transAxes,
+                  fontsize=8, va='top', linespacing=1.4)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Glyph')      # a box is drawn where the font has none
+        _save(figure, path)
     return path

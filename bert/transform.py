@@ -3,7 +3,7 @@ from collections import namedtuple
 
 from .errors import DataError
 
-__all__ = ['Encoded', 'pair', 'spans', 'windows', 'words']
+__all__ = ['Encoded', 'owned_spans', 'pair', 'spans', 'windows', 'words']
 
 # ids, segments: lists of int of one length, special tokens included, no padding
 # truncated: bool, whether pieces of the text were left out
@@ -81,6 +81,17 @@ def spans(length, room, stride):
     """
     starts = list(range(0, length - room, min(stride, room))) + [max(0, length - room)]
     return [(start, min(length, start + room)) for start in starts]
+
+
+def owned_spans(length, room):
+    """(start, end, first, last) of windows of ``room`` over ``length`` items.
+
+    They overlap by half.  Of its items a window owns those from ``first`` to ``last``, which are
+    nearer to its middle than to that of another window; every item has one owner.
+    """
+    seen = spans(length, room, max(1, room // 2))
+    cuts = [(start + end + 1) // 2 for (_, end), (start, _) in zip(seen, seen[1:])]
+    return [span + owned for span, owned in zip(seen, zip([0] + cuts, cuts + [length]))]
 
 
 def _room(max_len, is_pair, has_b):

@@ -78,3 +78,13 @@ def test_scores_of_all_workers_add_up_to_every_row():
     # a worker without any batch adds nothing
     alone = batching.score_rows([4], 2, Two(1), lambda part, device: mx.nd.ones((1, 2)))
     assert alone.tolist() == [[0, 0]]
+
+
+def test_evaluation_batches_hold_so_many_tokens():
+    lengths = [2, 9, 3, 30, 4, 2]
+    assert [list(b) for b in batching.evaluation_batches(lengths, 4)] == [[3, 1, 4, 2], [0, 5]]
+    assert [list(b) for b in batching.evaluation_batches(lengths, 2, tokens=12)] == [
+        [3], [1], [4, 2], [0, 5]]       # 30 tokens alone are too many, and are taken all the same
+    assert [list(b) for b in batching.evaluation_batches(lengths, 3, tokens=12)] == [
+        [3], [1], [4, 2, 0], [5]]
+    assert batching.evaluation_batches([], 3, tokens=12) == []

@@ -133,3 +133,22 @@ def test_strides_that_lose_text():
 def test_every_word_has_a_piece():
     assert transform.words(TOK, ['ab', '\u200b', 'c', '\U0001f600', '']) == [
         [A, A + 27], [TOK.unk_id], [A + 2], [TOK.unk_id], [TOK.unk_id]]
+
+
+def test_owned_spans():
+    assert transform.owned_spans(0, 4) == [(0, 0, 0, 0)]
+    assert transform.owned_spans(4, 4) == [(0, 4, 0, 4)]
+    assert transform.owned_spans(10, 4) == [
+        (0, 4, 0, 3), (2, 6, 3, 5), (4, 8, 5, 7), (6, 10, 7, 10)]
+    assert transform.owned_spans(2, 1) == [(0, 1, 0, 1), (1, 2, 1, 2)]
+
+
+def test_the_owner_of_an_item_shows_most_around_it():
+    def context(item, span):
+        return min(item - span[0], span[1] - 1 - item) if span[0] <= item < span[1] else -1
+    for length, room in itertools.product(range(1, 40), range(1, 12)):
+        found = transform.owned_spans(length, room)
+        owned = [(item, span) for span in found for item in range(*span[2:])]
+        assert [item for item, _ in owned] == list(range(length))
+        assert all(context(item, span) == max(context(item, other) for other in found)
+                   for item, span in owned)
