@@ -19,7 +19,8 @@ extras.update(
     plot=['matplotlib>=3.5'],
     tensorboard=['tensorboardX>=2.2'],
 )
-extras['test'] = ['pytest', 'ruff==0.17.6'] + extras['hub'] + extras['plot'] + extras['tensorboard']
+extras['test'] = ['pytest', 'ruff==0.17.6'] + [
+    package for name in ('hub', 'onnx', 'plot', 'tensorboard') for package in extras[name]]
 
 setup(
     name='gluon-bert',
@@ -52,6 +53,7 @@ setup(
         'bert-finetune-squad = bert.scripts.finetune_squad:program',
         'bert-finetune-ner = bert.scripts.finetune_ner:program',
         'bert-predict-ner = bert.scripts.predict_ner:program',
+        'bert-embedding = bert.embedding:program',
         'bert-export = bert.export.export:program',
         'bert-convert-checkpoint = bert.scripts.convert_checkpoint:program',
     ]},

@@ -1,0 +1,1 @@
+"""The export program; examples/ shows how to use what it writes."""
