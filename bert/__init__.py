@@ -1,9 +1,15 @@
 """The shared package of gluon-bert: models, tokenizers, data and the training step.
 
-Importing it does one thing: it gives numpy back the aliases (``np.bool``, ...) that MXNet 1.9
-uses at import and that numpy 1.24 removed.  ``import bert`` therefore stands before
-``import mxnet``; every module here and every script does so.
+Importing it only makes MXNet 1.9 ready to be imported, so ``import bert`` stands before
+``import mxnet``:
+
+- numpy gets back the aliases (``np.bool``, ...) that MXNet uses and numpy 1.24 removed.
+- ``OMP_NUM_THREADS``, where it is not set, becomes this process's share of the machine's cores.
+  MXNet's own default is half the processors, which takes every machine to have two threads a
+  core and leaves half of a virtual machine idle.
 """
+import os
+
 import numpy
 
 __version__ = '0.1.0'
@@ -12,3 +18,27 @@ for _name, _type in {'bool': bool, 'int': int, 'float': float, 'complex': comple
                      'object': object, 'str': str}.items():
     if _name not in numpy.__dict__:     # hasattr would warn on numpy 1.20 to 1.23
         setattr(numpy, _name, _type)
+
+
+def _cores(processors):
+    """How many cores the processors (a set of numbers) are threads of."""
+    cores = set()
+    for number in processors:
+        path = '/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list' % number
+        try:
+            with open(path, encoding='ascii') as f:
+                cores.add(f.read())
+        except OSError:                 # not told: take each processor for a core
+            cores.add(number)
+    return len(cores)
+
+
+def _threads():
+    """The cores this process may use, or its share where mpirun or horovodrun started several."""
+    workers = int(os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE')
+                  or os.environ.get('HOROVOD_LOCAL_SIZE') or 1)
+    share = _cores(range(os.cpu_count() or 1)) // workers
+    return max(1, min(_cores(os.sched_getaffinity(0)), share))
+
+
+os.environ.setdefault('OMP_NUM_THREADS', str(_threads()))

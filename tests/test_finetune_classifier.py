@@ -175,8 +175,10 @@ def one_worker(data, tmp_path_factory):
 
 
 @pytest.mark.parametrize('more', [['--batch_size', '4', '--accumulate', '4'],
-                                  ['--batch_size', '16', '--cpus', '2']])
-def test_accumulation_and_devices_give_the_same_updates(program, data, one_worker, tmp_path, more):
+                                  ['--batch_size', '16', '--cpus', '2'],
+                                  ['--batch_size', '16', '--pad']])
+def test_accumulation_devices_and_padding_give_the_same_updates(program, data, one_worker, tmp_path,
+                                                                more):
     program(SCRIPT, *flags(data, tmp_path, *PLAIN, *more), check=0)
     assert_same(weights(one_worker), weights(tmp_path), 1e-5)
 
@@ -262,10 +264,11 @@ def test_long_texts_are_cut_with_a_count_or_taken_as_windows(program, tmp_path):
     windows = program(SCRIPT, *common, '--windows', '--stride', '8', '--output_dir',
                       str(tmp_path / 'windows'), check=0)
     assert '32 of 32 texts are longer than --max_len 16 and were taken as windows' in windows.stderr
+    two = ''.join(row.split('\t')[0] + '\n' for row in (rows[0], rows[-1]))
     both = [{line.split('\t')[1] for line in program(
-        SCRIPT, '--model_parameters', str(tmp_path / 'windows'), '--max_len', '16', *more, '--predict',
-        input=''.join(row.split('\t')[0] + '\n' for row in (rows[0], rows[-1])),
-        check=0).stdout.splitlines()} for more in ([], ['--windows', '--stride', '8'])]
+        SCRIPT, '--model_parameters', str(tmp_path / 'windows'), '--max_len', '16', *more,
+        '--predict', input=two, check=0).stdout.splitlines()}
+        for more in ([], ['--windows', '--stride', '8'])]
     assert len(both[0]) == 1 and len(both[1]) == 2
 
 
