@@ -53,6 +53,7 @@ setup(
         'bert-finetune-squad = bert.scripts.finetune_squad:program',
         'bert-finetune-ner = bert.scripts.finetune_ner:program',
         'bert-predict-ner = bert.scripts.predict_ner:program',
+        'bert-create-pretraining-data = bert.scripts.create_pretraining_data:program',
         'bert-embedding = bert.embedding:program',
         'bert-export = bert.export.export:program',
         'bert-convert-checkpoint = bert.scripts.convert_checkpoint:program',

@@ -15,8 +15,9 @@ PROGRAMS = sorted(
 MODULES = sorted('bert/' + name for name in os.listdir(os.path.join(ROOT, 'bert'))
                  if name.endswith('.py'))
 # no text-and-data module needs the model, nor the model them
-TEXT = {'catalogue', 'conll', 'download', 'glue_data', 'metric', 'pretrained', 'sentences', 'squad',
-        'squad_metric', 'tasks', 'tokenizer', 'transform', 'vocabulary', 'batching'}
+TEXT = {'batching', 'catalogue', 'conll', 'corpus', 'download', 'glue_data', 'masking', 'metric',
+        'pretrained', 'pretraining_data', 'sentences', 'squad', 'squad_data', 'squad_metric',
+        'tasks', 'tokenizer', 'transform', 'vocabulary'}
 MODEL = {'model', 'optimizer', 'communicator'}
 OPTIONAL = {'horovod', 'seqeval', 'sentencepiece', 'onnx', 'onnxruntime', 'tensorboardX',
             'matplotlib', 'pyarrow', 'torch', 'sklearn', 'scipy'}
