@@ -10,7 +10,7 @@ from typing import List, NamedTuple
 
 from .errors import DataError
 
-__all__ = ['Curve', 'normalize', 'exact_match', 'f1', 'evaluate', 'precision_recall']
+__all__ = ['Curve', 'normalize', 'exact_match', 'f1', 'evaluate', 'summary', 'precision_recall']
 
 _ARTICLES = re.compile(r'\b(a|an|the)\b')
 _PUNCTUATION = str.maketrans('', '', string.punctuation)
@@ -76,6 +76,19 @@ def evaluate(questions, predictions, null_odds=None, threshold=None):
         for name, curve in precision_recall(questions, predictions, null_odds).items():
             result['pr_%s_ap' % name] = 100 * curve.average_precision
     return result
+
+
+def summary(scores):
+    """The lines that tell a person what :func:`evaluate` found."""
+    parts = [('', 'dev')]
+    if 'NoAns_total' in scores:
+        parts += [(name + '_', name) for name in ('HasAns', 'NoAns') if name + '_total' in scores]
+    lines = ['%s: exact %.2f, f1 %.2f (%d questions)' % (
+        name, scores[prefix + 'exact'], scores[prefix + 'f1'], scores[prefix + 'total'])
+        for prefix, name in parts]
+    return lines + ['best %s %.2f with --null_score_diff_threshold %r' % (
+        name, scores['best_' + name], scores['best_%s_thresh' % name])
+        for name in ('exact', 'f1') if 'best_' + name in scores]
 
 
 def precision_recall(questions, predictions, null_odds):
