@@ -209,7 +209,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     process = subprocess.Popen(
         [sys.executable, os.path.join(ROOT, SCRIPT)] + flags(input_file=text, num_workers=2,
                                                              dupe_factor=50),
-        cwd=str(tmp_path), start_new_session=True, stderr=subprocess.PIPE, text=True)
+        cwd=str(tmp_path), start_new_session=True, stderr=subprocess.PIPE, text=True,
+        # as from a terminal, even where the tests run in the background and so ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     limit = time.time() + 60
     while not list((tmp_path / 'out').glob('unfinished/.0*')):
         assert process.poll() is None and time.time() < limit
