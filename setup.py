@@ -13,7 +13,7 @@ MXNET = {'cpu': 'mxnet', **{cuda: 'mxnet-' + cuda
 extras = {name: [package + '==1.9.1'] for name, package in MXNET.items()}
 extras.update(
     horovod=['horovod==0.28.1'],        # needs MXNet at build: scripts/install_horovod.sh
-    hub=['pyarrow'],
+    hub=['pyarrow<20'],                 # later ones need numpy 2
     onnx=['onnx>=1.14,<1.19',           # MXNet imports onnx.mapping, gone in 1.19
           'onnxruntime<1.23'],          # later ones need ml_dtypes, so numpy 2 on Python 3.13
     plot=['matplotlib>=3.5'],
