@@ -1,11 +1,14 @@
 """Which examples make up an update, and how rows of token ids become padded arrays."""
 import collections
+import itertools
 
 import numpy as np
 
 __all__ = ['updates_per_epoch', 'epoch_updates', 'share', 'split', 'evaluation_batches',
-           'pad', 'inputs', 'score_rows']
+           'pad', 'inputs', 'packed', 'score_rows', 'BATCH_TOKENS']
 
+# tokens in a batch without training, at most: on a CPU its arrays should stay in the cache
+BATCH_TOKENS = {'cpu': 1 << 11, 'gpu': 1 << 15}
 _POOL = 50      # updates whose examples are sorted by length together
 
 
@@ -14,11 +17,12 @@ def updates_per_epoch(examples, update_size):
     return -(-examples // update_size)
 
 
-def epoch_updates(lengths, update_size, seed, epoch):
-    """The examples of every update of an epoch, alike in length within an update.
+def epoch_updates(lengths, update_size, seed, epoch, alike=True):
+    """The examples of every update of an epoch.
 
-    Examples are shuffled, sorted by length within pools of 50 updates, cut into updates, and the
-    updates shuffled.  The result depends on the arguments alone, not on what was drawn before.
+    Examples are shuffled and cut into updates.  To save padding, the examples of an update can be
+    alike in length: they are then sorted by length within pools of 50 updates, and the updates
+    shuffled.  The result depends on the arguments alone, not on what was drawn before.
 
     Parameters
     ----------
@@ -27,6 +31,7 @@ def epoch_updates(lengths, update_size, seed, epoch):
     update_size : int
         Examples in an update, over all workers, devices and accumulated micro-batches.
     seed, epoch : int
+    alike : bool
 
     Returns
     -------
@@ -37,8 +42,9 @@ def epoch_updates(lengths, update_size, seed, epoch):
     lengths = np.asarray(lengths)
     order = rng.permutation(len(lengths))
     updates = []
-    for start in range(0, len(order), _POOL * update_size):
-        pool = order[start:start + _POOL * update_size]
+    pool_size = (_POOL if alike else 1) * update_size
+    for start in range(0, len(order), pool_size):
+        pool = order[start:start + pool_size]
         pool = pool[np.argsort(-lengths[pool], kind='stable')]
         updates += [pool[i:i + update_size] for i in range(0, len(pool), update_size)]
     return [updates[i] for i in rng.permutation(len(updates))]
@@ -98,6 +104,23 @@ def inputs(ids, segments, pad_id, device, length=None):
             mx.nd.array(lengths, ctx=device))
 
 
+def packed(ids, segments, device):
+    """Rows of token ids and segments -> the inputs of :class:`bert.packed.PackedNetwork`.
+
+    Returns NDArrays on ``device``: ids, segments and positions (tokens of all rows,) int32, starts
+    and lengths (rows,) float32.
+    """
+    import mxnet as mx
+    lengths = np.array([len(row) for row in ids])
+    starts = np.cumsum(lengths) - lengths
+    total = int(lengths.sum())
+    tokens = (np.fromiter(itertools.chain.from_iterable(ids), np.int32, total),
+              np.fromiter(itertools.chain.from_iterable(segments), np.int32, total),
+              np.arange(total) - np.repeat(starts, lengths))
+    return tuple([mx.nd.array(array, ctx=device, dtype='int32') for array in tokens]
+                 + [mx.nd.array(array, ctx=device) for array in (starts, lengths)])
+
+
 def score_rows(lengths, batch_size, comm, forward, by_token=False):
     """Run ``forward`` over all rows, shared among workers and devices; every worker gets all.
 
@@ -118,7 +141,7 @@ def score_rows(lengths, batch_size, comm, forward, by_token=False):
     numpy.ndarray
         (rows, ...) float64.
     """
-    parts = evaluation_batches(lengths, batch_size)
+    parts = evaluation_batches(lengths, batch_size, BATCH_TOKENS[comm.devices[0].device_type])
     mine = parts[comm.rank::comm.size]
     out, pending = None, collections.deque()
     width = max(lengths) if by_token else None

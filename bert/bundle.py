@@ -16,7 +16,8 @@ from . import checkpoint, convert, model, pretrained, tokenizer
 from .errors import DataError
 from .files import read_json, write_json
 
-__all__ = ['load', 'read', 'describe', 'save_last', 'load_last', 'labels_of', 'WEIGHTS', 'LAST']
+__all__ = ['load', 'read', 'check_vocabulary', 'describe', 'save_last', 'load_last', 'labels_of',
+           'WEIGHTS', 'LAST']
 
 WEIGHTS, LAST = 'model.params', 'last.params'
 _SPARE = 512    # rows that an embedding may have beyond the vocabulary, to be a round number
@@ -51,12 +52,16 @@ def read(found, cased=None):
     tok = tokenizer.load(found.vocab, found.cased if cased is None else cased)
     arrays = checkpoint.read_weights(found.weights, found.config.get('architectures'))
     config = dict({'vocab_size': len(tok)}, **found.config)
-    embedded = len(arrays['bert.word_embed.0.weight'])
-    if not 0 <= embedded - len(tok) < _SPARE:
-        raise DataError('the vocabulary %s has %d tokens but the weights %s know %d; take the '
-                        'vocabulary that belongs to them' % (found.vocab, len(tok), found.weights,
-                                                             embedded))
+    check_vocabulary(len(arrays['bert.word_embed.0.weight']), len(tok), found)
     return config, tok, arrays
+
+
+def check_vocabulary(embedded, tokens, found):
+    """Raise DataError unless weights with ``embedded`` rows go with a vocabulary of ``tokens``."""
+    if not 0 <= embedded - tokens < _SPARE:
+        raise DataError('the vocabulary %s has %d tokens but the weights %s know %d; take the '
+                        'vocabulary that belongs to them' % (found.vocab, tokens, found.weights,
+                                                             embedded))
 
 
 def labels_of(config):
@@ -82,7 +87,7 @@ def describe(folder, config, tok, head, labels, settings, args):
     tok : bert.tokenizer.Tokenizer
     head : str or None
         The prefix of the head's parameters, a key of :data:`bert.convert.ARCHITECTURES`; None for
-        an encoder alone.
+        an encoder alone, 'bert.' for one with the heads of pre-training.
     labels : sequence of str or None
         None for a regression (one output); empty where the outputs are no classes (spans).
     settings : dict
@@ -90,8 +95,8 @@ def describe(folder, config, tok, head, labels, settings, args):
     args : argparse.Namespace
         Goes to arguments.json.
     """
-    config = dict(config, architectures=[convert.ARCHITECTURES.get(head, 'BertModel')],
-                  gluon_bert=settings)
+    classes = dict(convert.ARCHITECTURES, **{'bert.': 'BertForPreTraining'})
+    config = dict(config, architectures=[classes.get(head, 'BertModel')], gluon_bert=settings)
     for key in ('id2label', 'label2id', 'num_labels', 'problem_type'):
         config.pop(key, None)
     if labels is None:
@@ -104,34 +109,36 @@ def describe(folder, config, tok, head, labels, settings, args):
     write_json(os.path.join(folder, 'arguments.json'), vars(args))
 
 
-def save_last(folder, net, stepper, position):
+def save_last(folder, net, stepper, position, name=LAST):
     """Write the checkpoint that ``--resume`` goes on from: one file, so it is whole or not there.
 
     ``position`` is a dict of what JSON can hold: where in the data the run stands, and its best
     score so far.
     """
     moments, scalars = stepper.state()
-    arrays = {name: p.data(p.list_ctx()[0]) for name, p in model.collect(net).items()}
+    arrays = {key: p.data(p.list_ctx()[0]) for key, p in model.collect(net).items()}
     arrays.update(moments)
     text = json.dumps({'stepper': scalars, 'position': position}).encode('utf-8')
     arrays['training.state'] = np.frombuffer(text, np.uint8)
-    checkpoint.write_params(os.path.join(folder, LAST), arrays)
+    checkpoint.write_params(os.path.join(folder, name), arrays)
 
 
-def load_last(folder, net, stepper, args):
-    """Go on from the last checkpoint in ``folder``: its position, or None where there is none.
+def load_last(folder, net, stepper, args, name=LAST, free=()):
+    """Go on from a checkpoint in ``folder``: its position, or None where there is none.
+
+    ``free`` are flags that may be others than in the run so far, besides those that never matter.
 
     Raises
     ------
     DataError
         When it is damaged, or was made with other arguments than ``args``.
     """
-    path = os.path.join(folder, LAST)
+    path = os.path.join(folder, name)
     if not os.path.exists(path):
         return None
     before = read_json(os.path.join(folder, 'arguments.json'))
     free = {'resume', 'output_dir', 'log_interval', 'save_interval', 'tensorboard', 'plot',
-            'offline', 'dev_batch_size', 'test_batch_size', 'predict'}
+            'offline', 'dev_batch_size', 'test_batch_size', 'predict'}.union(free)
     for flag, value in vars(args).items():
         if flag not in free and before.get(flag, value) != value:
             raise DataError('--resume: the run in %s had --%s %s, not %s; give the same arguments, '

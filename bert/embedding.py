@@ -31,7 +31,6 @@ _log = logging.getLogger('bert.embedding')      # __name__ may be __main__
 
 OOV_WAYS, POOLINGS = ('avg', 'sum', 'last'), ('cls', 'mean', 'max')
 _CHUNK = 1 << 15                                # tokens that are sorted by length together
-_BATCH_TOKENS = {'cpu': 1 << 11, 'gpu': 1 << 15}
 _MARK = re.compile('^(##|\u2581)')              # of a later WordPiece, of a first SentencePiece
 
 
@@ -61,6 +60,8 @@ class BertEmbedding:
         The layers to average, from 1, the lowest, up, or from -1, the highest, down.
     offline : bool
         Use local files only.
+    path, force_dtype : str, bool
+        The flags of these names: how batches are made, and whether bfloat16 is taken anyway.
 
     Raises :class:`bert.errors.DataError` where there is no such model, or a value does not fit it.
     """
@@ -68,14 +69,15 @@ class BertEmbedding:
     def __init__(self, ctx=None, dtype='float32', model='bert_12_768_12',
                  dataset_name='book_corpus_wiki_en_uncased', params_path=None,
                  max_seq_length=None, batch_size=256, sentencepiece=None, layers=(-1,),
-                 offline=False):
+                 offline=False, path='auto', force_dtype=False):
         import mxnet as mx
 
-        from bert import bundle, runtime
+        from bert import bundle, paths, runtime
         from bert.model import TokenVectors, initialize, load_parameters
         self._devices = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
         self._batch_size = batch_size
-        runtime.set_precision(dtype, self._devices[0])
+        path = paths.choose(path, dtype, self._devices)
+        runtime.set_precision(dtype, self._devices[0], path, force_dtype)
         config, self._tok, arrays, source = bundle.load(argparse.Namespace(
             bert_model=model, bert_dataset=dataset_name, pretrained_bert_parameters=params_path,
             model_parameters=None, offline=offline), vocab=sentencepiece)
@@ -94,7 +96,7 @@ class BertEmbedding:
         initialize(self._net, config, self._devices)
         load_parameters(self._net, {name: array for name, array in arrays.items()
                                     if not name.startswith(unused)}, source)
-        self._net.hybridize()
+        self._forward = paths.create(self._net, path, dtype, self._tok.pad_id)
         self.size = config['hidden_size']       # of a vector
         _log.debug('model: %s, %d layers of %d', source, depth, self.size)
 
@@ -183,7 +185,8 @@ class BertEmbedding:
                 for index, (start, end, _, _) in windows]
 
         def place(part, result):
-            for window, encodings in zip(part, result.asnumpy()):
+            ends = np.cumsum([len(rows[window]) for window in part])
+            for window, encodings in zip(part, np.split(result.asnumpy(), ends[:-1])):
                 index, (start, end, first, last) = windows[window]
                 found[index][0] += encodings[0] / len(spans[index])
                 found[index][1 + first:1 + last] = encodings[1 + first - start:1 + last - start]
@@ -191,22 +194,17 @@ class BertEmbedding:
 
         pending = collections.deque()
         parts = batching.evaluation_batches([len(row) for row in rows], self._batch_size,
-                                            _BATCH_TOKENS[self._devices[0].device_type])
+                                            batching.BATCH_TOKENS[self._devices[0].device_type])
         # MXNet computes in the background: the next batches are under way while one is read
         for part, device in zip(parts, itertools.cycle(self._devices)):
-            pending.append((part, self._forward([rows[i] for i in part], device)))
+            pending.append((part, self._forward([rows[i] for i in part],
+                                                [[0] * len(rows[i]) for i in part], device)))
             if len(pending) > 2 * len(self._devices):
                 place(*pending.popleft())
         while pending:
             place(*pending.popleft())
         _log.debug('%d texts, %d windows, %d batches', len(chunk), len(rows), len(parts))
         return zip(chunk, found)
-
-    def _forward(self, rows, device):
-        from bert import batching
-        from bert.model import as_float32
-        return as_float32(self._net(*batching.inputs(
-            rows, [[0] * len(row) for row in rows], self._tok.pad_id, device)))
 
     def _merge(self, ids, rows, oov_way):
         """The words that pieces make up, and their vectors."""
@@ -301,7 +299,8 @@ def main(argv=None):
     embedding = BertEmbedding(
         runtime.devices(args), args.dtype, args.bert_model, args.bert_dataset,
         args.model_parameters or args.pretrained_bert_parameters, args.max_seq_length,
-        args.batch_size, args.sentencepiece, args.layers, args.offline)
+        args.batch_size, args.sentencepiece, args.layers, args.offline, args.path,
+        args.force_dtype)
     if args.similarity is not None:
         for score, number, text in nearest(embedding, texts, args):
             print('%.4f\t%d\t%s' % (score, number, text))

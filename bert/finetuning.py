@@ -45,7 +45,8 @@ class Run:
         self.stepper = optimizer.Stepper(
             net, comm, lambda update: optimizer.linear_decay(update, args.lr, warmup, self.total),
             args.optimizer, args.epsilon, args.weight_decay, args.clip, args.layer_decay,
-            args.accumulate > 1, 2.0 ** 15 if args.dtype == 'float16' else None, args.seed)
+            args.accumulate > 1, 2.0 ** 15 if args.dtype == 'float16' else None, args.seed,
+            fused=args.path == 'packed')
         self._position = {'epoch': 0, 'done': 0, 'best': None, 'best_epoch': 0}
         folder = args.output_dir
         if comm.rank == 0:
@@ -79,7 +80,8 @@ class Run:
         for epoch in range(self._position['epoch'], self._args.epochs):
             if self._stalled(epoch):
                 return
-            updates = batching.epoch_updates(self._lengths, self._size, self._args.seed, epoch)
+            updates = batching.epoch_updates(self._lengths, self._size, self._args.seed, epoch,
+                                             alike=self._args.path == 'padded')
             yield epoch + 1, updates[self._position['done']:]
 
     def share(self, indices):

@@ -15,8 +15,8 @@ from mxnet.gluon import HybridBlock, nn
 
 from .errors import DataError
 
-__all__ = ['backbone', 'Classifier', 'QuestionAnswering', 'Tagger', 'TokenVectors', 'initialize',
-           'check_parameters', 'load_parameters', 'collect', 'as_float32']
+__all__ = ['backbone', 'Classifier', 'PreTraining', 'QuestionAnswering', 'Tagger', 'TokenVectors',
+           'initialize', 'check_parameters', 'load_parameters', 'collect', 'as_float32']
 
 # Hugging Face's names of an activation -> GluonNLP's (erf GELU unless it says otherwise)
 _ACTIVATIONS = {'gelu': 'gelu', 'relu': 'relu', 'gelu_new': 'approx_gelu',
@@ -99,6 +99,8 @@ class Classifier(HybridBlock):
     Parameters are named as GluonNLP's ``BERTClassifier`` with dropout names them.
     """
 
+    reads = 'first'
+
     def __init__(self, config, num_classes, dropout=None, **kwargs):
         super().__init__(**kwargs)
         if dropout is None:
@@ -114,12 +116,18 @@ class Classifier(HybridBlock):
         _, pooled = self.bert(ids, segments, lengths)
         return self.classifier(pooled)
 
+    def head(self, first):
+        """Encodings of the first token of each text (rows, hidden_size) -> scores."""
+        return self.classifier(self.bert.pooler(first))
+
 
 class Tagger(HybridBlock):
     """A tag for every token, read at the first sub-word of a word: encodings -> scores.
 
     It has no pooler, and is otherwise named as GluonNLP's ``BERTTagger`` (``tag_classifier``).
     """
+
+    reads = 'tokens'
 
     def __init__(self, config, num_tags, dropout=None, **kwargs):
         super().__init__(**kwargs)
@@ -134,7 +142,11 @@ class Tagger(HybridBlock):
 
     def hybrid_forward(self, F, ids, segments, lengths):
         """(batch, length), (batch, length), (batch,) -> scores (batch, length, num_tags)."""
-        return self.tag_classifier(self.bert(ids, segments, lengths))
+        return self.head(self.bert(ids, segments, lengths))
+
+    def head(self, encodings):
+        """(..., hidden_size) -> scores (..., num_tags)."""
+        return self.tag_classifier(encodings)
 
 
 class QuestionAnswering(HybridBlock):
@@ -142,6 +154,8 @@ class QuestionAnswering(HybridBlock):
 
     Parameters are named as those of ``BertForQA`` in GluonNLP's scripts.
     """
+
+    reads = 'tokens'
 
     def __init__(self, config, dropout=None, **kwargs):
         super().__init__(**kwargs)
@@ -151,8 +165,40 @@ class QuestionAnswering(HybridBlock):
 
     def hybrid_forward(self, F, ids, segments, lengths):
         """(batch, length), (batch, length), (batch,) -> start, end scores (batch, length) each."""
-        scores = self.span_classifier(self.bert(ids, segments, lengths))
+        scores = self.head(self.bert(ids, segments, lengths))
         return F.split(scores, num_outputs=2, axis=2, squeeze_axis=True)
+
+    def head(self, encodings):
+        """(..., hidden_size) -> start and end scores (..., 2)."""
+        return self.span_classifier(encodings)
+
+
+class PreTraining(HybridBlock):
+    """Masked words and next sentences: encodings -> scores of the vocabulary, and of the pair.
+
+    The decoder's matrix is the word embedding.  One more input than the others have:
+
+    - masked: (M,) int32, the places row * length + column of the masked tokens of all rows; only
+      for these are the scores of the vocabulary computed
+    """
+
+    reads = 'first and masked'
+
+    def __init__(self, config, dropout=None, **kwargs):
+        super().__init__(**kwargs)
+        self._units = config['hidden_size']
+        self.bert = backbone(config, dropout, use_decoder=True, use_classifier=True)
+
+    def hybrid_forward(self, F, ids, segments, lengths, masked):
+        """-> scores (M, vocab_size) of the masked tokens, and (batch, 2) of the next sentence."""
+        encodings, _ = self.bert._encode_sequence(ids, segments, lengths)
+        first = F.slice_axis(encodings, axis=1, begin=0, end=1).reshape((-1, self._units))
+        return (self.bert.decoder(F.take(encodings.reshape((-1, self._units)), masked)),
+                self.pair_head(first))
+
+    def pair_head(self, first):
+        """Encodings of the first token of each text (rows, hidden_size) -> scores (rows, 2)."""
+        return self.bert.classifier(self.bert.pooler(first))
 
 
 class TokenVectors(HybridBlock):
@@ -160,6 +206,8 @@ class TokenVectors(HybridBlock):
 
     ``layers`` are numbers from 1, the lowest, up; those above the highest are not built.
     """
+
+    reads = 'tokens'
 
     def __init__(self, config, layers, **kwargs):
         super().__init__(**kwargs)
@@ -169,8 +217,11 @@ class TokenVectors(HybridBlock):
 
     def hybrid_forward(self, F, ids, segments, lengths):
         """(batch, length), (batch, length), (batch,) -> vectors (batch, length, hidden_size)."""
-        encodings = self.bert(ids, segments, lengths)
-        return F.add_n(*[encodings[layer - 1] for layer in self._layers]) / len(self._layers)
+        return self.head(self.bert(ids, segments, lengths))
+
+    def head(self, encodings):
+        """A list of the encodings (..., hidden_size) of every layer -> the mean of those chosen."""
+        return sum(encodings[layer - 1] for layer in self._layers) / len(self._layers)
 
 
 def initialize(net, config, ctx=None):

@@ -12,21 +12,27 @@ import numpy as np
 from . import model
 from .errors import DataError
 
-__all__ = ['linear_decay', 'Stepper', 'Step', 'OPTIMIZERS']
+__all__ = ['polynomial_decay', 'linear_decay', 'Stepper', 'Step', 'OPTIMIZERS']
 
 OPTIMIZERS = ('bertadam', 'adam', 'adamw', 'lamb')
 _CHUNK = 40         # tensors in one call of MXNet's multi-tensor updates
 
 
-def linear_decay(update, peak, warmup, total):
-    """Learning rate of the ``update``-th update (from 1): up in a line, then down in a line.
+def polynomial_decay(update, peak, warmup, total, power=1.0):
+    """Learning rate of the ``update``-th update (from 1): up in a line, then down to a power.
 
     It is ``peak / warmup`` at the first update, ``peak`` at update ``warmup`` and just above 0 at
-    the last, number ``total`` (Devlin et al. 2018, with no update spent at a rate of 0).
+    the last, number ``total`` (Devlin et al. 2018, with no update spent at a rate of 0).  The way
+    down is a line for ``power`` 1, steeper at first above that (You et al. 2020), and less below.
     """
     if update <= warmup:
         return peak * update / warmup
-    return peak * max(0, total + 1 - update) / (total + 1 - warmup)
+    return peak * max(0, total + 1 - update) ** power / (total + 1 - warmup) ** power
+
+
+def linear_decay(update, peak, warmup, total):
+    """Learning rate of the ``update``-th update: up in a line, then down in a line."""
+    return polynomial_decay(update, peak, warmup, total)
 
 
 # update: its number, from 1; loss: mean over the update's examples; norm: of the mean gradient,
@@ -73,16 +79,18 @@ class Stepper:
     seed : int
         The random state of an update's dropout follows from this, the worker and the update's
         number alone, so a resumed run draws what the whole run would have drawn.
+    fused : bool
+        Update by the operators of :mod:`bert.ops`, which are loaded, rather than MXNet's.
     """
 
     def __init__(self, net, comm, schedule, optimizer='bertadam', epsilon=1e-6, weight_decay=0.01,
                  clip=1.0, layer_decay=1.0, accumulate=False, loss_scale=None, seed=0,
-                 beta1=0.9, beta2=0.999):
+                 beta1=0.9, beta2=0.999, fused=False):
         self.comm, self.schedule, self.optimizer = comm, schedule, optimizer
         self.epsilon, self.clip, self.beta1, self.beta2 = epsilon, clip, beta1, beta2
         self.loss_scale, self._good, self.seed = loss_scale, 0, seed
         self.update = 0
-        self._accumulate = accumulate
+        self._accumulate, self._fused = accumulate, fused
         named = model.collect(net)
         self.parameters = list(named.values())
         self._names = list(named)
@@ -140,7 +148,8 @@ class Stepper:
         self.comm.sum_gradients(self.parameters)
         scale = 1.0 / (count * (self.loss_scale or 1.0))
         gradients = [p.list_grad()[0] for p in self.parameters]
-        squares = mx.nd.multi_sum_sq(*gradients, num_arrays=len(gradients))
+        squares = (mx.nd.bert_sum_squares(*gradients, n=len(gradients)) if self._fused else
+                   mx.nd.multi_sum_sq(*gradients, num_arrays=len(gradients)))
         norm = math.sqrt(squares.asnumpy().astype(np.float64).sum()) * scale
         skipped = not math.isfinite(norm)
         if skipped and self.loss_scale is None:
@@ -166,6 +175,13 @@ class Stepper:
         means, variances = zip(*self._moments[device])
         number = self.update + 1
         rates = [lr * rate for rate in self._rates]
+        if self._fused:
+            mx.nd.bert_update(
+                *weights, *gradients, *means, *variances,
+                mx.nd.array([rates, self._decays], ctx=weights[0].context), n=len(weights),
+                optimizer=self.optimizer, number=number, rescale=scale, beta1=self.beta1,
+                beta2=self.beta2, epsilon=self.epsilon)
+            return
         for start in range(0, len(weights), _CHUNK):
             part = slice(start, start + _CHUNK)
             tensors = (weights[part], gradients[part], means[part], variances[part])

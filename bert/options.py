@@ -140,3 +140,9 @@ def add_device_flags(group):
                        help='N CPU devices in place of one, to try what --gpus does')
     group.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16'), default='float32',
                        help='float16 on GPUs, bfloat16 on CPUs that have it (default: %(default)s)')
+    group.add_argument('--force_dtype', action='store_true',
+                       help='take bfloat16 on a CPU that is slower with it, too')
+    group.add_argument('--path', choices=('auto', 'packed', 'padded'), default='auto',
+                       help="packed: texts side by side, without padding, on operators that are "
+                            'compiled at first use, on the CPU; padded: on any device (default: '
+                            '%(default)s, packed where that works)')

@@ -11,8 +11,8 @@ import numpy as np
 from . import batching, conll, options, transform
 from .errors import DataError
 
-__all__ = ['Row', 'add_data_flags', 'check_length', 'find_labels', 'inputs', 'predict', 'rows',
-           'scheme_of', 'score', 'table', 'targets', 'write', 'SAMPLE', 'SEQ_LEN']
+__all__ = ['Row', 'add_data_flags', 'check_length', 'find_labels', 'predict', 'rows', 'scheme_of',
+           'score', 'table', 'targets', 'word_scores', 'write', 'SAMPLE', 'SEQ_LEN']
 
 SAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'sample', 'conll')
 SEQ_LEN = 180
@@ -76,40 +76,50 @@ def rows(tok, sentences, seq_len):
     return out
 
 
-def inputs(rows, pad_id, device):
-    """The network's inputs (:mod:`bert.model`) for some rows, on ``device``."""
-    return batching.inputs([row.ids for row in rows], [[0] * len(row.ids) for row in rows], pad_id,
-                           device)
+def token_scores(forward, rows, device):
+    """What a network of :mod:`bert.paths` gives for the tokens of some rows, (tokens, tags)."""
+    return forward([row.ids for row in rows], [[0] * len(row.ids) for row in rows], device)
+
+
+def word_scores(forward, rows, device):
+    """The scores of the words that belong to some rows, (words, tags), as :func:`targets` has them.
+    """
+    import mxnet as mx
+    lengths = np.array([len(row.ids) for row in rows])
+    first = np.concatenate([np.add(row.first, start) for row, start in
+                            zip(rows, np.cumsum(lengths) - lengths)])
+    return mx.nd.take(token_scores(forward, rows, device),
+                      mx.nd.array(first, ctx=device, dtype='int32'))
 
 
 def targets(rows, classes):
-    """What the network is to answer: float32 array (rows, tokens of the longest).
+    """What the network is to answer: float32 array (words,), of the words that belong to the rows.
 
     classes: for every sentence, the class of each word
-
-    It is -1 where nothing is asked: special tokens, later sub-words, words of the window that
-    belong to another one, padding.
     """
-    out = np.full((len(rows), max(len(row.ids) for row in rows)), -1, np.float32)
-    for target, row in zip(out, rows):
-        target[row.first] = classes[row.sentence][row.word:row.word + len(row.first)]
-    return out
+    return np.array([label for row in rows for label in
+                     classes[row.sentence][row.word:row.word + len(row.first)]], np.float32)
 
 
-def predict(net, rows, count, labels, pad_id, comm, batch_size):
+def predict(forward, rows, count, labels, comm, batch_size):
     """The tags that a :class:`bert.model.Tagger` gives the words of ``count`` sentences.
 
-    Returns a list of lists of str, as long as the sentences that ``rows`` was made from.  The
-    work is shared among workers and devices, and every worker gets all.
+    ``forward`` is one of :mod:`bert.paths`.  Returns a list of lists of str, as long as the
+    sentences that ``rows`` was made from.  The work is shared among workers and devices, and every
+    worker gets all.
     """
-    from .model import as_float32
+    from .paths import unpack
+
+    def best_of(part, device):
+        chosen = [rows[i] for i in part]
+        return unpack(token_scores(forward, chosen, device).argmax(axis=1),
+                      [len(row.ids) for row in chosen])
+
     tags = [[] for _ in range(count)]
     if not rows:
         return tags
-    best = batching.score_rows(
-        [len(row.ids) for row in rows], batch_size, comm,
-        lambda part, device: as_float32(
-            net(*inputs([rows[i] for i in part], pad_id, device))).argmax(axis=2), by_token=True)
+    best = batching.score_rows([len(row.ids) for row in rows], batch_size, comm, best_of,
+                               by_token=True)
     for row, classes in zip(rows, best):
         tags[row.sentence] += [labels[int(classes[position])] for position in row.first]
     return tags

@@ -11,6 +11,7 @@ if not __package__:     # run as a file: `bert` is the checkout's
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 import collections
+import functools
 import itertools
 import logging
 import os
@@ -86,7 +87,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert import bundle, glue_data, runtime, tasks
+    from bert import bundle, glue_data, paths, runtime, tasks
     comm = runtime.start(args)
     if args.bert_model is None and (args.task_name or '').lower().startswith('sample'):
         args.bert_model = 'sample'
@@ -109,14 +110,16 @@ def main(argv=None):
         raise DataError('--max_len %d: this model has positions for %d tokens; for longer texts '
                         'take --max_len %d --windows' % (args.max_len, positions, positions))
     net = build(args, task, config, arrays, source, comm)
+    forward = paths.create(net, args.path, args.dtype, tok.pad_id,
+                           args.max_len if args.pad else None)
     if args.predict is not None:
-        return predict_texts(args, task, net, tok, comm)
+        return predict_texts(args, task, forward, tok, comm)
     sets = {split: featurize(tok, rows, task, args, split) for split, rows in examples.items()}
     logging.info('%s: %s examples; model: %s', task.name, ', '.join(
         '%d %s' % (len(rows), split) for split, rows in examples.items()), source)
     if not args.only_inference:
-        train(args, task, net, tok, comm, config, examples, sets)
-    report(args, task, net, tok, comm, examples, sets)
+        train(args, task, net, forward, tok, comm, config, examples, sets)
+    report(args, task, forward, tok, comm, examples, sets)
     return 0
 
 
@@ -188,7 +191,6 @@ def build(args, task, config, arrays, source, comm):
                                   else ('classifier.', 'bert.pooler.'))
     if 'bert.pooler.weight' in fresh:
         logging.warning('%s has no pooler: a fresh one is trained', source)
-    net.hybridize(static_alloc=True)
     return net
 
 
@@ -220,20 +222,18 @@ def featurize(tok, examples, task, args, split):
     return features
 
 
-def inputs(features, indices, tok, args, device):
-    """The network's inputs for the chosen rows."""
-    return batching.inputs([features.ids[i] for i in indices],
-                           [features.segments[i] for i in indices], tok.pad_id, device,
-                           args.max_len if args.pad else None)
+def scores_of(forward, features, indices, device):
+    """The network's scores for the chosen rows, (rows, classes)."""
+    return forward([features.ids[i] for i in indices], [features.segments[i] for i in indices],
+                   device)
 
 
-def train(args, task, net, tok, comm, config, examples, sets):
+def train(args, task, net, forward, tok, comm, config, examples, sets):
     """Epochs of updates, a dev score after each; the network ends with the best weights."""
     import mxnet as mx
     from mxnet.gluon.loss import L2Loss, SoftmaxCrossEntropyLoss
 
     from bert import bundle, finetuning
-    from bert.model import as_float32
 
     features = sets['train']
     loss_of = L2Loss() if task.labels is None else SoftmaxCrossEntropyLoss()
@@ -250,12 +250,12 @@ def train(args, task, net, tok, comm, config, examples, sets):
                         losses = []
                         for part, device in batching.split(micro, comm.devices):
                             labels = mx.nd.array([features.labels[i] for i in part], ctx=device)
-                            scores = as_float32(net(*inputs(features, part, tok, args, device)))
+                            scores = scores_of(forward, features, part, device)
                             losses.append(loss_of(scores, labels).sum())
                     training.stepper.backward(losses, len(micro))
                 training.step(len(indices))
             scores = {split: evaluate(task, examples[split], score(
-                args, net, tok, comm, sets[split])) for split in task.dev if split in sets}
+                args, forward, comm, sets[split])) for split in task.dev if split in sets}
             # the first dev set chooses the best epoch; without one it is the last
             if training.end_epoch(scores, next(iter(scores.values()))[task.metrics[0]]
                                   if scores else epoch):
@@ -263,12 +263,10 @@ def train(args, task, net, tok, comm, config, examples, sets):
         training.load_best()
 
 
-def score(args, net, tok, comm, features):
+def score(args, forward, comm, features):
     """Scores of every example, (examples, classes): the mean over its windows."""
-    from bert.model import as_float32
-    rows = batching.score_rows(
-        [len(row) for row in features.ids], args.dev_batch_size, comm,
-        lambda part, device: as_float32(net(*inputs(features, part, tok, args, device))))
+    rows = batching.score_rows([len(row) for row in features.ids], args.dev_batch_size, comm,
+                               functools.partial(scores_of, forward, features))
     owner = np.asarray(features.owner)
     total = np.zeros((owner[-1] + 1, rows.shape[1]))
     np.add.at(total, owner, rows)
@@ -289,7 +287,7 @@ def softmax(scores):
     return exp / exp.sum(axis=1, keepdims=True)
 
 
-def report(args, task, net, tok, comm, examples, sets):
+def report(args, task, forward, tok, comm, examples, sets):
     """Score what has labels, write the predictions of the test sets, and say where things lie."""
     from bert import files, metric, plot
     folder = files.make_folder(args.output_dir, '--output_dir')
@@ -297,7 +295,7 @@ def report(args, task, net, tok, comm, examples, sets):
     for split in sets:
         if split == 'train':
             continue
-        scores = score(args, net, tok, comm, sets[split])
+        scores = score(args, forward, comm, sets[split])
         if comm.rank:
             continue
         if all(example.label is not None for example in examples[split]):
@@ -338,7 +336,7 @@ def write_predictions(args, task, split, indices, scores):
     print('predictions: %s' % path)
 
 
-def predict_texts(args, task, net, tok, comm):
+def predict_texts(args, task, forward, tok, comm):
     """Print a line a text: its label and probability, or its score, and the text."""
     from bert.sentences import Example
     source = iter(['\t'.join(args.predict)] if args.predict else sys.stdin)
@@ -356,7 +354,7 @@ def predict_texts(args, task, net, tok, comm):
                     '--predict' if args.predict else 'standard input line %d' % number, len(texts),
                     'two, in a line with a tab between them' if task.pair else 'one'))
             examples.append(Example(texts[0], texts[1] if task.pair else None, None, str(number)))
-        scores = score(args, net, tok, comm, featurize(tok, examples, task, args, 'texts'))
+        scores = score(args, forward, comm, featurize(tok, examples, task, args, 'texts'))
         for line, row, likely in zip(lines, scores, softmax(scores).max(axis=1)):
             if task.labels is None:
                 print('%.4f\t%s' % (row[0], line))

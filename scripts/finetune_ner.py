@@ -69,7 +69,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert import bundle, conll, runtime
+    from bert import bundle, conll, paths, runtime
     comm = runtime.start(args)
     sentences = {split: conll.read(path, args.token_column, args.tag_column) for split, path in
                  (('train', args.train_path), ('dev', args.dev_path), ('test', args.test_path))
@@ -85,6 +85,7 @@ def main(argv=None):
     tagging.check_length(args.seq_len, config)
     labels = settle(args, config, sentences)
     net = build(args, labels, config, arrays, source, comm)
+    forward = paths.create(net, args.path, args.dtype, tok.pad_id)
     sets = {split: Data(given, tagging.rows(tok, [s.words for s in given], args.seq_len))
             for split, given in sentences.items()}
     for split, (given, rows) in sets.items():
@@ -92,8 +93,8 @@ def main(argv=None):
         logging.info('%s: %d sentences%s', split, len(given), ', %d of them longer than --seq_len '
                      '%d and taken as windows' % (long, args.seq_len) if long else '')
     logging.info('tags: %s; model: %s', ' '.join(labels), source)
-    train(args, labels, net, tok, comm, config, sets)
-    report(args, labels, net, tok, comm, sets)
+    train(args, labels, net, forward, tok, comm, config, sets)
+    report(args, labels, forward, comm, sets)
     return 0
 
 
@@ -127,28 +128,18 @@ def build(args, labels, config, arrays, source, comm):
     else:
         encoder = {name: array for name, array in arrays.items() if name.startswith('bert.')}
         model.load_parameters(net, encoder, source, optional=('tag_classifier.',))
-    net.hybridize(static_alloc=True)
     return net
 
 
-def loss_of(scores, targets):
-    """The sum of the cross-entropies where there is a target; shape (1,).
-
-    scores: (batch, length, tags); targets: (batch, length), the tag's class, or -1 for none
-    """
-    import mxnet as mx
-    chosen = mx.nd.pick(mx.nd.log_softmax(scores), targets)
-    return -(chosen * (targets >= 0)).sum()
-
-
-def train(args, labels, net, tok, comm, config, sets):
+def train(args, labels, net, forward, tok, comm, config, sets):
     """Epochs of updates, a dev score after each; the network ends with the best weights."""
     import mxnet as mx
+    from mxnet.gluon.loss import SoftmaxCrossEntropyLoss
 
     from bert import bundle, conll, finetuning
-    from bert.model import as_float32
 
     sentences, rows = sets['train']
+    loss_of = SoftmaxCrossEntropyLoss()
     class_of = {label: i for i, label in enumerate(labels)}
     scheme = args.scheme or tagging.scheme_of(labels)
     classes = [[class_of[tag] for tag in conll.convert(sentence.tags, scheme)]
@@ -167,35 +158,35 @@ def train(args, labels, net, tok, comm, config, sets):
                         for part, device in batching.split(micro, comm.devices):
                             part = [rows[i] for i in part]
                             targets = mx.nd.array(tagging.targets(part, classes), ctx=device)
-                            scores = as_float32(net(*tagging.inputs(part, tok.pad_id, device)))
-                            losses.append(loss_of(scores, targets))
+                            scores = tagging.word_scores(forward, part, device)
+                            losses.append(loss_of(scores, targets).sum())
                     # a mean over words: each counts the same, however many are in its batch
                     training.stepper.backward(losses, sum(len(rows[i].first) for i in micro))
                 training.step(len(indices))
             scores = {}
             if 'dev' in sets:
                 overall = tagging.score(sets['dev'].sentences, predict(
-                    args, labels, net, tok, comm, sets['dev']))['overall']
+                    args, labels, forward, comm, sets['dev']))['overall']
                 scores['dev'] = {name: overall[name] for name in ('f1', 'precision', 'recall')}
             if training.end_epoch(scores, scores['dev']['f1'] if scores else epoch):
                 break
         training.load_best()
 
 
-def predict(args, labels, net, tok, comm, data):
+def predict(args, labels, forward, comm, data):
     """The tags of every sentence of a set."""
-    return tagging.predict(net, data.rows, len(data.sentences), labels, tok.pad_id, comm,
+    return tagging.predict(forward, data.rows, len(data.sentences), labels, comm,
                            args.dev_batch_size)
 
 
-def report(args, labels, net, tok, comm, sets):
+def report(args, labels, forward, comm, sets):
     """Score the dev and test sets, write their predictions, and say where things lie."""
     from bert import files, plot
     results = {}
     for split in ('dev', 'test'):
         if split not in sets:
             continue
-        tags = predict(args, labels, net, tok, comm, sets[split])
+        tags = predict(args, labels, forward, comm, sets[split])
         if comm.rank:
             continue
         sentences = sets[split].sentences

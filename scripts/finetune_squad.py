@@ -122,7 +122,7 @@ def check(parser, args):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert import bundle, runtime
+    from bert import bundle, paths, runtime
     comm = runtime.start(args)
     if args.predict is None:
         files.make_folder(args.output_dir, '--output_dir')
@@ -134,16 +134,17 @@ def main(argv=None):
         raise DataError('--max_seq_length %d: this model has positions for %d tokens; give that or '
                         'less' % (args.max_seq_length, positions))
     net = build(args, config, arrays, source, comm)
+    forward = paths.create(net, args.path, args.dtype, tok.pad_id)
     if args.predict is not None:
-        return answer_texts(args, net, tok, comm)
+        return answer_texts(args, forward, tok, comm)
     windows = {split: featurize(args, tok, rows) for split, rows in questions.items()}
     for split, rows in questions.items():
         logging.info('%s: %d questions in %d windows', split, len(rows),
                      sum(map(len, windows[split])))
     logging.info('model: %s, %s', source, 'cased' if tok.cased else 'uncased')
     if not args.only_predict:
-        train(args, net, tok, comm, config, questions, windows)
-    report(args, net, tok, comm, questions.get('dev'), windows.get('dev'))
+        train(args, net, forward, tok, comm, config, questions, windows)
+    report(args, forward, comm, questions.get('dev'), windows.get('dev'))
     return 0
 
 
@@ -192,7 +193,6 @@ def build(args, config, arrays, source, comm):
     model.initialize(net, config, comm.devices)
     model.load_parameters(net, arrays, source,
                           optional=() if args.model_parameters else ('span_classifier.',))
-    net.hybridize(static_alloc=True)
     return net
 
 
@@ -202,31 +202,26 @@ def featurize(args, tok, questions):
                            args.max_query_length) for question in questions]
 
 
-def span_scores(net, tok, rows, device):
-    """Scores of each token as the first and the last of the answer, (rows, longest) float32 both;
-    and the lengths of the rows, (rows,)."""
-    from bert.model import as_float32
-    inputs = batching.inputs([row.ids for row in rows], [row.segments for row in rows], tok.pad_id,
-                             device)
-    start, end = net(*inputs)
-    return as_float32(start), as_float32(end), inputs[2]
+def span_scores(forward, rows, device):
+    """Scores of each token as the first and as the last of the answer: (rows, longest, 2) float32.
+
+    Padding is no choice: it has -1e9, so a row's loss does not depend on the batch it is in.
+    """
+    from bert.paths import unpack
+    ids = [row.ids for row in rows]
+    return unpack(forward(ids, [row.segments for row in rows], device), [len(row) for row in ids],
+                  fill=-1e9)
 
 
-def span_loss(net, tok, rows, device):
+def span_loss(forward, rows, device):
     """Sum over the rows of the mean cross entropy of the answer's first and last token, (1,)."""
     import mxnet as mx
     from mxnet.gluon.loss import SoftmaxCrossEntropyLoss
-    start, end, lengths = span_scores(net, tok, rows, device)
-    total = 0
-    for scores, places in ((start, [row.answer_start for row in rows]),
-                           (end, [row.answer_end for row in rows])):
-        # padding is no choice: a row's loss does not depend on the batch it is in
-        scores = mx.nd.SequenceMask(scores, lengths, True, value=-1e9, axis=1)
-        total = total + SoftmaxCrossEntropyLoss()(scores, mx.nd.array(places, ctx=device))
-    return total.sum() / 2
+    places = mx.nd.array([[row.answer_start, row.answer_end] for row in rows], ctx=device)
+    return SoftmaxCrossEntropyLoss(axis=1)(span_scores(forward, rows, device), places).sum()
 
 
-def train(args, net, tok, comm, config, questions, windows):
+def train(args, net, forward, tok, comm, config, questions, windows):
     """Epochs of updates, a dev score after each; the network ends with the best weights."""
     import mxnet as mx
 
@@ -245,14 +240,14 @@ def train(args, net, tok, comm, config, questions, windows):
             for indices in updates:
                 for micro in training.share(indices):
                     with mx.autograd.record():
-                        losses = [span_loss(net, tok, [rows[i] for i in part], device)
+                        losses = [span_loss(forward, [rows[i] for i in part], device)
                                   for part, device in batching.split(micro, comm.devices)]
                     training.stepper.backward(losses, len(micro))
                 training.step(len(indices))
             scores, best = {}, epoch        # without a dev set the last epoch is the best
             if 'dev' in questions:
                 everything = evaluate(args, questions['dev'], predict(
-                    args, net, tok, comm, questions['dev'], windows['dev']))
+                    args, forward, comm, questions['dev'], windows['dev']))
                 scores['dev'] = {name: everything[name] for name in ('exact', 'f1')}
                 best = everything['f1']
             if training.end_epoch(scores, best):
@@ -260,17 +255,12 @@ def train(args, net, tok, comm, config, questions, windows):
         training.load_best()
 
 
-def predict(args, net, tok, comm, questions, windows):
+def predict(args, forward, comm, questions, windows):
     """The answer to each question: a list of :class:`bert.squad.Prediction`."""
-    import mxnet as mx
     rows = list(itertools.chain.from_iterable(windows))
-
-    def forward(part, device):
-        start, end, _ = span_scores(net, tok, [rows[i] for i in part], device)
-        return mx.nd.stack(start, end, axis=2)
-
-    logits = iter(batching.score_rows([len(row.ids) for row in rows], args.test_batch_size, comm,
-                                      forward, by_token=True))
+    logits = iter(batching.score_rows(
+        [len(row.ids) for row in rows], args.test_batch_size, comm,
+        lambda part, device: span_scores(forward, [rows[i] for i in part], device), by_token=True))
     out = []
     for question, mine in zip(questions, windows):
         scores = list(itertools.islice(logits, len(mine)))
@@ -293,11 +283,11 @@ def texts_and_odds(predictions):
     return {p.id: p.text for p in predictions}, {p.id: p.null_odds for p in predictions}
 
 
-def report(args, net, tok, comm, questions, windows):
+def report(args, forward, comm, questions, windows):
     """Answer and score the dev set, write the files, and say where things lie."""
     from bert import plot, squad_metric
     folder = args.output_dir
-    predictions = predict(args, net, tok, comm, questions, windows) if questions else []
+    predictions = predict(args, forward, comm, questions, windows) if questions else []
     if comm.rank:
         return
     if questions:
@@ -332,7 +322,7 @@ def suggest_threshold(args, questions, predictions, scores):
               % (wider['best_f1'], wider['best_f1_thresh']))
 
 
-def answer_texts(args, net, tok, comm):
+def answer_texts(args, forward, tok, comm):
     """Print a line a question: the answer, its probability, and where it starts and ends."""
     args.n_best_size = max(2, args.n_best_size)     # "no answer" and the best one are both listed
     source = iter(['\t'.join(args.predict)] if args.predict else sys.stdin)
@@ -348,7 +338,7 @@ def answer_texts(args, net, tok, comm):
                 raise DataError('standard input line %d: one text where a question and a passage '
                                 'belong, with a tab between them' % number)
             questions.append(squad.Question(str(number), question, passage, [], False))
-        for p in predict(args, net, tok, comm, questions, featurize(args, tok, questions)):
+        for p in predict(args, forward, comm, questions, featurize(args, tok, questions)):
             likely = next(entry['probability'] for entry in p.nbest if entry['text'] == p.text)
             if p.text:
                 print('%s\t%.4f\t%d\t%d' % (' '.join(p.text.split()), likely, p.start,

@@ -48,7 +48,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert import bundle, model, runtime
+    from bert import bundle, model, paths, runtime
     comm = runtime.start(args)
     config, tok, arrays, source = bundle.load(args)
     labels = bundle.labels_of(config)
@@ -60,12 +60,12 @@ def main(argv=None):
     net = model.Tagger(config, len(labels))
     model.initialize(net, config, comm.devices)
     model.load_parameters(net, arrays, source)
-    net.hybridize(static_alloc=True)
+    forward = paths.create(net, args.path, args.dtype, tok.pad_id)
 
     def tag(sentences):
         """Lists of words -> lists of tags."""
-        return tagging.predict(net, tagging.rows(tok, sentences, seq_len), len(sentences), labels,
-                               tok.pad_id, comm, args.batch_size)
+        return tagging.predict(forward, tagging.rows(tok, sentences, seq_len), len(sentences),
+                               labels, comm, args.batch_size)
 
     if args.test_path:
         predict_columns(args, tag, labels)

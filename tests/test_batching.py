@@ -1,13 +1,15 @@
 """Which examples make up an update."""
+import mxnet as mx
 import numpy as np
 import pytest
 
 from bert import batching
 
 
-def test_every_example_once_an_epoch_and_the_remainder_kept():
+@pytest.mark.parametrize('alike', [True, False])
+def test_every_example_once_an_epoch_and_the_remainder_kept(alike):
     lengths = np.random.RandomState(0).randint(3, 60, 103)
-    updates = batching.epoch_updates(lengths, 8, seed=1, epoch=0)
+    updates = batching.epoch_updates(lengths, 8, seed=1, epoch=0, alike=alike)
     assert sorted(len(u) for u in updates) == [7] + [8] * 12
     assert sorted(np.concatenate(updates)) == list(range(103))
     assert len(updates) == batching.updates_per_epoch(103, 8)
@@ -31,6 +33,13 @@ def test_updates_are_alike_in_length():
     assert np.mean(waste) < 0.05
     assert all((np.diff(lengths[u]) <= 0).all()
                for u in batching.epoch_updates(lengths, 32, seed=0, epoch=0))
+
+
+def test_updates_are_of_all_lengths_where_padding_does_not_matter():
+    lengths = np.random.RandomState(0).randint(3, 128, 1600)
+    updates = batching.epoch_updates(lengths, 32, seed=0, epoch=0, alike=False)
+    assert np.std([lengths[u].mean() for u in updates]) < 12    # 36 / sqrt(32) is 6.4
+    assert all((np.diff(lengths[u]) <= 0).all() for u in updates)
 
 
 @pytest.mark.parametrize('count', [1, 5, 31, 32])
@@ -57,17 +66,16 @@ def test_pad():
 
 class Two:
     """A communicator of two workers, of which the test plays one after the other."""
-    size, devices = 2, ['a', 'b']
+    size = 2
 
     def __init__(self, rank):
-        self.rank = rank
+        self.rank, self.devices = rank, [mx.cpu(0), mx.cpu(1)]
 
     def sum(self, values):
         return values
 
 
 def test_scores_of_all_workers_add_up_to_every_row():
-    import mxnet as mx
     lengths = [3, 1, 2, 5, 4]
 
     def forward(part, device):

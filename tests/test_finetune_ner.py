@@ -11,7 +11,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from bert import batching, checkpoint, communicator, conll, model, tagging, tokenizer
+from bert import batching, checkpoint, communicator, conll, model, ops, paths, tagging, tokenizer
 from bert.errors import DataError, run
 from bert.files import read_json
 from scripts import finetune_ner, predict_ner
@@ -112,43 +112,42 @@ def test_targets_by_hand(tok):
     rows = tagging.rows(tok, [['ab', 'the'], ['of', 'a', 'cd', 'to', 'to', 'in', 'g']], 8)
     targets = tagging.targets(rows[:2], [[4, 0], [1, 2, 3, 0, 5, 6, 7]])
     assert targets.dtype == np.float32
-    assert targets.tolist() == [[-1, 4, -1, 0, -1, -1, -1, -1],
-                                [-1, 1, 2, 3, -1, 0, -1, -1]]
+    assert targets.tolist() == [4, 0, 1, 2, 3, 0]
     assert tagging.targets(rows[2:], [[], [1, 2, 3, 0, 5, 6, 7]]).tolist() == [
-        [-1, -1, 5, 6, 7, -1]]     # its first word belongs to the window before
+        5, 6, 7]                   # its first word belongs to the window before
 
 
-def test_the_loss_sums_over_first_sub_words_alone():
-    scores = np.random.RandomState(0).randn(2, 4, 3)
-    targets = np.array([[-1, 2, -1, 0], [-1, 1, -1, -1]])
-    expected = -sum(scores[i, k, targets[i, k]] - np.log(np.exp(scores[i, k]).sum())
-                    for i, k in ((0, 1), (0, 3), (1, 1)))
-    x = mx.nd.array(scores)
-    x.attach_grad()
-    with mx.autograd.record():
-        loss = finetune_ner.loss_of(x, mx.nd.array(targets))
-    loss.backward()
-    assert loss.shape == (1,) and loss.asscalar() == pytest.approx(expected, rel=1e-5)
-    moved = np.abs(x.grad.asnumpy()).sum(axis=2) > 0
-    assert moved.tolist() == [[False, True, False, True], [False, True, False, False]]
+class Numbered:
+    """Gives token k of a batch the scores (k, -k)."""
+
+    def __call__(self, ids, segments, device):
+        assert [len(row) for row in ids] == [len(row) for row in segments]
+        k = np.arange(sum(map(len, ids)))
+        return mx.nd.array(np.stack([k, -k], axis=1))
 
 
-def test_padding_changes_neither_loss_nor_scores(tok):
+def test_scores_of_words_are_those_of_their_first_sub_words(tok):
+    rows = tagging.rows(tok, [['ab', 'the'], ['of', 'a', 'cd', 'to', 'to', 'in', 'g']], 8)
+    assert [row.first for row in rows] == [[1, 3], [1, 2, 3, 5], [2, 3, 4]]
+    assert [len(row.ids) for row in rows] == [5, 8, 6]
+    scores = tagging.word_scores(Numbered(), rows, mx.cpu()).asnumpy()
+    assert scores[:, 0].tolist() == [1, 3, 5 + 1, 5 + 2, 5 + 3, 5 + 5, 13 + 2, 13 + 3, 13 + 4]
+    assert (scores[:, 1] == -scores[:, 0]).all()
+
+
+@pytest.mark.parametrize('path', ['padded', 'packed'])
+def test_neighbours_in_a_batch_do_not_change_scores(tok, path):
+    if path == 'packed' and not ops.load():
+        pytest.skip('no compiler, or a CPU without the operators')
     config = read_json(os.path.join(TINY, 'config.json'))
     net = model.Tagger(config, 3)
-    model.initialize(net, config)
+    model.initialize(net, dict(config, initializer_range=0.5))
+    forward = paths.create(net, path, 'float32', tok.pad_id)
     rows = tagging.rows(tok, [['the', 'film'], ['wonderful', 'of', 'axe', 'by']], 24)
-    classes = [[0, 1], [2, 0, 1, 2]]
-
-    def loss(rows):
-        return finetune_ner.loss_of(net(*tagging.inputs(rows, tok.pad_id, mx.cpu())),
-                                    mx.nd.array(tagging.targets(rows, classes))).asscalar()
-
-    assert loss(rows) == pytest.approx(loss(rows[:1]) + loss(rows[1:]), rel=1e-5)
-    short = net(*tagging.inputs(rows[:1], tok.pad_id, mx.cpu())).asnumpy()
-    padded = net(*tagging.inputs(rows, tok.pad_id, mx.cpu())).asnumpy()
-    assert short.shape == (1, 4, 3) and padded.shape == (2, len(rows[1].ids), 3)
-    np.testing.assert_allclose(padded[:1, :4], short, atol=1e-6)
+    both = tagging.word_scores(forward, rows, mx.cpu()).asnumpy()
+    alone = [tagging.word_scores(forward, [row], mx.cpu()).asnumpy() for row in rows]
+    assert both.shape == (6, 3)
+    np.testing.assert_allclose(both, np.concatenate(alone), atol=1e-5)
 
 
 def test_the_tagger_has_no_pooler_and_the_names_of_its_head():
@@ -171,7 +170,7 @@ def test_scores_by_token_are_filled_up():
 
 
 def test_no_words_no_tags():
-    assert tagging.predict(None, [], 2, ('O',), 0, None, 4) == [[], []]
+    assert tagging.predict(None, [], 2, ('O',), None, 4) == [[], []]
 
 
 # flags

@@ -14,7 +14,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from bert import checkpoint, model, squad, squad_metric
+from bert import checkpoint, model, paths, squad, squad_metric
 from bert.errors import DataError
 from bert.files import read_json
 from scripts import finetune_squad
@@ -202,8 +202,9 @@ def tiny():
     return net
 
 
-class Tokenizer:
-    pad_id = 0
+@pytest.fixture(scope='module')
+def forward(tiny):
+    return paths.create(tiny, 'padded', 'float32', 0)
 
 
 def row(ids, first, last):
@@ -214,26 +215,26 @@ def row(ids, first, last):
 ROWS = [row([5, 6, 7, 8, 9, 10], 2, 4), row([11, 12, 13], 0, 0)]
 
 
-def test_scores_are_a_dense_layer_over_the_encodings(tiny):
-    start, end, lengths = finetune_squad.span_scores(tiny, Tokenizer, ROWS[:1], mx.cpu())
-    encodings = tiny.bert(mx.nd.array([ROWS[0].ids]), mx.nd.array([ROWS[0].segments]), lengths)
+def test_scores_are_a_dense_layer_over_the_encodings(tiny, forward):
+    scores = finetune_squad.span_scores(forward, ROWS[:1], mx.cpu()).asnumpy()
+    encodings = tiny.bert(mx.nd.array([ROWS[0].ids]), mx.nd.array([ROWS[0].segments]),
+                          mx.nd.array([6]))
     weight, bias = (p.data().asnumpy() for p in (tiny.span_classifier.weight,
                                                  tiny.span_classifier.bias))
-    expected = encodings.asnumpy()[0] @ weight.T + bias
-    np.testing.assert_allclose(start.asnumpy()[0], expected[:, 0], atol=1e-5)
-    np.testing.assert_allclose(end.asnumpy()[0], expected[:, 1], atol=1e-5)
-    assert start.shape == end.shape == (1, 6)
+    assert scores.shape == (1, 6, 2)
+    np.testing.assert_allclose(scores[0], encodings.asnumpy()[0] @ weight.T + bias, atol=1e-5)
 
 
-def test_loss_by_hand_and_without_padding(tiny):
+def test_loss_by_hand_and_without_padding(forward):
     expected = 0
     for one in ROWS:
-        start, end, _ = finetune_squad.span_scores(tiny, Tokenizer, [one], mx.cpu())
-        for scores, place in (start, one.answer_start), (end, one.answer_end):
-            scores = scores.asnumpy()[0].astype('float64')
-            expected += (math.log(np.exp(scores).sum()) - scores[place]) / 2
+        scores = finetune_squad.span_scores(forward, [one], mx.cpu()).asnumpy()[0]
+        for column, place in (0, one.answer_start), (1, one.answer_end):
+            column = scores[:, column].astype('float64')
+            expected += (math.log(np.exp(column).sum()) - column[place]) / 2
     # together the second row is padded to twice its length
-    assert finetune_squad.span_loss(tiny, Tokenizer, ROWS, mx.cpu()).asscalar() == pytest.approx(
+    assert finetune_squad.span_scores(forward, ROWS, mx.cpu()).asnumpy()[1, 3:].max() == -1e9
+    assert finetune_squad.span_loss(forward, ROWS, mx.cpu()).asscalar() == pytest.approx(
         expected, abs=1e-4)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mxnet.gluon import nn
 
-from bert import communicator, optimizer
+from bert import communicator, ops, optimizer
 from bert.errors import DataError
 
 
@@ -15,6 +15,15 @@ def test_linear_decay_by_hand():
     assert rates == pytest.approx([.25, .5, .75, 1, 6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7, 1 / 7])
     assert optimizer.linear_decay(1, 1.0, warmup=0, total=2) == pytest.approx(2 / 3)
     assert min(rates) > 0
+
+
+def test_polynomial_decay_by_hand():
+    rates = [optimizer.polynomial_decay(u, 2.0, 2, 5, power=2) for u in range(1, 6)]
+    assert rates == pytest.approx([1, 2, 2 * 9 / 16, 2 * 4 / 16, 2 / 16])
+    assert optimizer.polynomial_decay(4, 2.0, 2, 5, power=0.5) == pytest.approx(2 ** 0.5)
+    for update in range(1, 11):     # a power of 1 is the line, to the bit
+        assert optimizer.polynomial_decay(update, 3e-5, 4, 10) == optimizer.linear_decay(
+            update, 3e-5, 4, 10)
 
 
 class Line(nn.HybridBlock):
@@ -85,8 +94,11 @@ def expected(name, w, steps, clip, epsilon=1e-6, decay=0.01, lr=0.1):
 
 @pytest.mark.parametrize('name', optimizer.OPTIMIZERS)
 @pytest.mark.parametrize('clip', [0.5, 1e9])
-def test_updates_follow_the_formulas(name, clip):
-    net, stepper = make(optimizer=name, clip=clip)
+@pytest.mark.parametrize('fused', [False, True])
+def test_updates_follow_the_formulas(name, clip, fused):
+    if fused and not ops.load():
+        pytest.skip('the operators of bert/ops cannot be built here')
+    net, stepper = make(optimizer=name, clip=clip, fused=fused)
     before = weights(net)
     for _ in range(5):
         backward(net, stepper, np.arange(8))

@@ -1,0 +1,350 @@
+// Self-attention over packed rows (Vaswani et al. 2017): segment b is rows starts[b] to starts[b] +
+// lengths[b], its rows attend to each other and to nothing else, and no row is padding:
+//   out = dropout(softmax(q k^T / sqrt(size))) v for each head
+// A thread takes one head of one segment at a time, and in it a block of queries at a time, so that
+// scratch grows with the length and not with its square.  The backward pass computes the
+// probabilities anew.
+#include <algorithm>
+
+#include "dropout.h"
+#include "matrix.h"
+#include "operator.h"
+
+namespace bert {
+namespace {
+
+constexpr long kBlock = 60;     // queries in a block, about
+
+struct Segment {
+  long start, length;
+};
+
+// Where q, k and v come from: one tensor (rows, 3 * units) or, with separate=1, three.
+struct Inputs {
+  int projections, starts, lengths, seed, count;
+  explicit Inputs(const Attributes &attributes) {
+    projections = flag(attributes, "separate") ? 3 : 1;
+    starts = projections;
+    lengths = starts + 1;
+    seed = lengths + 1;
+    count = seed + 1;
+  }
+};
+
+template <class T>
+struct Projections {
+  T *q, *k, *v;     // (rows, units) with this many elements from row to row:
+  long stride;
+
+  Projections(const MXTensor *tensors, int count, long units) {
+    q = pointer<T>(tensors[0]);
+    k = count == 3 ? pointer<T>(tensors[1]) : q + units;
+    v = count == 3 ? pointer<T>(tensors[2]) : q + 2 * units;
+    stride = count == 3 ? units : 3 * units;
+  }
+};
+
+long heads_of(const Attributes &attributes) {
+  double heads = number(attributes, "heads", 0);
+  if (!(heads >= 1 && heads <= 65536 && heads == long(heads)))
+    fail("bert_attention: give the number of heads, a whole number from 1, as heads=");
+  return long(heads);
+}
+
+// The sizes and inputs that the forward and the backward pass share.
+struct Settings {
+  long rows, units, heads, size, longest = 0;      // size: of one head
+  float scale;
+  Dropout dropout;
+  std::vector<Segment> segments;
+  std::vector<char> used;       // whether a row belongs to a segment
+
+  Settings(const Attributes &attributes, const MXTensor *in)
+      : rows(in[0].shape[0]), heads(heads_of(attributes)),
+        dropout(dropout_rate(attributes), *pointer<float>(in[Inputs(attributes).seed])) {
+    Inputs at(attributes);
+    units = in[0].shape[1] / (at.projections == 3 ? 1 : 3);
+    size = units / heads;
+    scale = 1 / std::sqrt(float(size));
+    read_segments(in[at.starts], in[at.lengths]);
+  }
+
+  void read_segments(const MXTensor &starts, const MXTensor &lengths) {
+    used.assign(rows, 0);
+    for (long b = 0; b < starts.shape[0]; b++) {
+      double start = element(starts, b), length = element(lengths, b);
+      if (!(start >= 0 && length >= 0 && start + length <= rows && start == std::floor(start) &&
+            length == std::floor(length)))
+        fail("bert_attention: segment " + std::to_string(b) + " (start " + std::to_string(start) +
+             ", length " + std::to_string(length) + ") does not lie in the " +
+             std::to_string(rows) + " rows");
+      for (long row = long(start); row < long(start + length); row++) {
+        if (used[row]) fail("bert_attention: row " + std::to_string(row) + " is in two segments");
+        used[row] = 1;
+      }
+      if (length > 0) segments.push_back({long(start), long(length)});
+      longest = std::max(longest, long(length));
+    }
+  }
+
+  static double element(const MXTensor &tensor, long i) {
+    return int(tensor.dtype) == kInt32 ? pointer<int32_t>(tensor)[i] : pointer<float>(tensor)[i];
+  }
+
+  // Zeros in the rows that no segment has.
+  template <class T>
+  void clear_unused(T *data, long stride, long columns) const {
+    for (long row = 0; row < rows; row++)
+      if (!used[row]) std::fill(data + row * stride, data + row * stride + columns, T());
+  }
+
+  // Call body(segment, head, first column of the head) for all, on all threads, each with its own
+  // scratch of this many floats.
+  template <class Body>
+  void each_head(const OpResource &resource, long scratch, Body body) const {
+    int threads = omp_get_max_threads();
+    float *space = workspace(resource, threads * scratch);
+    long count = long(segments.size()) * heads;
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (long i = 0; i < count; i++)
+      body(segments[i / heads], i % heads, space + omp_get_thread_num() * scratch);
+  }
+
+  DropoutRow dropout_row(long row, long head) const { return dropout.row(row * heads + head); }
+};
+
+// Blocks of queries of nearly one size, in whole tiles.
+long block_rows(long length) {
+  long blocks = (length + kBlock - 1) / kBlock;
+  long rows = (length + blocks - 1) / blocks;
+  return (rows + kTileRows - 1) / kTileRows * kTileRows;
+}
+
+long most_block_rows(long length) { return std::min(length, kBlock + kTileRows); }
+
+// scores = exp(scores - their maximum), padding included; returns 1 / their sum
+inline float exponentials(float *scores, long length) {
+  Floats most = broadcast(-INFINITY);
+  each(length, [&](long j, auto lanes) {
+    Floats value = only(load(scores + j, All()), lanes, -INFINITY);
+    most = value > most ? value : most;
+  });
+  float highest = maximum(most);
+  Floats total{};
+  each(length, [&](long j, auto lanes) {
+    Floats value = exponential(load(scores + j, All()) - highest);
+    value = only(value, lanes);
+    store(scores + j, value, All());
+    total += value;
+  });
+  return 1 / sum(total);
+}
+
+template <class T>
+void forward_head(const Settings &s, const Projections<T> &in, T *out, const Segment &segment,
+                  long head, float *scratch) {
+  const long length = segment.length, columns = padded(length), width = padded(s.size);
+  const long block = block_rows(length), offset = segment.start * in.stride + head * s.size;
+  float *keys = scratch;                            // (size, columns): transposed
+  float *values = keys + columns * width;           // (length, width)
+  float *queries = values + columns * width;        // (block, width)
+  float *result = queries + most_block_rows(s.longest) * width;
+  float *scores = result + most_block_rows(s.longest) * width;      // (block, columns)
+  copy(in.k + offset, in.stride, length, s.size, 1, values);
+  transpose(values, length, s.size, keys);
+  copy(in.v + offset, in.stride, length, s.size, 1, values);
+  for (long begin = 0; begin < length; begin += block) {
+    const long count = std::min(block, length - begin);
+    copy(in.q + offset + begin * in.stride, in.stride, count, s.size, s.scale, queries);
+    multiply<false>(count, columns, s.size, {queries, width, 1}, keys, columns, scores, columns);
+    float norms[kBlock + kTileRows];
+    for (long i = 0; i < count; i++) {
+      float *row = scores + i * columns;
+      norms[i] = exponentials(row, length);
+      if (!s.dropout.active) continue;
+      DropoutRow keep = s.dropout_row(segment.start + begin + i, head);
+      for (long j = 0; j < columns; j += kLanes) store(row + j, load(row + j, All()) * keep(j), All());
+    }
+    multiply<false>(count, width, length, {scores, columns, 1}, values, width, result, width);
+    T *to = out + (segment.start + begin) * s.units + head * s.size;
+    for (long i = 0; i < count; i++)
+      each(s.size, [&](long c, auto lanes) {
+        store(to + i * s.units + c, load(result + i * width + c, All()) * norms[i], lanes);
+      });
+  }
+}
+
+long forward_scratch(const Settings &s) {
+  long columns = padded(s.longest), width = padded(s.size);
+  return 2 * columns * width + most_block_rows(s.longest) * (2 * width + columns);
+}
+
+// The gradient of one row of scores from those of its probabilities.  On return scores holds the
+// probabilities after dropout, which the gradient of v needs.
+inline void softmax_backward(const Settings &s, long length, const DropoutRow &keep, float *scores,
+                             float *gradients, float *probabilities) {
+  float norm = exponentials(scores, length);
+  Floats total{};
+  for (long j = 0; j < padded(length); j += kLanes) {
+    Floats probability = load(scores + j, All()) * norm, gradient = load(gradients + j, All());
+    Floats dropped = probability;
+    if (s.dropout.active) {
+      Floats kept = keep(j);
+      gradient *= kept;
+      dropped *= kept;
+    }
+    store(probabilities + j, dropped, All());
+    store(gradients + j, gradient, All());
+    store(scores + j, probability, All());
+    total += probability * gradient;
+  }
+  float mean = sum(total);
+  for (long j = 0; j < padded(length); j += kLanes)
+    store(gradients + j, load(scores + j, All()) * (load(gradients + j, All()) - mean), All());
+}
+
+template <class T>
+void store_rows(const float *from, long from_row, long rows, long columns, float scale, T *to,
+                long to_row) {
+  for (long i = 0; i < rows; i++)
+    each(columns, [&](long c, auto lanes) {
+      store(to + i * to_row + c, load(from + i * from_row + c, All()) * scale, lanes);
+    });
+}
+
+template <class T>
+void backward_head(const Settings &s, const Projections<T> &in, const T *dout,
+                   const Projections<T> &d, const Segment &segment, long head, float *scratch) {
+  const long length = segment.length, columns = padded(length), width = padded(s.size);
+  const long block = block_rows(length), offset = segment.start * in.stride + head * s.size;
+  const long most = most_block_rows(s.longest);
+  float *keys = scratch;                                // (length, width)
+  float *keys_t = keys + columns * width;               // (size, columns)
+  float *values_t = keys_t + columns * width;           // (size, columns)
+  float *dkeys = values_t + columns * width;            // (length, width)
+  float *dvalues = dkeys + columns * width;             // (length, width)
+  float *queries = dvalues + columns * width;           // (block, width)
+  float *douts = queries + most * width;                // (block, width)
+  float *dqueries = douts + most * width;               // (block, width)
+  float *scores = dqueries + most * width;              // (block, columns)
+  float *dscores = scores + most * columns;             // (block, columns)
+  float *probabilities = dscores + most * columns;      // (block, columns), after dropout
+  copy(in.k + offset, in.stride, length, s.size, 1, keys);
+  transpose(keys, length, s.size, keys_t);
+  copy(in.v + offset, in.stride, length, s.size, 1, dvalues);      // only to transpose it
+  transpose(dvalues, length, s.size, values_t);
+  for (long begin = 0; begin < length; begin += block) {
+    const long count = std::min(block, length - begin), row = segment.start + begin;
+    copy(in.q + offset + begin * in.stride, in.stride, count, s.size, s.scale, queries);
+    copy(dout + row * s.units + head * s.size, s.units, count, s.size, 1, douts);
+    multiply<false>(count, columns, s.size, {queries, width, 1}, keys_t, columns, scores, columns);
+    multiply<false>(count, columns, s.size, {douts, width, 1}, values_t, columns, dscores, columns);
+    for (long i = 0; i < count; i++)
+      softmax_backward(s, length, s.dropout_row(row + i, head), scores + i * columns,
+                       dscores + i * columns, probabilities + i * columns);
+    multiply<false>(count, width, length, {dscores, columns, 1}, keys, width, dqueries, width);
+    store_rows(dqueries, width, count, s.size, s.scale, d.q + offset + begin * d.stride, d.stride);
+    auto add = begin ? multiply<true> : multiply<false>;
+    add(length, width, count, {dscores, 1, columns}, queries, width, dkeys, width);
+    add(length, width, count, {probabilities, 1, columns}, douts, width, dvalues, width);
+  }
+  store_rows(dkeys, width, length, s.size, 1, d.k + offset, d.stride);
+  store_rows(dvalues, width, length, s.size, 1, d.v + offset, d.stride);
+}
+
+long backward_scratch(const Settings &s) {
+  long columns = padded(s.longest), width = padded(s.size);
+  return 5 * columns * width + 3 * most_block_rows(s.longest) * (width + columns);
+}
+
+MXReturnValue parse(const Attributes &attributes, int *inputs, int *outputs) {
+  *inputs = Inputs(attributes).count;
+  *outputs = 1;
+  return MX_SUCCESS;
+}
+
+MXReturnValue infer_type(const Attributes &attributes, Types *in, Types *out) {
+  Inputs at(attributes);
+  expect(&(*in)[0], {kFloat32, kBfloat16}, "bert_attention", "qkv");
+  for (int i = 1; i < at.projections; i++)
+    expect(&(*in)[i], {(*in)[0]}, "bert_attention", "k and v, as q,");
+  expect(&(*in)[at.starts], {kFloat32, kInt32}, "bert_attention", "starts");
+  expect(&(*in)[at.lengths], {kFloat32, kInt32}, "bert_attention", "lengths");
+  expect(&(*in)[at.seed], {kFloat32}, "bert_attention", "seed");
+  (*out)[0] = (*in)[0];
+  return MX_SUCCESS;
+}
+
+MXReturnValue infer_shape(const Attributes &attributes, Shapes *in, Shapes *out) {
+  Inputs at(attributes);
+  Shape shape = (*in)[0];
+  const unsigned parts = at.projections == 3 ? 1 : 3, heads = heads_of(attributes);
+  if (shape.size() != 2 || !shape[1] || shape[1] % (parts * heads))
+    fail("bert_attention: the projections have shape " + text(shape) + ", not (rows, " +
+         (parts == 3 ? "3 * " : "") + "units) with units a multiple of heads=" +
+         std::to_string(heads));
+  for (int i = 1; i < at.projections; i++)
+    expect(&(*in)[i], shape, "bert_attention", i == 1 ? "k" : "v");
+  if ((*in)[at.starts].size() != 1)
+    fail("bert_attention: starts has shape " + text((*in)[at.starts]) + ", not (segments,)");
+  expect(&(*in)[at.lengths], (*in)[at.starts], "bert_attention", "lengths");
+  expect(&(*in)[at.seed], {1}, "bert_attention", "seed");
+  dropout_rate(attributes);
+  (*out)[0] = {shape[0], shape[1] / parts};
+  return MX_SUCCESS;
+}
+
+// inputs: qkv or q, k, v; starts, lengths, seed; output: (rows, units)
+template <class T>
+void forward_of(const Attributes &attributes, const MXTensor *in, const Tensors &out,
+                const OpResource &resource) {
+  Settings s(attributes, in);
+  Projections<T> projections(in, Inputs(attributes).projections, s.units);
+  T *result = pointer<T>(out[0]);
+  s.clear_unused(result, s.units, s.units);
+  s.each_head(resource, forward_scratch(s), [&](const Segment &segment, long head, float *scratch) {
+    forward_head(s, projections, result, segment, head, scratch);
+  });
+}
+
+// inputs: the gradient of the output, then those of the forward pass; outputs: their gradients
+template <class T>
+void backward_of(const Attributes &attributes, const Tensors &in, const Tensors &out,
+                 const OpResource &resource) {
+  Inputs at(attributes);
+  Settings s(attributes, &in[1]);
+  Projections<T> projections(&in[1], at.projections, s.units);
+  Projections<T> gradients(&out[0], at.projections, s.units);
+  for (T *gradient : {gradients.q, gradients.k, gradients.v})
+    s.clear_unused(gradient, gradients.stride, s.units);
+  s.each_head(resource, backward_scratch(s), [&](const Segment &segment, long head, float *scratch) {
+    backward_head(s, projections, pointer<T>(in[0]), gradients, segment, head, scratch);
+  });
+  for (int i : {at.starts, at.lengths})     // 0 as a float is 0 as an integer
+    std::fill_n(pointer<float>(out[i]), out[i].size(), 0.f);
+  *pointer<float>(out[at.seed]) = 0;
+}
+
+MXReturnValue run_forward(const Attributes &attributes, Tensors *in, Tensors *out,
+                          const OpResource &resource) {
+  auto call = is_bfloat16((*in)[0]) ? forward_of<Bfloat16> : forward_of<float>;
+  call(attributes, in->data(), *out, resource);
+  return MX_SUCCESS;
+}
+
+MXReturnValue run_backward(const Attributes &attributes, Tensors *in, Tensors *out,
+                           const OpResource &resource) {
+  auto call = is_bfloat16((*in)[1]) ? backward_of<Bfloat16> : backward_of<float>;
+  call(attributes, *in, *out, resource);
+  return MX_SUCCESS;
+}
+
+REGISTER_OP(bert_attention)
+    .setForward(run_forward, "cpu")
+    .setBackward(run_backward, "cpu")
+    .setParseAttrs(parse)
+    .setInferType(infer_type)
+    .setInferShape(infer_shape);
+
+}  // namespace
+}  // namespace bert

@@ -1,0 +1,134 @@
+"""The two ways through a network: padded batches on any device, or packed tokens on CPUs.
+
+Both take rows of token ids and give the same numbers: for each row, where the network reads its
+first token alone (``net.reads`` is 'first'), for each token of all rows, one row after the other
+('tokens'), or for the masked tokens and for each row ('first and masked').  Programs talk to these
+and never to the network itself.
+"""
+import mxnet as mx
+import numpy as np
+
+from . import batching, ops
+from .errors import DataError
+from .model import as_float32
+
+__all__ = ['choose', 'create', 'Padded', 'Packed', 'unpack']
+
+
+def choose(path, dtype, devices, pad=False):
+    """The path that ``--path`` asks for: 'padded' or 'packed'.
+
+    Parameters
+    ----------
+    path : 'auto', 'padded' or 'packed'
+        'auto' is 'packed' where that works: on CPUs, with a compiler or operators built before.
+    dtype : str
+    devices : list of mxnet.Context
+    pad : bool
+        Whether batches of a fixed length are asked for.
+
+    Raises
+    ------
+    DataError
+        Where 'packed' is asked for and cannot be had.
+    """
+    obstacle = None
+    if any(device.device_type != 'cpu' for device in devices):
+        obstacle = 'packed tokens are for the CPU; leave out --gpu and --gpus'
+    elif dtype == 'float16':
+        obstacle = 'packed tokens are not for --dtype float16; take float32 or bfloat16'
+    elif pad:
+        obstacle = 'there is no padding in packed tokens; leave out --pad'
+    if path == 'packed' and obstacle:
+        raise DataError('--path packed: %s' % obstacle)
+    if path == 'padded' or obstacle:
+        return 'padded'
+    if ops.load():
+        return 'packed'
+    if path == 'packed':
+        raise DataError('--path packed: the operators of bert/ops could not be loaded, see above')
+    return 'padded'
+
+
+def create(net, path, dtype, pad_id, length=None):
+    """A :class:`Padded` or a :class:`Packed` over an initialized network of :mod:`bert.model`."""
+    if path == 'packed':
+        return Packed(net, dtype == 'bfloat16')
+    return Padded(net, pad_id, length)
+
+
+class Padded:
+    """Rows become arrays filled up to the longest with [PAD] (or to ``length``)."""
+
+    def __init__(self, net, pad_id, length=None):
+        self._net, self._pad_id, self._length = net, pad_id, length
+        self._by_token = net.reads == 'tokens'
+        net.hybridize(static_alloc=True)
+
+    def __call__(self, ids, segments, device, masked=None, length=None):
+        """What the network gives for rows of ids.
+
+        Parameters
+        ----------
+        ids, segments : lists of lists or arrays of int
+        device : mxnet.Context
+        masked : (M,) array of int, optional
+            The places of the masked tokens among the tokens of all rows, one row after the other.
+        length : int, optional
+            To fill rows up to.
+
+        Returns
+        -------
+        NDArray or two of them
+            float32: (rows, ...), (tokens of all rows, ...), or both (M, ...) and (rows, ...).
+        """
+        inputs = batching.inputs(ids, segments, self._pad_id, device, length or self._length)
+        if masked is not None:
+            longest, ends = inputs[0].shape[1], np.cumsum([len(row) for row in ids])
+            row = np.searchsorted(ends, masked, side='right')
+            place = row * longest + masked - np.append(0, ends)[row]
+            scores = self._net(*inputs, mx.nd.array(place, ctx=device, dtype='int32'))
+            return tuple(map(as_float32, scores))
+        scores = self._net(*inputs)
+        if isinstance(scores, (list, tuple)):
+            scores = mx.nd.stack(*scores, axis=-1)
+        scores = as_float32(scores)
+        if not self._by_token:
+            return scores
+        longest = scores.shape[1]
+        index = np.concatenate([np.arange(len(row)) + i * longest for i, row in enumerate(ids)])
+        return mx.nd.take(scores.reshape((-3, -2)), mx.nd.array(index, ctx=device, dtype='int32'))
+
+
+class Packed:
+    """Rows stand one after the other, without padding: :mod:`bert.packed`."""
+
+    def __init__(self, net, bfloat16=False):
+        from .packed import PackedNetwork
+        self._net = PackedNetwork(net, bfloat16)
+        self._net.hybridize()
+
+    def __call__(self, ids, segments, device, masked=None, length=None):
+        """As :class:`Padded` does; there is no ``length`` to fill up to."""
+        if mx.autograd.is_training():
+            seeds = mx.nd.floor(mx.nd.random.uniform(0, 1 << 24, (self._net.seeds,), ctx=device))
+        else:
+            seeds = mx.nd.full((self._net.seeds,), -1, ctx=device)
+        inputs = batching.packed(ids, segments, device) + (seeds,)
+        if masked is None:
+            return self._net(*inputs)
+        words, pairs = self._net(*inputs, mx.nd.array(masked, ctx=device, dtype='int32'))
+        return as_float32(words), pairs
+
+
+def unpack(scores, lengths, fill=0.0):
+    """Scores of tokens -> an array with a row for each text: the inverse of packing.
+
+    (N, ...) and lengths, a list of B int -> (B, longest, ...) NDArray, filled up with ``fill``
+    """
+    lengths = np.asarray(lengths)
+    column = np.arange(lengths.max())
+    index = (np.cumsum(lengths) - lengths)[:, None] + np.minimum(column, lengths[:, None] - 1)
+    rows = mx.nd.take(scores, mx.nd.array(index, ctx=scores.context, dtype='int32'))
+    return mx.nd.SequenceMask(rows, mx.nd.array(lengths, ctx=scores.context), True, value=fill,
+                              axis=1)
