@@ -31,9 +31,10 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.8,<3.14',
     # scripts/ and export/ stand beside bert/ in a checkout and inside it once installed
-    packages=['bert', 'bert.export', 'bert.scripts'],
+    packages=['bert', 'bert.export', 'bert.ops', 'bert.scripts'],
     package_dir={'bert.export': 'export', 'bert.scripts': 'scripts'},
-    package_data={'bert': ['sample/*', 'sample/*/*'], 'bert.export': ['examples/*.py']},
+    package_data={'bert': ['sample/*', 'sample/*/*'], 'bert.export': ['examples/*.py'],
+                  'bert.ops': ['*.h', '*.cc']},
     install_requires=[
         'gluonnlp==0.10.0',
         'numpy>=1.19,<2',               # MXNet 1.9.1 knows no numpy 2
@@ -54,8 +55,12 @@ setup(
         'bert-finetune-ner = bert.scripts.finetune_ner:program',
         'bert-predict-ner = bert.scripts.predict_ner:program',
         'bert-create-pretraining-data = bert.scripts.create_pretraining_data:program',
+        'bert-run-pretraining = bert.scripts.run_pretraining:program',
+        'bert-run-pretraining-hvd = bert.scripts.run_pretraining_hvd:program',
+        'bert-launch = bert.scripts.launch:program',
         'bert-embedding = bert.embedding:program',
         'bert-export = bert.export.export:program',
         'bert-convert-checkpoint = bert.scripts.convert_checkpoint:program',
+        'bert-benchmark = bert.scripts.benchmark:program',
     ]},
 )

@@ -7,13 +7,11 @@ those of a network of :mod:`bert.model`, so checkpoints and the training step kn
 In bfloat16 the matrix products of the encoder take bfloat16; weights, the residual stream,
 LayerNorm and the heads stay float32.
 """
-import numpy as np
 from gluonnlp.model import GELU
 from mxnet.gluon import HybridBlock
 
 __all__ = ['PackedNetwork', 'Encoder', 'Layer']
 
-_BFLOAT16 = np.dtype([('bfloat16', np.uint16)])
 _LAYER_SEEDS = 3    # that a layer takes: for attention and for the outputs of both sub-layers
 
 
@@ -100,11 +98,21 @@ def _slice(F, x, begin, end):
     return F.slice_axis(x, axis=0, begin=begin, end=end)
 
 
+def _adding(F, x):
+    """``x`` for an operator of :mod:`bert.ops`: MXNet lets these overwrite the gradients of their
+    inputs, where that of a parameter may have to add up."""
+    return F.identity(x)
+
+
+def _lower(F, x):
+    """float32 -> bfloat16."""
+    return F.bert_bfloat16(_adding(F, x))
+
+
 def _norm(F, inputs, gamma, beta, seed, dropout, epsilon, bfloat16, **options):
     """LayerNorm of dropout of the first input plus the second one: in float32, and in the type of
     the matrix products."""
-    # an operator of a library overwrites the gradients of its inputs; those of identity can add up
-    gamma, beta = F.identity(gamma), F.identity(beta)
+    gamma, beta = _adding(F, gamma), _adding(F, beta)
     y = F.bert_layer_norm(*inputs, gamma, beta, seed, p=dropout, eps=epsilon, out16=int(bfloat16),
                           **options)
     return tuple(y) if bfloat16 else (y, y)
@@ -112,7 +120,7 @@ def _norm(F, inputs, gamma, beta, seed, dropout, epsilon, bfloat16, **options):
 
 def _dense(F, x, weight, bias, outputs, bfloat16):
     if bfloat16:
-        weight, bias = (F.amp_cast(y, dtype=_BFLOAT16) for y in (weight, bias))
+        weight, bias = _lower(F, weight), _lower(F, bias)
     return F.FullyConnected(x, weight, bias, num_hidden=outputs, flatten=False)
 
 
@@ -187,7 +195,7 @@ class Decoder(HybridBlock):
 
     def hybrid_forward(self, F, x, transform_weight, transform_bias, gamma, beta, word, bias):
         if self._bfloat16:
-            x = F.amp_cast(x, dtype=_BFLOAT16)
+            x = _lower(F, x)
         x = _dense(F, x, transform_weight, transform_bias, self._units, self._bfloat16)
         x = _activate(F, x, self.activation)
         no_dropout = F.full((1,), -1)

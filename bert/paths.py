@@ -80,7 +80,8 @@ class Padded:
         Returns
         -------
         NDArray or two of them
-            float32: (rows, ...), (tokens of all rows, ...), or both (M, ...) and (rows, ...).
+            (rows, ...), (tokens of all rows, ...), or both (M, ...) and (rows, ...); float32, but
+            that (M, ...) may be in the type of the matrix products.
         """
         inputs = batching.inputs(ids, segments, self._pad_id, device, length or self._length)
         if masked is not None:
@@ -100,6 +101,17 @@ class Padded:
         return mx.nd.take(scores.reshape((-3, -2)), mx.nd.array(index, ctx=device, dtype='int32'))
 
 
+    @staticmethod
+    def cross_entropy(scores, labels):
+        """(M, classes) scores and (M,) float32 classes -> losses (M,), and 1 for each right score.
+
+        A score is right where none is higher than that of the class.
+        """
+        with mx.autograd.pause():
+            right = mx.nd.pick(scores, labels) == scores.max(axis=1)
+        return -mx.nd.pick(mx.nd.log_softmax(scores), labels), right
+
+
 class Packed:
     """Rows stand one after the other, without padding: :mod:`bert.packed`."""
 
@@ -117,8 +129,12 @@ class Packed:
         inputs = batching.packed(ids, segments, device) + (seeds,)
         if masked is None:
             return self._net(*inputs)
-        words, pairs = self._net(*inputs, mx.nd.array(masked, ctx=device, dtype='int32'))
-        return as_float32(words), pairs
+        return self._net(*inputs, mx.nd.array(masked, ctx=device, dtype='int32'))
+
+    @staticmethod
+    def cross_entropy(scores, labels):
+        """As :meth:`Padded.cross_entropy`; scores may also be bfloat16."""
+        return mx.nd.bert_cross_entropy(scores, labels)
 
 
 def unpack(scores, lengths, fill=0.0):

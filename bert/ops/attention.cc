@@ -163,7 +163,8 @@ void forward_head(const Settings &s, const Projections<T> &in, T *out, const Seg
       norms[i] = exponentials(row, length);
       if (!s.dropout.active) continue;
       DropoutRow keep = s.dropout_row(segment.start + begin + i, head);
-      for (long j = 0; j < columns; j += kLanes) store(row + j, load(row + j, All()) * keep(j), All());
+      for (long j = 0; j < columns; j += kLanes)
+        store(row + j, load(row + j, All()) * keep(j), All());
     }
     multiply<false>(count, width, length, {scores, columns, 1}, values, width, result, width);
     T *to = out + (segment.start + begin) * s.units + head * s.size;
@@ -181,14 +182,14 @@ long forward_scratch(const Settings &s) {
 
 // The gradient of one row of scores from those of its probabilities.  On return scores holds the
 // probabilities after dropout, which the gradient of v needs.
-inline void softmax_backward(const Settings &s, long length, const DropoutRow &keep, float *scores,
+inline void softmax_backward(bool dropout, long length, DropoutRow keep, float *scores,
                              float *gradients, float *probabilities) {
   float norm = exponentials(scores, length);
   Floats total{};
   for (long j = 0; j < padded(length); j += kLanes) {
     Floats probability = load(scores + j, All()) * norm, gradient = load(gradients + j, All());
     Floats dropped = probability;
-    if (s.dropout.active) {
+    if (dropout) {
       Floats kept = keep(j);
       gradient *= kept;
       dropped *= kept;
@@ -240,8 +241,8 @@ void backward_head(const Settings &s, const Projections<T> &in, const T *dout,
     multiply<false>(count, columns, s.size, {queries, width, 1}, keys_t, columns, scores, columns);
     multiply<false>(count, columns, s.size, {douts, width, 1}, values_t, columns, dscores, columns);
     for (long i = 0; i < count; i++)
-      softmax_backward(s, length, s.dropout_row(row + i, head), scores + i * columns,
-                       dscores + i * columns, probabilities + i * columns);
+      softmax_backward(s.dropout.active, length, s.dropout_row(row + i, head),
+                       scores + i * columns, dscores + i * columns, probabilities + i * columns);
     multiply<false>(count, width, length, {dscores, columns, 1}, keys, width, dqueries, width);
     store_rows(dqueries, width, count, s.size, s.scale, d.q + offset + begin * d.stride, d.stride);
     auto add = begin ? multiply<true> : multiply<false>;
@@ -302,9 +303,10 @@ void forward_of(const Attributes &attributes, const MXTensor *in, const Tensors 
   Projections<T> projections(in, Inputs(attributes).projections, s.units);
   T *result = pointer<T>(out[0]);
   s.clear_unused(result, s.units, s.units);
-  s.each_head(resource, forward_scratch(s), [&](const Segment &segment, long head, float *scratch) {
+  auto head_of = [&](const Segment &segment, long head, float *scratch) {
     forward_head(s, projections, result, segment, head, scratch);
-  });
+  };
+  s.each_head(resource, forward_scratch(s), head_of);
 }
 
 // inputs: the gradient of the output, then those of the forward pass; outputs: their gradients
@@ -317,9 +319,10 @@ void backward_of(const Attributes &attributes, const Tensors &in, const Tensors 
   Projections<T> gradients(&out[0], at.projections, s.units);
   for (T *gradient : {gradients.q, gradients.k, gradients.v})
     s.clear_unused(gradient, gradients.stride, s.units);
-  s.each_head(resource, backward_scratch(s), [&](const Segment &segment, long head, float *scratch) {
+  auto head_of = [&](const Segment &segment, long head, float *scratch) {
     backward_head(s, projections, pointer<T>(in[0]), gradients, segment, head, scratch);
-  });
+  };
+  s.each_head(resource, backward_scratch(s), head_of);
   for (int i : {at.starts, at.lengths})     // 0 as a float is 0 as an integer
     std::fill_n(pointer<float>(out[i]), out[i].size(), 0.f);
   *pointer<float>(out[at.seed]) = 0;

@@ -40,7 +40,8 @@ struct Dropout {
 
   // p in [0, 1); a negative seed turns dropout off
   Dropout(double p, float seed_value)
-      : active(p > 0 && seed_value >= 0), seed(active ? mix(uint64_t(std::fmin(seed_value, 1e18f))) : 0),
+      : active(p > 0 && seed_value >= 0),
+        seed(active ? mix(uint64_t(std::fmin(seed_value, 1e18f))) : 0),
         threshold(uint32_t(p * 4294967296.0)), scale(float(1 / (1 - p))) {}
 
   DropoutRow row(uint64_t number) const {

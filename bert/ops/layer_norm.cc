@@ -1,6 +1,7 @@
 // Dropout, residual sum and layer normalisation (Ba et al. 2016) in one sweep over each row:
-//   y = LN(dropout(x) + residual) * gamma + beta,  or with post=1: y = dropout(LN(x + residual) ...)
-// The backward pass computes rows anew from the inputs; only its inputs are kept.
+//   y = LN(dropout(x) + residual), or with post=1: y = dropout(LN(x + residual)),
+// LN with gamma and beta.
+// The backward pass computes rows anew from the inputs.
 #include <algorithm>
 
 #include "dropout.h"
@@ -36,9 +37,10 @@ struct Moments {
   float mean, scale;      // scale: 1 / standard deviation
 };
 
-// z = dropout(x) + residual, and its moments over the row
+// z = dropout(x) + residual, and its moments over the row.  Here and below the settings are passed
+// by value: the compiler would read a shared copy again after every store.
 template <class T>
-inline Moments residual_sum(const Settings &s, const DropoutRow &keep, const T *x,
+inline Moments residual_sum(Settings s, const DropoutRow &keep, const T *x,
                             const float *residual, float *z) {
   Floats total{};
   each(s.width, [&](long c, auto lanes) {
@@ -58,9 +60,9 @@ inline Moments residual_sum(const Settings &s, const DropoutRow &keep, const T *
 }
 
 template <class T>
-void forward(const Settings &s, const T *x, const float *residual, const float *gamma,
-             const float *beta, float *y, Bfloat16 *y16) {
-#pragma omp parallel for schedule(static)
+void forward(Settings s, const T *x, const float *residual, const float *gamma, const float *beta,
+             float *y, Bfloat16 *y16) {
+#pragma omp parallel for schedule(static) firstprivate(s)
   for (long row = 0; row < s.rows; row++) {
     long at = row * s.width;
     DropoutRow before = s.before.row(row), after = s.after.row(row);
@@ -87,8 +89,8 @@ struct Gradients {
 
 // One row backward.  gamma and beta are sums over rows so far; normal and slope are scratch.
 template <class T>
-inline void backward_row(const Settings &s, long row, const T *x, const float *residual,
-                         const float *gamma, const Gradients<T> &d, float *dgamma, float *dbeta,
+inline void backward_row(Settings s, long row, const T *x, const float *residual,
+                         const float *gamma, Gradients<T> d, float *dgamma, float *dbeta,
                          float *normal, float *slope) {
   long at = row * s.width;
   DropoutRow before = s.before.row(row), after = s.after.row(row);
@@ -120,8 +122,8 @@ inline void backward_row(const Settings &s, long row, const T *x, const float *r
 // The gradients of gamma and beta are summed within blocks of rows, then over the blocks in order:
 // the blocks depend on the number of rows alone, so the sums do not depend on the threads.
 template <class T>
-void backward(const Settings &s, const T *x, const float *residual, const float *gamma,
-              const Gradients<T> &d, const OpResource &resource) {
+void backward(Settings s, const T *x, const float *residual, const float *gamma, Gradients<T> d,
+              const OpResource &resource) {
   const long width = s.width, rows = std::max(16L, (s.rows + 63) / 64);
   const long blocks = (s.rows + rows - 1) / rows;
   int threads = omp_get_max_threads();
