@@ -6,7 +6,8 @@ import warnings
 
 from .files import atomic
 
-__all__ = ['training_curves', 'confusion', 'precision_recall', 'sentence_map']
+__all__ = ['training_curves', 'confusion', 'precision_recall', 'sentence_map',
+           'growth']
 
 _LISTED, _NUMBERED = 40, 150     # how many texts a map lists, and numbers
 
@@ -40,13 +41,14 @@ def training_curves(folder):
     rate.plot(updates, [r['lr'] for r in train], color='tab:gray', linestyle=':')
     rate.set_ylabel('learning rate (dotted)')
     skip = {'type', 'update', 'epoch', 'set'}
+    unit = 'epoch' if all('epoch' in r for r in dev) else 'update'
     for name in dict.fromkeys(r['set'] for r in dev):
         mine = [r for r in dev if r['set'] == name]
         for metric in mine[0]:
             if metric not in skip:
-                right.plot([r['epoch'] for r in mine], [r[metric] for r in mine], marker='o',
+                right.plot([r[unit] for r in mine], [r[metric] for r in mine], marker='o',
                            label='%s %s' % (name, metric))
-    right.set(xlabel='epoch', ylabel='score', title='Dev set')
+    right.set(xlabel=unit, ylabel='score', title='Dev set')
     right.xaxis.get_major_locator().set_params(integer=True)
     if dev:
         right.legend()
@@ -81,6 +83,25 @@ def precision_recall(path, curves):
                   label='%s (average precision %.3f)' % (name, curve.average_precision))
     axes.set(xlabel='recall', ylabel='precision', xlim=(0, 1), ylim=(0, 1.05))
     axes.legend(loc='lower left')
+    _save(figure, path)
+    return path
+
+
+def growth(path, curves):
+    """Draw how times grow: {'length': {'ours': {tokens: seconds}, ...}, 'data': .., 'threads': ..}.
+    """
+    titles = {'length': ('Step of 8 texts', 'tokens a text'),
+              'data': ('Whole script', 'times the data'),
+              'threads': ('Step of 8 texts of 128 tokens', 'threads')}
+    figure, axes = _figure(1, len(curves), figsize=(4.5 * len(curves), 4), squeeze=False)
+    for panel, (against, series) in zip(axes[0], curves.items()):
+        for name, points in series.items():
+            panel.plot(list(points), list(points.values()), marker='o', label=name)
+        title, label = titles[against]
+        panel.set(title=title, xlabel=label, ylabel='seconds',
+                  xticks=sorted({at for points in series.values() for at in points}))
+        panel.set_ylim(bottom=0)
+        panel.legend()
     _save(figure, path)
     return path
 
