@@ -10,7 +10,9 @@ import numpy as np
 
 from .errors import DataError
 
-__all__ = ['Local', 'Horovod', 'create']
+__all__ = ['Local', 'Horovod', 'KVStore', 'create']
+
+_VALUES = 1 << 20       # the first of the keys that are no parameters'
 
 
 class Local:
@@ -44,6 +46,9 @@ class Local:
 
     def broadcast(self, parameters):
         """Give every worker the parameters of worker 0."""
+
+    def close(self):
+        """Take leave of the other workers, in good order; wait for them."""
 
 
 class Horovod(Local):
@@ -81,12 +86,53 @@ class Horovod(Local):
         mx.nd.waitall()
 
 
+class KVStore(Local):
+    """One worker of many that sum their gradients on parameter servers of MXNet.
+
+    They are started by scripts/launch.py; ``kind`` is 'dist_sync' or 'dist_device_sync'.
+    """
+
+    def __init__(self, devices, kind='dist_sync'):
+        if os.environ.get('DMLC_ROLE') != 'worker':
+            raise DataError('--kvstore %s needs a scheduler and servers: start the program with '
+                            'scripts/launch.py -n WORKERS -s SERVERS' % kind)
+        self.devices, self._store, self._known = devices, mx.kv.create(kind), set()
+        self.rank, self.size = self._store.rank, self._store.num_workers
+
+    def _known_as(self, key, value):
+        """``key``, for which all servers have a place now; it holds worker 0's ``value``."""
+        if key not in self._known:
+            self._store.init(key, value)
+            self._known.add(key)
+        return key
+
+    def sum(self, values):
+        values = np.asarray(values, np.float64)
+        # a key for each size: evaluation sums other numbers than the training step
+        key = self._known_as(_VALUES + values.size, mx.nd.zeros(values.size, dtype=np.float64))
+        total = mx.nd.array(values.reshape(-1), dtype=np.float64)
+        self._store.push(key, total)
+        self._store.pull(key, total)
+        return total.asnumpy().reshape(values.shape)
+
+    def broadcast(self, parameters):
+        for key, parameter in enumerate(parameters):
+            self._store.pull(self._known_as(key, parameter.list_data()[0]), parameter.list_data())
+        mx.nd.waitall()
+
+    def close(self):
+        mx.nd.waitall()
+        self._store = None      # its end waits for the others; at the interpreter's it aborts
+
+
 def create(name, devices):
-    """The communicator that ``--comm name`` asks for: 'local' or 'horovod'."""
+    """The communicator of this name: 'local', 'horovod', 'dist_sync' or 'dist_device_sync'."""
     if name == 'horovod':
         return Horovod(devices)
+    if name.startswith('dist'):
+        return KVStore(devices, name)
     workers = int(os.environ.get('OMPI_COMM_WORLD_SIZE') or os.environ.get('HOROVOD_SIZE') or 1)
     if workers > 1:
         raise DataError('%d processes were started, and each would train a model of its own; '
-                        'add --comm horovod' % workers)
+                        'add --comm horovod, or take run_pretraining_hvd.py' % workers)
     return Local(devices)

@@ -1,6 +1,7 @@
 """What a user did wrong, told in one line, and the guard around every program's ``main``."""
 import os
 import sys
+import traceback
 
 __all__ = ['DataError', 'run']
 
@@ -25,23 +26,37 @@ def run(main):
         code = main()
     except BrokenPipeError:
         code = 0                        # see below
-    except (DataError, ModuleNotFoundError, OSError) as error:
-        line = _explain(error)
-        if line is None or os.environ.get('BERT_DEBUG'):
-            raise
-        print('%s: error: %s' % (os.path.basename(sys.argv[0]), line), file=sys.stderr)
-        code = 1
     except KeyboardInterrupt:
         code = 130
+    except Exception as error:
+        line = _explain(error)
+        if line is not None and not os.environ.get('BERT_DEBUG'):
+            print('%s: error: %s' % (os.path.basename(sys.argv[0]), line), file=sys.stderr)
+        elif _is_one_of_many():
+            traceback.print_exc()
+        else:
+            raise
+        code = 1
     try:
         sys.stdout.flush()
     except BrokenPipeError:             # the reader of our output went away: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if code and _is_one_of_many():      # an orderly exit would wait for the other workers
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
+
+
+def _is_one_of_many():
+    """Whether this is a worker of mpirun, horovodrun or a parameter-server job."""
+    return any(int(os.environ.get(name) or 1) > 1 for name in (
+        'OMPI_COMM_WORLD_SIZE', 'HOROVOD_SIZE', 'DMLC_NUM_WORKER'))
 
 
 def _explain(error):
     """The line for ``error``, or None where the fault is this program's own."""
+    if not isinstance(error, (DataError, ModuleNotFoundError, OSError)):
+        return None
     if isinstance(error, ModuleNotFoundError):
         package = (error.name or '').split('.')[0]
         if package in ('', 'bert'):

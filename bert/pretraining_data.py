@@ -7,6 +7,7 @@ even shards can be cut; ``pretraining_data.json`` says what the run was asked to
 import collections
 import contextlib
 import datetime
+import hashlib
 import itertools
 import logging
 import multiprocessing
@@ -27,7 +28,7 @@ from . import corpus, files
 from .errors import DataError
 from .masking import FIELDS
 
-__all__ = ['Job', 'create', 'read']
+__all__ = ['Job', 'create', 'read', 'width', 'fingerprint', 'DESCRIPTION']
 
 Job = collections.namedtuple('Job', 'paths tok masking copies seed sampled shards folder')
 Job.__doc__ = """What to make shards of, and how.
@@ -42,7 +43,7 @@ Job.__doc__ = """What to make shards of, and how.
 - folder: str, where to
 """
 
-_DESCRIPTION = 'pretraining_data.json'
+DESCRIPTION = 'pretraining_data.json'    # in the folder: what the run was asked to make
 _WORK = 'unfinished'
 _PART = 'part-%03d.npz'
 _COMPRESSION = 1        # of zlib: 6 makes files 15 % smaller and takes six times as long
@@ -80,7 +81,7 @@ def create(job, arguments, workers=1, resume=False):
         logging.info('%s: complete already', job.folder)
     else:
         done = _make(job, workers)
-        files.write_json(os.path.join(job.folder, _DESCRIPTION), dict(state, done=done))
+        files.write_json(os.path.join(job.folder, DESCRIPTION), dict(state, done=done))
     shutil.rmtree(os.path.join(job.folder, _WORK))
     return done
 
@@ -105,7 +106,7 @@ def _make(job, workers):
 
 def _begin(folder, state, resume):
     """Make ready for a run, or find out that it has been made: then what :func:`create` returns."""
-    work, path = os.path.join(folder, _WORK), os.path.join(folder, _DESCRIPTION)
+    work, path = os.path.join(folder, _WORK), os.path.join(folder, DESCRIPTION)
     files.make_folder(work, '--output_dir')
     if resume and os.path.exists(path):
         before = files.read_json(path)
@@ -273,6 +274,22 @@ def _follow(results, sizes, what):
     if bar is not None:
         bar.close()
     return out
+
+
+def fingerprint(tok):
+    """The SHA-1 of a tokenizer's vocabulary, as hexadecimal digits."""
+    tokens = '\n'.join(tok.tokens(range(len(tok))))
+    return hashlib.sha1(tokens.encode('utf-8')).hexdigest()
+
+
+def width(path):
+    """The tokens for which an instance of a shard has room; only the file's head is read."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open('input_ids.npy') as f:
+            np.lib.format.read_magic(f)
+            return np.lib.format.read_array_header_1_0(f)[0][1]
+    except (zipfile.BadZipFile, OSError, KeyError, ValueError, IndexError):
+        return read(path)['input_ids'].shape[1]     # which tells what is wrong with it
 
 
 def read(path):

@@ -52,11 +52,17 @@ class Progress:
             from tqdm import tqdm
             self._bar = tqdm(total=total, initial=done, unit='update', dynamic_ncols=True)
 
-    def step(self, step, count, epoch):
-        """Take note of an update (a :class:`bert.optimizer.Step`) that ``count`` examples made."""
+    def step(self, step, count, epoch, measure=None):
+        """Take note of an update (a :class:`bert.optimizer.Step`) that ``count`` examples made.
+
+        ``measure``, called on every worker when a line of the log is due, returns {name: value} to
+        tell in place of the loss.
+        """
         self._counted += count
         self._loss += step.loss
         self._steps += 1
+        due = step.update % self._interval == 0 or step.update == self._total
+        values = measure() if measure and due else {}
         if not self._active:
             return
         speed = self._counted / max(1e-9, time.time() - self._since)
@@ -67,15 +73,17 @@ class Progress:
         if step.skipped:
             self.say('update %d: the gradient overflowed; skipped, and the loss scale halved'
                      % step.update)
-        if step.update % self._interval == 0 or step.update == self._total:
-            if self._bar is None:
+        if due:
+            if self._bar is None or measure:
                 pace = (time.time() - self._started) / (step.update - self._at_start)
-                self.say('epoch %d, update %d/%d: loss %.4f, lr %.2e, %.1f %s/s, %s left' % (
-                    epoch, step.update, self._total, self._loss / self._steps, step.lr, speed,
-                    self._unit, _duration(pace * (self._total - step.update))))
+                told = ', '.join('%s %.4f' % (name.replace('_', ' '), value) for name, value in
+                                 (values or {'loss': self._loss / self._steps}).items())
+                self.say('epoch %d, update %d/%d: %s, lr %.2e, %.1f %s/s, %s left' % (
+                    epoch, step.update, self._total, told, step.lr, speed, self._unit,
+                    _duration(pace * (self._total - step.update))))
             self.record('train', update=step.update, epoch=epoch, loss=self._loss / self._steps,
                         lr=step.lr, gradient_norm=step.norm,
-                        **{self._unit + '_per_second': round(speed, 2)})
+                        **{self._unit + '_per_second': round(speed, 2)}, **values)
             self._since, self._counted, self._loss, self._steps = time.time(), 0, 0.0, 0
 
     def record(self, kind, update, **values):

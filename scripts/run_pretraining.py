@@ -1,0 +1,52 @@
+"""Pre-train BERT on one machine's devices, or on several workers by MXNet's parameter servers.
+
+    python run_pretraining.py --model sample --dataset_name sample --data sample_text.txt --raw \\
+        --data_eval sample_text.txt --max_seq_length 64 --num_steps 200 --lr 1e-3 --log_interval 20
+    python run_pretraining.py --gpus 0,1,2,3,4,5,6,7 --batch_size 4096 --accumulate 4 --lr 1e-4 \\
+        --data '/path/*.npz' --num_steps 1000000 --use_avg_len --data_eval '/path/dev/*.npz'
+    python launch.py -n 2 -s 1 python run_pretraining.py --kvstore dist_sync --data '/path/*.npz'
+
+An update takes --accumulate batches of each device of each worker.  Make the shards with
+create_pretraining_data.py, or give text with --raw: a sentence a line, a blank line between
+documents.  To train first on short instances and then on long ones, for fewer steps:
+
+    python run_pretraining.py --data '/path/128/*.npz' --num_steps 900000 --ckpt_dir phase1
+    python run_pretraining.py --data '/path/512/*.npz' --num_steps 100000 --ckpt_dir phase2 \\
+        --pretrained --model phase1
+
+--ckpt_dir becomes a model folder for all other programs.  launch.py tells how to use several hosts.
+"""
+if not __package__:     # run as a file: `bert` is the checkout's
+    import os.path
+    import sys
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+from bert import options, pretraining_flags
+from bert.errors import run
+
+
+def parse_args(argv=None):
+    parser = options.Parser(description=__doc__)
+    pretraining_flags.add_run_flags(parser)
+    parser.add_argument('--kvstore', default='device', choices=(
+        'device', 'local', 'dist_sync', 'dist_device_sync'),
+                        help='dist_sync: one of several workers that launch.py started (default: '
+                             '%(default)s, this process alone)')
+    return pretraining_flags.check(parser, parser.parse_args(argv))
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    from bert import pretraining
+    args.comm = args.kvstore if args.kvstore.startswith('dist') else 'local'
+    pretraining.train(args)
+    return 0
+
+
+def program():
+    """The console command."""
+    run(main)
+
+
+if __name__ == '__main__':
+    program()

@@ -1,0 +1,45 @@
+"""Pre-train BERT with Horovod: a worker a GPU, or a process a few CPU cores.
+
+    mpirun -np 16 -H host0_ip:8,host1_ip:8 -mca pml ob1 -mca btl ^openib -bind-to none \\
+        python run_pretraining_hvd.py --data='folder1/*.txt,folder2/*.txt,' \\
+        --data_eval='dev_folder/*.txt,' --num_steps 1000000 --lr 1e-4 --batch_size 4096 \\
+        --accumulate 4 --use_avg_len --raw
+    horovodrun --gloo -np 2 python run_pretraining_hvd.py --cpus 1 --model sample --raw \\
+        --data sample_text.txt --max_seq_length 64 --num_steps 200 --lr 1e-3 --log_interval 20
+
+An update takes --accumulate batches of each worker.  Each worker reads all data, to take its share
+of every update: on many GPUs, shards of create_pretraining_data.py keep up where --raw does not.
+--ckpt_dir is written by worker 0, and must be on a disk that all see for --resume.  Otherwise all
+is as in run_pretraining.py; its --help has the recipe for two phases.  Horovod is built by
+scripts/install_horovod.sh.
+"""
+if not __package__:     # run as a file: `bert` is the checkout's
+    import os.path
+    import sys
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+from bert import options, pretraining_flags
+from bert.errors import run
+
+
+def parse_args(argv=None):
+    parser = options.Parser(description=__doc__)
+    pretraining_flags.add_run_flags(parser)
+    return pretraining_flags.check(parser, parser.parse_args(argv))
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    from bert import pretraining
+    args.comm = 'horovod'
+    pretraining.train(args)
+    return 0
+
+
+def program():
+    """The console command."""
+    run(main)
+
+
+if __name__ == '__main__':
+    program()
