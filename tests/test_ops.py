@@ -452,7 +452,8 @@ def test_cross_entropy_refuses_a_class_that_there_is_not(label):
 def test_the_cast_to_bfloat16_rounds_to_nearest():
     # 1 + 2^-7 is the number after 1; halfway between two the one with an even last bit is taken
     step = 2.0 ** -7
-    x = mx.nd.array([1, 1 + .4 * step, 1 + .5 * step, 1 + .6 * step, 1 + 1.5 * step, -3.1e-38, 1e38])
+    x = mx.nd.array([1, 1 + .4 * step, 1 + .5 * step, 1 + .6 * step, 1 + 1.5 * step, -3.1e-38,
+                     1e38])
     x.attach_grad()
     with mx.autograd.record():
         y = mx.nd.amp_cast(mx.nd.bert_bfloat16(x), dtype='float32')
