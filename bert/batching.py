@@ -1,6 +1,5 @@
 """Which examples make up an update, and how rows of token ids become padded arrays."""
 import collections
-import itertools
 
 import numpy as np
 
@@ -113,10 +112,8 @@ def packed(ids, segments, device):
     import mxnet as mx
     lengths = np.array([len(row) for row in ids])
     starts = np.cumsum(lengths) - lengths
-    total = int(lengths.sum())
-    tokens = (np.fromiter(itertools.chain.from_iterable(ids), np.int32, total),
-              np.fromiter(itertools.chain.from_iterable(segments), np.int32, total),
-              np.arange(total) - np.repeat(starts, lengths))
+    tokens = (np.concatenate(ids), np.concatenate(segments),
+              np.arange(lengths.sum()) - np.repeat(starts, lengths))
     return tuple([mx.nd.array(array, ctx=device, dtype='int32') for array in tokens]
                  + [mx.nd.array(array, ctx=device) for array in (starts, lengths)])
 

@@ -1,12 +1,13 @@
 """Writing and reading files: atomic, with errors in one line."""
 import contextlib
+import errno
 import json
 import os
 import tempfile
 
 from .errors import DataError
 
-__all__ = ['atomic', 'make_folder', 'write_json', 'read_json', 'read_lines']
+__all__ = ['atomic', 'make_folder', 'write_json', 'read_json', 'read_lines', 'cache_folder']
 
 
 @contextlib.contextmanager
@@ -71,6 +72,22 @@ def read_json(path):
         raise DataError('%s: not JSON (%s)' % (path, error)) from None
     except OSError as error:
         raise DataError('%s: cannot be read (%s)' % (path, error.strerror)) from None
+
+
+def cache_folder():
+    """The user's folder for what can be made again, made if need be; nobody else may write there.
+
+    OSError where there can be none.
+    """
+    base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
+    folder = os.path.join(os.path.abspath(base), 'gluon-bert')
+    os.makedirs(base, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    status = os.stat(folder)
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, 'can be written by other users; chmod 700 it', folder)
+    return folder
 
 
 def read_lines(path):

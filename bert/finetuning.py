@@ -40,6 +40,8 @@ class Run:
     def __init__(self, args, net, comm, lengths, describe):
         self._args, self._net, self._comm, self._lengths = args, net, comm, lengths
         self._size = args.batch_size * args.accumulate * comm.size
+        # texts alike in length save padding, unless it is to a fixed length anyway
+        self._pads = args.path == 'padded' and not getattr(args, 'pad', False)
         self.total = batching.updates_per_epoch(len(lengths), self._size) * args.epochs
         warmup = int(self.total * args.warmup_ratio)
         self.stepper = optimizer.Stepper(
@@ -81,7 +83,7 @@ class Run:
             if self._stalled(epoch):
                 return
             updates = batching.epoch_updates(self._lengths, self._size, self._args.seed, epoch,
-                                             alike=self._args.path == 'padded')
+                                             alike=self._pads)
             yield epoch + 1, updates[self._position['done']:]
 
     def share(self, indices):

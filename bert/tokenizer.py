@@ -84,6 +84,11 @@ class Tokenizer:
     def __len__(self):
         return len(self._tokens)
 
+    def identity(self):
+        """What its pieces follow from, as a tuple whose ``repr`` is exact."""
+        return (type(self).__name__, self._vocabulary_file(), self.cased, self._strip_accents,
+                self._split_han)
+
     def tokens(self, ids):
         """The tokens of ``ids``: list of str."""
         return [self._tokens[i] for i in ids]

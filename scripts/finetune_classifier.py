@@ -196,25 +196,36 @@ def build(args, task, config, arrays, source, comm):
 
 def featurize(tok, examples, task, args, split):
     """Examples -> :data:`Features`; says how many texts were cut, or taken as windows."""
-    from bert import transform
-    features, longer = Features([], [], [], []), 0
+    from bert import feature_cache, transform
     classes = {label: i for i, label in enumerate(task.labels or ())}
-    for index, (text_a, text_b, label, _) in enumerate(examples):
-        if args.windows:
-            pieces = transform.windows(tok, text_a, text_b, args.max_len, args.stride)
-        else:
-            pieces = [transform.pair(tok, text_a, text_b, args.max_len)]
-        longer += len(pieces) > 1 or pieces[0].truncated
-        if classes and label is not None:
-            if label not in classes:
+    labels = [example.label for example in examples]
+    if classes:
+        for label in labels:
+            if label is not None and label not in classes:
                 raise DataError('the %s data have the label "%s", which is not among: %s'
                                 % (split, label, ', '.join(classes)))
-            label = classes[label]
-        for piece in pieces:
-            features.ids.append(piece.ids)
-            features.segments.append(piece.segments)
-            features.labels.append(label)
-            features.owner.append(index)
+        labels = [classes.get(label) for label in labels]
+
+    def make():
+        ids, segments, owner, longer = [], [], [], []
+        for index, example in enumerate(examples):
+            if args.windows:
+                pieces = transform.windows(tok, example.text_a, example.text_b, args.max_len,
+                                           args.stride)
+            else:
+                pieces = [transform.pair(tok, example.text_a, example.text_b, args.max_len)]
+            longer.append(len(pieces) > 1 or pieces[0].truncated)
+            ids += [piece.ids for piece in pieces]
+            segments += [piece.segments for piece in pieces]
+            owner += [index] * len(pieces)
+        return {'ids': ids, 'segments': segments, 'owner': owner, 'longer': longer}
+
+    settings = args.max_len, args.windows and args.stride
+    columns = feature_cache.cached(split, tok, itertools.chain(
+        [settings], ((example.text_a, example.text_b) for example in examples)), make)
+    ids, segments, owner = (columns[name] for name in ('ids', 'segments', 'owner'))
+    features = Features(ids, segments, [labels[index] for index in owner], owner)
+    longer = sum(columns['longer'])
     if longer:
         logging.info('%s: %d of %d texts are longer than --max_len %d and were %s', split, longer,
                      len(examples), args.max_len,

@@ -137,7 +137,7 @@ def main(argv=None):
     forward = paths.create(net, args.path, args.dtype, tok.pad_id)
     if args.predict is not None:
         return answer_texts(args, forward, tok, comm)
-    windows = {split: featurize(args, tok, rows) for split, rows in questions.items()}
+    windows = {split: featurize(args, tok, rows, split) for split, rows in questions.items()}
     for split, rows in questions.items():
         logging.info('%s: %d questions in %d windows', split, len(rows),
                      sum(map(len, windows[split])))
@@ -196,10 +196,27 @@ def build(args, config, arrays, source, comm):
     return net
 
 
-def featurize(args, tok, questions):
+def featurize(args, tok, questions, split):
     """The windows over the passage of each question: a list of lists of Feature."""
-    return [squad.features(question, tok, args.max_seq_length, args.doc_stride,
-                           args.max_query_length) for question in questions]
+    from bert import feature_cache
+    settings = args.max_seq_length, args.doc_stride, args.max_query_length
+    fields = squad.Feature._fields[1:]      # all but the question's id
+
+    def make():
+        columns = {name: [] for name in fields}
+        owner = []
+        for index, question in enumerate(questions):
+            for feature in squad.features(question, tok, *settings):
+                owner.append(index)
+                for name in fields:
+                    columns[name].append(getattr(feature, name))
+        return dict(columns, owner=owner)
+
+    columns = feature_cache.cached(split, tok, itertools.chain([settings], questions), make)
+    windows = [[] for _ in questions]
+    for index, *values in zip(columns['owner'], *(columns[name] for name in fields)):
+        windows[index].append(squad.Feature(questions[index].id, *values))
+    return windows
 
 
 def span_scores(forward, rows, device):
@@ -338,7 +355,7 @@ def answer_texts(args, forward, tok, comm):
                 raise DataError('standard input line %d: one text where a question and a passage '
                                 'belong, with a tab between them' % number)
             questions.append(squad.Question(str(number), question, passage, [], False))
-        for p in predict(args, forward, comm, questions, featurize(args, tok, questions)):
+        for p in predict(args, forward, comm, questions, featurize(args, tok, questions, 'texts')):
             likely = next(entry['probability'] for entry in p.nbest if entry['text'] == p.text)
             if p.text:
                 print('%s\t%.4f\t%d\t%d' % (' '.join(p.text.split()), likely, p.start,

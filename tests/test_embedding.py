@@ -72,9 +72,9 @@ def watch(monkeypatch, bert):
     """A list that grows with the (rows, tokens) of each batch."""
     sizes, forward = [], bert._forward
 
-    def watched(rows, device):
+    def watched(rows, segments, device):
         sizes.append((len(rows), max(map(len, rows))))
-        return forward(rows, device)
+        return forward(rows, segments, device)
     monkeypatch.setattr(bert, '_forward', watched)
     return sizes
 

@@ -254,11 +254,12 @@ def test_glue_files_in_and_out(program, tmp_path):
 
 def test_long_texts_are_cut_with_a_count_or_taken_as_windows(program, tmp_path):
     # what decides stands at the end, where cutting loses it
-    rows = ['%s %s\t%s' % ('and so on ' * 12, word, label) for word, label in
+    rows = ['%s%s\t%s' % ('and so on ' * 6, (word + ' ') * 12, label) for word, label in
             (('good', 'yes'), ('bad', 'no')) for _ in range(16)]
     (tmp_path / 'train.tsv').write_text('text\tlabel\n' + '\n'.join(rows) + '\n', encoding='utf-8')
     common = ['--bert_model', 'sample', '--train_file', str(tmp_path / 'train.tsv'), '--dev_file',
-              str(tmp_path / 'train.tsv'), '--max_len', '16', '--epochs', '2', '--lr', '1e-3']
+              str(tmp_path / 'train.tsv'), '--max_len', '16', '--epochs', '4', '--optimizer',
+              'adamw']
     cut = program(SCRIPT, *common, '--output_dir', str(tmp_path / 'cut'), check=0)
     assert 'train: 32 of 32 texts are longer than --max_len 16 and were cut' in cut.stderr
     windows = program(SCRIPT, *common, '--windows', '--stride', '8', '--output_dir',

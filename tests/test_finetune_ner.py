@@ -303,7 +303,7 @@ def test_schemes(data, tmp_path, capsys):
 
 
 def test_the_sample_data_end_to_end(tmp_path, capsys):
-    assert finetune_ner.main(['--bert-model', 'sample', '--epochs', '2', '--output_dir',
+    assert finetune_ner.main(['--bert-model', 'sample', '--epochs', '10', '--output_dir',
                               str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert 'dev:\n' in said and 'test:\n' in said and 'overall' in said

@@ -15,10 +15,10 @@ PROGRAMS = sorted(
 MODULES = sorted('bert/' + name for name in os.listdir(os.path.join(ROOT, 'bert'))
                  if name.endswith('.py'))
 # no text-and-data module needs the model, nor the model them
-TEXT = {'batching', 'catalogue', 'conll', 'corpus', 'download', 'glue_data', 'masking', 'metric',
-        'pretrained', 'pretraining_batches', 'pretraining_data', 'pretraining_flags',
-        'pretraining_sources', 'sentences', 'squad', 'squad_data', 'squad_metric',
-        'tasks', 'tokenizer', 'transform', 'vocabulary'}
+TEXT = {'batching', 'catalogue', 'conll', 'corpus', 'download', 'feature_cache', 'glue_data',
+        'masking', 'metric', 'pretrained', 'pretraining_batches', 'pretraining_data',
+        'pretraining_flags', 'pretraining_sources', 'sentences', 'squad', 'squad_data',
+        'squad_metric', 'tasks', 'tokenizer', 'transform', 'vocabulary'}
 MODEL = {'model', 'optimizer', 'communicator'}
 OPTIONAL = {'horovod', 'seqeval', 'sentencepiece', 'onnx', 'onnxruntime', 'tensorboardX',
             'matplotlib', 'pyarrow', 'torch', 'sklearn', 'scipy'}

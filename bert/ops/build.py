@@ -16,6 +16,8 @@ import sys
 import tempfile
 from multiprocessing.pool import ThreadPool
 
+from ..files import cache_folder
+
 __all__ = ['Unavailable', 'library', 'register']
 
 _log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ def library():
     key = repr([sources, api, command, version, flags, _cpu()])
     name = 'operators-%s.so' % hashlib.sha256(key.encode()).hexdigest()[:32]
     try:
-        folder = _cache()
+        folder = cache_folder()
         with _lock(folder):
             path = os.path.join(folder, name)
             if not os.path.exists(path):
@@ -117,20 +119,6 @@ def _cpu():
         return sorted({line.strip() for line in f
                        if line.startswith(('model', 'vendor_id', 'cpu family', 'flags'))})
     return platform.processor()
-
-
-def _cache():
-    """The folder for built libraries; nobody else may put one there."""
-    base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
-    folder = os.path.join(os.path.abspath(base), 'gluon-bert')
-    os.makedirs(base, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder, 0o700)
-    status = os.stat(folder)
-    if status.st_uid != os.getuid() or status.st_mode & 0o022:
-        raise Unavailable('%s can be written by other users; chmod 700 it, or set XDG_CACHE_HOME'
-                          % folder)
-    return folder
 
 
 @contextlib.contextmanager
