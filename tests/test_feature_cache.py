@@ -54,7 +54,7 @@ def same(a, b):
 
 
 def test_made_once_and_read_the_same(folder, caplog):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, 'bert.feature_cache')
     maker = Maker()
     made = maker.cached()
     assert not caplog.messages
@@ -120,7 +120,7 @@ def test_turned_off(folder, monkeypatch):
     lambda content: content.replace(b'\x02\0\0\0\x03', b'\x02\0\0\0\x09'),
     lambda content: content.replace(b"'<i4'", b"'|O' ")])
 def test_damaged_file_is_made_anew(folder, caplog, damage):
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, 'bert.feature_cache')
     maker = Maker()
     made = maker.cached()
     path, = folder.iterdir()
@@ -136,7 +136,7 @@ def test_damaged_file_is_made_anew(folder, caplog, damage):
 
 
 def test_a_cache_that_cannot_be_used(folder, caplog, monkeypatch, tmp_path):
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, 'bert.feature_cache')
     maker = Maker()
     folder.parent.mkdir(parents=True)
     folder.write_text('a file in the place of the folder')
@@ -150,7 +150,7 @@ def test_a_cache_that_cannot_be_used(folder, caplog, monkeypatch, tmp_path):
 
 
 def test_full_disk(folder, monkeypatch, caplog):
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, 'bert.feature_cache')
 
     def full(*args, **kwargs):
         raise OSError(28, 'No space left on device')
