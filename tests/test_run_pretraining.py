@@ -360,7 +360,7 @@ def test_a_killed_data_worker_ends_the_run(shards, tmp_path):
         TEXT, tmp_path, '--raw', '--max_seq_length', '32', '--num_steps', '100000',
         '--num_data_workers', '1', '--log_interval', '1'))
     wait_for_update(process, 2)
-    children = subprocess.run(['ps', '-o', 'pid=,args=', '--ppid', str(process.pid)],
+    children = subprocess.run(['ps', '-ww', '-o', 'pid=,args=', '--ppid', str(process.pid)],
                               stdout=subprocess.PIPE, text=True).stdout.splitlines()
     spawned = [int(line.split()[0]) for line in children if 'spawn_main' in line]
     os.kill(spawned[0], signal.SIGKILL)
