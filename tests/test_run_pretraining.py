@@ -208,9 +208,25 @@ def test_two_kvstore_workers_give_the_same_updates(program, shards, one_worker, 
                    check=1).stderr.count('scripts/launch.py') == 1
 
 
+started = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on():
+    """A test that fails leaves no process behind."""
+    yield
+    while started:
+        process = started.pop()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
 def start(command, *more):
-    return subprocess.Popen([*command, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True, env=dict(os.environ, BERT_OFFLINE='1', OMP_NUM_THREADS='1'))
+    started.append(subprocess.Popen(
+        [*command, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=dict(os.environ, BERT_OFFLINE='1', OMP_NUM_THREADS='1')))
+    return started[-1]
 
 
 def wait_for_update(process, number):
