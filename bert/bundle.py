@@ -16,8 +16,8 @@ from . import checkpoint, convert, model, pretrained, tokenizer
 from .errors import DataError
 from .files import read_json, write_json
 
-__all__ = ['load', 'read', 'check_vocabulary', 'describe', 'save_last', 'load_last', 'labels_of',
-           'WEIGHTS', 'LAST']
+__all__ = ['load', 'read', 'check_vocabulary', 'describe', 'save_weights', 'save_last',
+           'load_last', 'labels_of', 'WEIGHTS', 'LAST']
 
 WEIGHTS, LAST = 'model.params', 'last.params'
 _SPARE = 512    # rows that an embedding may have beyond the vocabulary, to be a round number
@@ -109,6 +109,16 @@ def describe(folder, config, tok, head, labels, settings, args):
     write_json(os.path.join(folder, 'arguments.json'), vars(args))
 
 
+def _values(net):
+    """{name: NDArray}, those of the first device."""
+    return {name: p.data(p.list_ctx()[0]) for name, p in model.collect(net).items()}
+
+
+def save_weights(folder, net):
+    """Write the weights alone: what predicting needs."""
+    checkpoint.write_params(os.path.join(folder, WEIGHTS), _values(net))
+
+
 def save_last(folder, net, stepper, position, name=LAST):
     """Write the checkpoint that ``--resume`` goes on from: one file, so it is whole or not there.
 
@@ -116,8 +126,7 @@ def save_last(folder, net, stepper, position, name=LAST):
     score so far.
     """
     moments, scalars = stepper.state()
-    arrays = {key: p.data(p.list_ctx()[0]) for key, p in model.collect(net).items()}
-    arrays.update(moments)
+    arrays = dict(_values(net), **moments)
     text = json.dumps({'stepper': scalars, 'position': position}).encode('utf-8')
     arrays['training.state'] = np.frombuffer(text, np.uint8)
     checkpoint.write_params(os.path.join(folder, name), arrays)

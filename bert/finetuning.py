@@ -120,9 +120,7 @@ class Run:
         if position['best'] is None or score > position['best']:
             position.update(best=score, best_epoch=position['epoch'])
             if self._comm.rank == 0:
-                device = self._comm.devices[0]
-                checkpoint.write_params(self._path(bundle.WEIGHTS), {
-                    name: p.data(device) for name, p in model.collect(self._net).items()})
+                bundle.save_weights(self._args.output_dir, self._net)
         self._save_last()
         self._follow.restart_clock()
         stop = self._stalled(position['epoch'])

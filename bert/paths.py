@@ -100,7 +100,6 @@ class Padded:
         index = np.concatenate([np.arange(len(row)) + i * longest for i, row in enumerate(ids)])
         return mx.nd.take(scores.reshape((-3, -2)), mx.nd.array(index, ctx=device, dtype='int32'))
 
-
     @staticmethod
     def cross_entropy(scores, labels):
         """(M, classes) scores and (M,) float32 classes -> losses (M,), and 1 for each right score.

@@ -249,23 +249,23 @@ def sources(args, tok):
 
 def source_of(args, patterns, raw, tok, seed):
     """The source of the files that ``patterns`` name."""
-    paths = corpus.expand(patterns)
+    found = corpus.expand(patterns)
     if not raw:
-        other = [path for path in paths if not path.endswith('.npz')]
+        other = [path for path in found if not path.endswith('.npz')]
         if other:
             raise DataError('%s: not a shard (.npz); for text add --raw' % other[0])
-        for folder in sorted({os.path.dirname(path) for path in paths}):
+        for folder in sorted({os.path.dirname(path) for path in found}):
             made = os.path.join(folder, pretraining_data.DESCRIPTION)
             if os.path.exists(made) and files.read_json(made).get(
                     'vocabulary_sha1') != pretraining_data.fingerprint(tok):
                 raise DataError('%s: made with another vocabulary; name that with --dataset_name, '
                                 '--vocab or --sentencepiece' % folder)
-        return pretraining_sources.Shards(paths, len(tok))
-    if any(path.endswith('.npz') for path in paths):
+        return pretraining_sources.Shards(found, len(tok))
+    if any(path.endswith('.npz') for path in found):
         raise DataError('%s: a shard, no text; leave out --raw%s' % (
             patterns[0], ' or add --eval_use_npz' if patterns is args.data_eval else ''))
     masking, sampled = pretraining_flags.make_masking(args, tok)
-    return pretraining_sources.Text(paths, tok, masking, seed, sampled)
+    return pretraining_sources.Text(found, tok, masking, seed, sampled)
 
 
 def load_model(args):

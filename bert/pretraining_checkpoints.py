@@ -3,7 +3,7 @@ import logging
 import os
 import re
 
-from . import bundle, checkpoint, files, model
+from . import bundle, checkpoint, files
 from .errors import DataError
 
 __all__ = ['Checkpoints']
@@ -13,7 +13,6 @@ _STATE = 'step-%07d.params'
 _FREE = {'start_step', 'ckpt_dir', 'ckpt_interval', 'eval_interval', 'keep', 'num_steps', 'gpu',
         'gpus', 'cpus', 'comm', 'kvstore', 'accumulate', 'num_data_workers', 'batch_size_eval',
         'data_eval', 'eval_use_npz', 'profile', 'verbose', 'pretrained'}
-
 
 
 class Checkpoints:
@@ -85,9 +84,7 @@ class Checkpoints:
         if self._comm.rank == 0:
             bundle.save_last(self._folder, self._net, self._stepper, {
                 'stream': self.position, 'micro_batches': self._micro_batches}, _STATE % step)
-            device = self._comm.devices[0]
-            checkpoint.write_params(os.path.join(self._folder, bundle.WEIGHTS), {
-                name: p.data(device) for name, p in model.collect(self._net).items()})
+            bundle.save_weights(self._folder, self._net)
             for old in self._steps()[:-self._args.keep]:
                 os.remove(os.path.join(self._folder, _STATE % old))
             logging.info('checkpoint: %s; the same command with --resume goes on from it',
