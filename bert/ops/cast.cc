@@ -18,19 +18,9 @@ void cast(long n, const From *from, To *to) {
   }
 }
 
-MXReturnValue parse(const Attributes &, int *inputs, int *outputs) {
-  *inputs = *outputs = 1;
-  return MX_SUCCESS;
-}
-
 MXReturnValue infer_type(const Attributes &, Types *in, Types *out) {
   expect(&(*in)[0], {kFloat32}, "bert_bfloat16", "x");
   (*out)[0] = kBfloat16;
-  return MX_SUCCESS;
-}
-
-MXReturnValue infer_shape(const Attributes &, Shapes *in, Shapes *out) {
-  (*out)[0] = (*in)[0];
   return MX_SUCCESS;
 }
 
@@ -47,9 +37,9 @@ MXReturnValue run_backward(const Attributes &, Tensors *in, Tensors *out, const 
 REGISTER_OP(bert_bfloat16)
     .setForward(run_forward, "cpu")
     .setBackward(run_backward, "cpu")
-    .setParseAttrs(parse)
+    .setParseAttrs(one_to_one)
     .setInferType(infer_type)
-    .setInferShape(infer_shape);
+    .setInferShape(same_shape);
 
 }  // namespace
 }  // namespace bert

@@ -65,18 +65,8 @@ void backward(long n, const T *dy, const T *x, T *dx) {
   }
 }
 
-MXReturnValue parse(const Attributes &, int *inputs, int *outputs) {
-  *inputs = *outputs = 1;
-  return MX_SUCCESS;
-}
-
 MXReturnValue infer_type(const Attributes &, Types *in, Types *out) {
   expect(&(*in)[0], {kFloat32, kBfloat16}, "bert_gelu", "x");
-  (*out)[0] = (*in)[0];
-  return MX_SUCCESS;
-}
-
-MXReturnValue infer_shape(const Attributes &, Shapes *in, Shapes *out) {
   (*out)[0] = (*in)[0];
   return MX_SUCCESS;
 }
@@ -111,9 +101,9 @@ MXReturnValue run_backward(const Attributes &attributes, Tensors *in, Tensors *o
 REGISTER_OP(bert_gelu)
     .setForward(run_forward, "cpu")
     .setBackward(run_backward, "cpu")
-    .setParseAttrs(parse)
+    .setParseAttrs(one_to_one)
     .setInferType(infer_type)
-    .setInferShape(infer_shape);
+    .setInferShape(same_shape);
 
 }  // namespace
 }  // namespace bert

@@ -79,6 +79,17 @@ inline void expect(int *type, std::initializer_list<int> allowed, const char *op
        std::to_string(*type) + ")");
 }
 
+// Of operators that make one tensor of another, element by element.
+inline MXReturnValue one_to_one(const Attributes &, int *inputs, int *outputs) {
+  *inputs = *outputs = 1;
+  return MX_SUCCESS;
+}
+
+inline MXReturnValue same_shape(const Attributes &, Shapes *in, Shapes *out) {
+  (*out)[0] = (*in)[0];
+  return MX_SUCCESS;
+}
+
 inline bool is_bfloat16(const MXTensor &tensor) { return int(tensor.dtype) == kBfloat16; }
 
 template <class T>
