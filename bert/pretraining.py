@@ -116,7 +116,7 @@ def run(args, comm, network, stepper, store, stream, dev, follow, interrupt):
         meter.count(update.masked, update.instances)
         step = stepper.step(stop=interrupt.requested)
         _log.debug('update %d: %d instances, %d tokens, lengths %s', step.update,
-                   update.instances, update.tokens, sorted({b.ids.shape[1] for b in batches}))
+                   update.instances, update.tokens, sorted({b.length for b in batches}))
         follow.step(step, update.tokens, update.epoch + 1, meter.read)
         profile.step(step.update)
         store.position = update.position
@@ -142,12 +142,7 @@ def run(args, comm, network, stepper, store, stream, dev, follow, interrupt):
 def forward(network, batch, device):
     """A :class:`bert.pretraining_batches.Batch` -> scores of the masked tokens, (M, vocab_size),
     and of the next sentence, (rows, 2), on ``device``; ``network`` is of :mod:`bert.paths`."""
-    lengths, longest = batch.lengths, batch.ids.shape[1]
-    row = batch.masked // longest
-    masked = batch.masked - row * longest + (np.cumsum(lengths) - lengths)[row]
-    return network([ids[:n] for ids, n in zip(batch.ids, lengths)],
-                   [segments[:n] for segments, n in zip(batch.segments, lengths)], device, masked,
-                   longest)
+    return network(batch.ids, batch.segments, device, batch.masked, batch.length)
 
 
 def losses_of(network, batch, device):

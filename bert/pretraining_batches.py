@@ -22,13 +22,14 @@ from .pretraining_sources import Instances, join
 
 __all__ = ['Batch', 'Stream', 'Update', 'evaluation']
 
-Batch = collections.namedtuple('Batch', 'ids segments lengths masked labels next_sentence')
-Batch.__doc__ = """A padded micro-batch; all arrays are int32.
+Batch = collections.namedtuple('Batch', 'ids segments length masked labels next_sentence')
+Batch.__doc__ = """A micro-batch; all arrays are int32.
 
-- ids, segments: (rows, length)
-- lengths, next_sentence: (rows,)
-- masked: (masked tokens,), their places row * length + column
+- ids, segments: lists of arrays, one a row
+- length: int, what to pad the rows to where they are padded
+- masked: (masked tokens,), their places among the tokens of all rows, one row after the other
 - labels: (masked tokens,), what they were
+- next_sentence: (rows,)
 """
 
 _POOL_UPDATES = 32          # in a pool, for most to be of one length
@@ -60,30 +61,24 @@ class Pool:
     def select(self, rows):
         """A pool of some rows alone."""
         old = self.instances
-        tokens, _ = _ranges(self._starts[rows], old.lengths[rows])
-        masked, _ = _ranges(self._masks[rows], old.counts[rows])
+        tokens = _ranges(self._starts[rows], old.lengths[rows])
+        masked = _ranges(self._masks[rows], old.counts[rows])
         return Pool(Instances(old.ids[tokens], old.segments[tokens], old.lengths[rows],
                               old.positions[masked], old.labels[masked], old.counts[rows],
                               old.next_sentence[rows]), self.origin[rows])
 
     def batch(self, rows, length):
-        """The :class:`Batch` of some rows, padded with 0 to ``length`` tokens."""
-        old = self.instances
-        lengths, counts = old.lengths[rows], old.counts[rows]
-        tokens, columns = _ranges(self._starts[rows], lengths)
-        masked, _ = _ranges(self._masks[rows], counts)
-        places = np.repeat(np.arange(len(rows)) * length, lengths) + columns
-        ids, segments = np.zeros((2, len(rows) * length), np.int32)
-        ids[places], segments[places] = old.ids[tokens], old.segments[tokens]
-        flat = np.repeat(np.arange(len(rows)) * length, counts) + old.positions[masked]
-        return Batch(ids.reshape(-1, length), segments.reshape(-1, length), lengths,
-                     flat.astype(np.int32), old.labels[masked], old.next_sentence[rows])
+        """The :class:`Batch` of some rows, which may be padded to ``length`` tokens."""
+        chosen = self.select(rows)
+        of, ends = chosen.instances, chosen._starts[1:]
+        masked = np.repeat(chosen._starts, of.counts) + of.positions
+        return Batch(np.split(of.ids, ends), np.split(of.segments, ends), length,
+                     masked.astype(np.int32), of.labels, of.next_sentence)
 
 
 def _ranges(starts, sizes):
-    """All indices from each start on, as many as its size; and how far each is from its start."""
-    steps = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return np.repeat(starts, sizes) + steps, steps
+    """All indices from each start on, as many as its size."""
+    return np.arange(sizes.sum()) + np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
 
 
 class Update:

@@ -52,23 +52,27 @@ def assert_same(first, second):
     assert len(first) == len(second)
     for one, other in zip(first, second):
         assert one._fields == other._fields
-        for name in one._fields:
-            np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
+        assert one.length == other.length
+        assert [len(row) for row in one.ids] == [len(row) for row in other.ids]
+        for name in ('ids', 'segments', 'masked', 'labels', 'next_sentence'):
+            np.testing.assert_array_equal(*[np.hstack(getattr(batch, name))
+                                            for batch in (one, other)], name)
 
 
 def test_a_batch_by_hand():
     source = Numbered(3)
     pool = next(iter(take(Stream(source, 3, 1, num_buckets=1), 1)))
     batch = next(pool.batches())
-    order = batch.ids[:, 0].tolist()
-    assert sorted(order) == [0, 1, 2] and batch.ids.shape == (3, 24)
+    order = [row[0] for row in batch.ids]
+    assert sorted(order) == [0, 1, 2] and batch.length == 24
     at = order.index(1)     # 12 tokens, 2 masks
-    assert batch.lengths[at] == 12 and batch.next_sentence[at] == 1
-    assert batch.ids[at].tolist() == [1] * 12 + [0] * 12
-    assert batch.segments[at].tolist() == [1] * 12 + [0] * 12
-    assert batch.masked[batch.labels == 1].tolist() == [24 * at, 24 * at + 2]
+    assert batch.next_sentence[at] == 1
+    assert batch.ids[at].tolist() == batch.segments[at].tolist() == [1] * 12
+    before = sum(len(row) for row in batch.ids[:at])
+    assert batch.masked[batch.labels == 1].tolist() == [before, before + 2]
     assert (pool.instances, pool.tokens, pool.masked) == (3, 5 + 12 + 19, 1 + 2 + 3)
-    assert all(array.dtype == np.int32 for array in batch)
+    assert all(array.dtype == np.int32 for array in [
+        *batch.ids, *batch.segments, batch.masked, batch.labels, batch.next_sentence])
 
 
 def test_the_lengths_to_pad_to():
@@ -114,16 +118,17 @@ def test_nothing_comes_twice_before_all_have_come():
 
 def test_batches_are_of_like_length():
     updates = take(Stream(Numbered(400), 8, 2, num_buckets=3), 40)
-    spread = [np.ptp(batch.lengths) for update in updates for batch in update.batches()]
+    batches = [batch for update in updates for batch in update.batches()]
+    spread = [np.ptp([len(row) for row in batch.ids]) for batch in batches]
     assert np.mean([s < 8 for s in spread]) > 0.9
-    padding = sum(batch.ids.size for u in updates for batch in u.batches()) / sum(
-        u.tokens for u in updates)
+    padding = sum(len(batch.ids) * batch.length for batch in batches) / sum(
+        update.tokens for update in updates)
     assert padding < 1.35
 
 
 def test_a_batch_has_about_so_many_tokens():
     updates = take(Stream(Numbered(2000), 120, 2, True, num_buckets=3), 60)
-    tokens = [batch.lengths.sum() for update in updates for batch in update.batches()]
+    tokens = [sum(map(len, batch.ids)) for update in updates for batch in update.batches()]
     assert 100 < np.mean(tokens) < 130 and max(tokens) < 170
     assert len({len(batch.ids) for update in updates for batch in update.batches()}) > 2
 
@@ -192,9 +197,8 @@ def test_text_has_other_masks_in_each_pass(tok):
     pool = take(Stream(source, 8, 1), 3)
     for update in pool:
         for batch in update.batches():
-            assert (batch.ids[:, 0] == tok.cls_id).all()
-            assert (batch.ids[np.arange(len(batch.ids)), batch.lengths - 1] == tok.sep_id).all()
-            masked = batch.ids.reshape(-1)[batch.masked]
+            assert all(row[0] == tok.cls_id and row[-1] == tok.sep_id for row in batch.ids)
+            masked = np.concatenate(batch.ids)[batch.masked]
             assert (masked == tok.mask_id).mean() > 0.5
 
 
@@ -215,11 +219,13 @@ def test_shards(tok, tmp_path):
     assert sum(len(part.ids) for part in parts) == made['tokens']
     arrays = pretraining_data.read(paths[0])
     batch = next(evaluation(source, 4))
-    row = int(np.flatnonzero((arrays['input_ids'] == batch.ids[0]).all(axis=1))[0])
+    found = arrays['input_ids'][:, :len(batch.ids[0])] == batch.ids[0]
+    row = int(np.flatnonzero(found.all(axis=1))[0])
     count = int(arrays['masked_lm_weights'][row].sum())
     assert batch.labels[:count].tolist() == arrays['masked_lm_ids'][row, :count].tolist()
     assert batch.masked[:count].tolist() == arrays['masked_lm_positions'][row, :count].tolist()
-    assert batch.segments[0].tolist() == arrays['segment_ids'][row].tolist()
+    assert len(batch.ids[0]) == arrays['valid_lengths'][row]
+    assert batch.segments[0].tolist() == arrays['segment_ids'][row, :len(batch.ids[0])].tolist()
     with pytest.raises(DataError, match='input_ids from .* only 0 to 99'):
         Shards(paths, 100).read(0, 0)
     (tmp_path / 'bad.npz').write_bytes(b'no archive')
