@@ -4,7 +4,7 @@ import collections
 import numpy as np
 
 __all__ = ['updates_per_epoch', 'epoch_updates', 'share', 'split', 'evaluation_batches',
-           'pad', 'inputs', 'packed', 'score_rows', 'BATCH_TOKENS']
+           'pad', 'inputs', 'round_up', 'packed', 'score_rows', 'BATCH_TOKENS']
 
 # tokens in a batch without training, at most: on a CPU its arrays should stay in the cache
 BATCH_TOKENS = {'cpu': 1 << 11, 'gpu': 1 << 15}
@@ -103,17 +103,29 @@ def inputs(ids, segments, pad_id, device, length=None):
             mx.nd.array(lengths, ctx=device))
 
 
+def round_up(count):
+    """The next size of those that packed arrays have: all up to 64, 32 in each octave above.
+
+    For each size of a matrix product that MXNet meets, it prepares code and scratch memory, up to
+    20 MB a training step, and keeps them: sizes must not be too many.
+    """
+    unit = 1 << max(0, int(count - 1).bit_length() - 6)
+    return -(-count // unit) * unit
+
+
 def packed(ids, segments, device):
     """Rows of token ids and segments -> the inputs of :class:`bert.packed.PackedNetwork`.
 
-    Returns NDArrays on ``device``: ids, segments and positions (tokens of all rows,) int32, starts
-    and lengths (rows,) float32.
+    Returns NDArrays on ``device``: ids, segments and positions (tokens,) int32, those of all rows
+    and then zeros up to a size of :func:`round_up`; starts and lengths (rows,) float32.
     """
     import mxnet as mx
     lengths = np.array([len(row) for row in ids])
     starts = np.cumsum(lengths) - lengths
-    tokens = (np.concatenate(ids), np.concatenate(segments),
-              np.arange(lengths.sum()) - np.repeat(starts, lengths))
+    count = lengths.sum()
+    tokens = np.zeros((3, round_up(count)), np.int32)
+    tokens[:, :count] = (np.concatenate(ids), np.concatenate(segments),
+                         np.arange(count) - np.repeat(starts, lengths))
     return tuple([mx.nd.array(array, ctx=device, dtype='int32') for array in tokens]
                  + [mx.nd.array(array, ctx=device) for array in (starts, lengths)])
 

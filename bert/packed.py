@@ -27,7 +27,8 @@ class PackedNetwork(HybridBlock):
 
     The inputs, for B texts of N tokens in all:
 
-    - ids, segments, positions: (N,) int32, of each token; positions count from 0 in each text
+    - ids, segments, positions: (N,) int32, of each token; positions count from 0 in each text;
+      what belongs to no text has no effect on any
     - starts, lengths: (B,) float32, where each text starts among the tokens, and its length
     - seeds: (:attr:`seeds`,) float32, whole numbers from 0 up for dropout, or -1 for none
     - masked: (M,) int32, the places of masked tokens among all, where ``net`` reads these

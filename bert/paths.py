@@ -81,7 +81,7 @@ class Padded:
         -------
         NDArray or two of them
             (rows, ...), (tokens of all rows, ...), or both (M, ...) and (rows, ...); float32, but
-            that (M, ...) may be in the type of the matrix products.
+            that (M, ...) may be in the type of the matrix products, and have more rows behind.
         """
         inputs = batching.inputs(ids, segments, self._pad_id, device, length or self._length)
         if masked is not None:
@@ -104,7 +104,8 @@ class Padded:
     def cross_entropy(scores, labels):
         """(M, classes) scores and (M,) float32 classes -> losses (M,), and 1 for each right score.
 
-        A score is right where none is higher than that of the class.
+        A score is right where none is higher than that of the class.  ``scores`` are what the
+        network gave for masked tokens, or for rows.
         """
         with mx.autograd.pause():
             right = mx.nd.pick(scores, labels) == scores.max(axis=1)
@@ -116,7 +117,7 @@ class Packed:
 
     def __init__(self, net, bfloat16=False):
         from .packed import PackedNetwork
-        self._net = PackedNetwork(net, bfloat16)
+        self._net, self._by_token = PackedNetwork(net, bfloat16), net.reads == 'tokens'
         self._net.hybridize()
 
     def __call__(self, ids, segments, device, masked=None, length=None):
@@ -126,14 +127,27 @@ class Packed:
         else:
             seeds = mx.nd.full((self._net.seeds,), -1, ctx=device)
         inputs = batching.packed(ids, segments, device) + (seeds,)
-        if masked is None:
-            return self._net(*inputs)
-        return self._net(*inputs, mx.nd.array(masked, ctx=device, dtype='int32'))
+        if masked is not None:
+            return self._net(*inputs, mx.nd.array(_filled_up(masked), ctx=device, dtype='int32'))
+        scores = self._net(*inputs)
+        count = sum(map(len, ids))
+        return scores[:count] if self._by_token and len(scores) > count else scores
 
     @staticmethod
     def cross_entropy(scores, labels):
         """As :meth:`Padded.cross_entropy`; scores may also be bfloat16."""
-        return mx.nd.bert_cross_entropy(scores, labels)
+        count = len(labels)
+        if len(scores) > count:
+            labels = mx.nd.concat(labels, mx.nd.zeros(len(scores) - count, ctx=labels.context),
+                                  dim=0)
+        return [each[:count] for each in mx.nd.bert_cross_entropy(scores, labels)]
+
+
+def _filled_up(places):
+    """``places`` and then zeros up to a size of :func:`bert.batching.round_up`."""
+    out = np.zeros(batching.round_up(len(places)), np.int32)
+    out[:len(places)] = places
+    return out
 
 
 def unpack(scores, lengths, fill=0.0):

@@ -169,6 +169,43 @@ def test_packed_arrays_by_hand():
     assert ids.dtype == segments.dtype == positions.dtype == np.int32
 
 
+def test_packed_arrays_have_few_sizes():
+    sizes = [batching.round_up(count) for count in range(1, 4097)]
+    assert sizes[:64] == list(range(1, 65)) and sizes[64] == 66 and sizes[-1] == 4096
+    assert len(set(sizes)) == 64 + 6 * 32
+    assert all(count <= size <= count * 1.04 for count, size in enumerate(sizes, 1))
+    *tokens, starts, lengths = batching.packed([[7] * 60, [8] * 7], [[1] * 60, [0] * 7], mx.cpu())
+    assert [array.shape for array in tokens] == [(68,)] * 3
+    assert [int(array[67].asscalar()) for array in tokens] == [0, 0, 0]
+    assert starts.asnumpy().tolist() == [0, 60] and lengths.asnumpy().tolist() == [60, 7]
+
+
+@needs_operators
+@pytest.mark.parametrize('kind', ['Classifier', 'Tagger'])
+def test_what_fills_up_has_no_effect(kind, monkeypatch):
+    monkeypatch.setattr(batching, 'round_up', lambda count: count)
+    exact = gradients(network(kind), 'packed')
+    monkeypatch.setattr(batching, 'round_up', lambda count: count + 5)
+    filled = gradients(network(kind), 'packed')
+    assert exact[0].shape == filled[0].shape
+    np.testing.assert_allclose(filled[0], exact[0], atol=1e-6)
+    for name, gradient in exact[2].items():
+        np.testing.assert_allclose(filled[2][name], gradient, atol=1e-6, err_msg=name)
+
+
+@needs_operators
+def test_cross_entropy_of_filled_up_scores():
+    scores, labels = mx.nd.array([[1, 2, 3], [3, 2, 1], [5, 5, 5]]), mx.nd.array([2, 2])
+    scores.attach_grad()
+    with mx.autograd.record():
+        losses, right = paths.Packed.cross_entropy(scores, labels)
+    losses.backward()
+    log_total = np.log(np.exp([1, 2, 3]).sum())
+    np.testing.assert_allclose(losses.asnumpy(), [log_total - 3, log_total - 1], rtol=1e-6)
+    assert right.asnumpy().tolist() == [1, 0]
+    assert (scores.grad[2].asnumpy() == 0).all() and (scores.grad[1].asnumpy() != 0).all()
+
+
 def test_unpack_by_hand():
     scores = mx.nd.array([[1, 10], [2, 20], [3, 30], [4, 40]])
     rows = paths.unpack(scores, [1, 3], fill=-5).asnumpy()
