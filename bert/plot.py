@@ -28,33 +28,50 @@ def _save(figure, path):
 
 
 def training_curves(folder):
-    """Draw metrics.jsonl of ``folder`` as curves.png: loss and learning rate, dev scores."""
+    """Draw metrics.jsonl of ``folder`` as curves.png: losses and learning rate, and scores."""
     with open(os.path.join(folder, 'metrics.jsonl'), encoding='utf-8') as f:
         records = [json.loads(line) for line in f]
     train = [r for r in records if r['type'] == 'train']
     dev = [r for r in records if r['type'] == 'dev']
     figure, (left, right) = _figure(1, 2, figsize=(10, 4))
-    updates = [r['update'] for r in train]
-    left.plot(updates, [r['loss'] for r in train], color='tab:blue')
-    left.set(xlabel='update', ylabel='training loss', title='Training')
-    rate = left.twinx()
-    rate.plot(updates, [r['lr'] for r in train], color='tab:gray', linestyle=':')
-    rate.set_ylabel('learning rate (dotted)')
-    skip = {'type', 'update', 'epoch', 'set'}
-    unit = 'epoch' if all('epoch' in r for r in dev) else 'update'
+    losses, scores = _metrics(train)        # pre-training has more than the sum of its losses
+    unit = 'epoch' if scores == [] and all('epoch' in r for r in dev) else 'update'
+    for metric in losses or ['loss']:
+        _curve(left, train, 'update', metric, metric)
+    for metric in scores:
+        _curve(right, train, unit, metric, metric)
     for name in dict.fromkeys(r['set'] for r in dev):
         mine = [r for r in dev if r['set'] == name]
-        for metric in mine[0]:
-            if metric not in skip:
-                right.plot([r[unit] for r in mine], [r[metric] for r in mine], marker='o',
-                           label='%s %s' % (name, metric))
-    right.set(xlabel=unit, ylabel='score', title='Dev set')
+        losses, scores = _metrics(mine)
+        for panel, x, metrics in (left, 'update', losses), (right, unit, scores):
+            for metric in metrics:
+                _curve(panel, mine, x, metric, '%s %s' % (name, metric), marker='o')
+    rate = left.twinx()
+    _curve(rate, train, 'update', 'lr', 'learning rate', color='tab:gray', linestyle=':')
+    rate.set_ylabel('learning rate (dotted)')
+    left.set(xlabel='update', ylabel='training loss', title='Training')
+    right.set(xlabel=unit, ylabel='score', title='Scores')
     right.xaxis.get_major_locator().set_params(integer=True)
-    if dev:
-        right.legend()
+    for panel in left, right:
+        if panel.get_legend_handles_labels()[0]:
+            panel.legend()
     path = os.path.join(folder, 'curves.png')
     _save(figure, path)
     return path
+
+
+def _metrics(records):
+    """Names of the losses and of the scores among records; training has its rates, too."""
+    other = {'type', 'update', 'epoch', 'set', 'loss', 'lr', 'gradient_norm'}
+    names = [name for name in (records[0] if records else ())
+             if name not in other and not name.endswith('_per_second')]
+    losses = [name for name in names if name.endswith('loss')]
+    return losses, [name for name in names if name not in losses]
+
+
+def _curve(panel, records, x, y, label, **style):
+    panel.plot([r[x] for r in records], [r[y] for r in records],
+               label=label.replace('_', ' '), **style)
 
 
 def confusion(path, counts, labels):

@@ -23,6 +23,9 @@ def parse_args(argv=None):
     parser.add_argument('target', help='the folder to write')
     parser.add_argument('--to', choices=('params', 'safetensors'),
                         help="ours or Hugging Face's (default: the one that the source is not)")
+    parser.add_argument('--dtype', choices=('float32', 'float16'), default='float32',
+                        help='of the weights written; float16 takes half the space '
+                             '(default: %(default)s)')
     parser.add_argument('--weights', metavar='FILE',
                         help='take the weights from this file in place of those of the source')
     parser.add_argument('--bert_dataset', '--dataset_name', metavar='NAME',
@@ -40,8 +43,9 @@ def main(argv=None):
     folder = os.path.dirname(path)
     config, tok, arrays = bundle.read(found)
     check_fit(config, arrays, found)
-    for key in 'dtype', 'torch_dtype':      # what is written is float32
+    for key in 'dtype', 'torch_dtype':      # of what was read
         config.pop(key, None)
+    arrays = {name: array.astype(args.dtype) for name, array in arrays.items()}
     try:
         theirs, architecture = convert.to_huggingface(arrays)
     except KeyError as name:

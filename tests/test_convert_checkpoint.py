@@ -54,6 +54,18 @@ def test_there_and_back(tmp_path, capsys):
         str(TINY / 'model.safetensors')).keys()
 
 
+@pytest.mark.parametrize('to, name', [('safetensors', 'model.safetensors'),
+                                      ('params', 'model.params')])
+def test_float16_takes_half_the_space(to, name, tmp_path):
+    for dtype in 'float32', 'float16':
+        convert(TINY, tmp_path / dtype, '--to', to, '--dtype', dtype)
+    whole, half = (tmp_path / dtype / name for dtype in ('float32', 'float16'))
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    rounded = checkpoint.read_weights(str(half))
+    for key, array in checkpoint.read_weights(str(whole)).items():
+        np.testing.assert_array_equal(rounded[key], array.astype(np.float16), key)
+
+
 def test_config_and_vocabulary_go_along(tmp_path):
     ours, theirs = tmp_path / 'ours', tmp_path / 'theirs'
     convert(TINY, ours)
