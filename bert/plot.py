@@ -49,12 +49,12 @@ def training_curves(folder):
     rate = left.twinx()
     _curve(rate, train, 'update', 'lr', 'learning rate', color='tab:gray', linestyle=':')
     rate.set_ylabel('learning rate (dotted)')
-    left.set(xlabel='update', ylabel='training loss', title='Training')
+    left.set(xlabel='update', ylabel='loss', title='Losses')
     right.set(xlabel=unit, ylabel='score', title='Scores')
     right.xaxis.get_major_locator().set_params(integer=True)
     for panel in left, right:
-        if panel.get_legend_handles_labels()[0]:
-            panel.legend()
+        if panel.lines:
+            panel.legend(loc='upper center', bbox_to_anchor=(0.5, -0.15), ncol=2)
     path = os.path.join(folder, 'curves.png')
     _save(figure, path)
     return path

@@ -25,7 +25,7 @@ from bert.errors import DataError, run
 # The features of a set: parallel lists, one entry a window of text (mostly the whole text).
 # owner: the index of the example each comes from
 Features = collections.namedtuple('Features', 'ids segments labels owner')
-SAMPLE_LR, SAMPLE_EPOCHS = 3e-4, 10     # the toy model is tiny, and untrained
+SAMPLE_LR, SAMPLE_EPOCHS = 3e-4, 5      # the toy model is tiny
 
 
 def parse_args(argv=None):
