@@ -49,6 +49,7 @@ class Run:
             args.optimizer, args.epsilon, args.weight_decay, args.clip, args.layer_decay,
             args.accumulate > 1, 2.0 ** 15 if args.dtype == 'float16' else None, args.seed,
             fused=args.path == 'packed')
+        self._predicted = None
         self._position = {'epoch': 0, 'done': 0, 'best': None, 'best_epoch': 0}
         folder = args.output_dir
         if comm.rank == 0:
@@ -105,10 +106,11 @@ class Run:
         if args.save_interval and step.update % args.save_interval == 0:
             self._save_last()
 
-    def end_epoch(self, scores, score):
+    def end_epoch(self, scores, score, predicted=None):
         """Keep the weights if ``score`` is the best so far; say whether to stop early.
 
-        ``scores`` is a dict {set: {metric: value}} for the log.
+        ``scores`` is a dict {set: {metric: value}} for the log; ``predicted``, of any kind, is what
+        they score.
         """
         position = self._position
         position.update(epoch=position['epoch'] + 1, done=0)
@@ -119,6 +121,7 @@ class Run:
                 '%s %.4f' % item for item in values.items())))
         if position['best'] is None or score > position['best']:
             position.update(best=score, best_epoch=position['epoch'])
+            self._predicted = predicted
             if self._comm.rank == 0:
                 bundle.save_weights(self._args.output_dir, self._net)
         self._save_last()
@@ -140,11 +143,15 @@ class Run:
         return os.path.join(self._args.output_dir, name)
 
     def load_best(self):
-        """Put the best epoch's weights into the network; say which it was: (epoch, score)."""
+        """Put the best epoch's weights into the network.
+
+        Returns what :meth:`end_epoch` was given as predicted with them; None where that was
+        before a ``--resume``.
+        """
         self._comm.sum([0.0])       # worker 0 has written them once all have come here
         path = self._path(bundle.WEIGHTS)
         if not os.path.exists(path):
             raise DataError('%s is missing: --output_dir must be on a disk that every worker sees'
                             % path)
         model.load_parameters(self._net, checkpoint.read_weights(path), path)
-        return self._position['best_epoch'], self._position['best']
+        return self._predicted

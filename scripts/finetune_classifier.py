@@ -110,6 +110,7 @@ def main(argv=None):
         raise DataError('--max_len %d: this model has positions for %d tokens; for longer texts '
                         'take --max_len %d --windows' % (args.max_len, positions, positions))
     net = build(args, task, config, arrays, source, comm)
+    del arrays      # as large as the network
     forward = paths.create(net, args.path, args.dtype, tok.pad_id,
                            args.max_len if args.pad else None)
     if args.predict is not None:
@@ -117,9 +118,10 @@ def main(argv=None):
     sets = {split: featurize(tok, rows, task, args, split) for split, rows in examples.items()}
     logging.info('%s: %s examples; model: %s', task.name, ', '.join(
         '%d %s' % (len(rows), split) for split, rows in examples.items()), source)
+    known = None
     if not args.only_inference:
-        train(args, task, net, forward, tok, comm, config, examples, sets)
-    report(args, task, forward, tok, comm, examples, sets)
+        known = train(args, task, net, forward, tok, comm, config, examples, sets)
+    report(args, task, forward, comm, examples, sets, known or {})
     return 0
 
 
@@ -240,7 +242,10 @@ def scores_of(forward, features, indices, device):
 
 
 def train(args, task, net, forward, tok, comm, config, examples, sets):
-    """Epochs of updates, a dev score after each; the network ends with the best weights."""
+    """Epochs of updates, a dev score after each; the network ends with the best weights.
+
+    Returns {dev set: scores} with these, or None.
+    """
     import mxnet as mx
     from mxnet.gluon.loss import L2Loss, SoftmaxCrossEntropyLoss
 
@@ -265,13 +270,15 @@ def train(args, task, net, forward, tok, comm, config, examples, sets):
                             losses.append(loss_of(scores, labels).sum())
                     training.stepper.backward(losses, len(micro))
                 training.step(len(indices))
-            scores = {split: evaluate(task, examples[split], score(
-                args, forward, comm, sets[split])) for split in task.dev if split in sets}
+            predicted = {split: score(args, forward, comm, sets[split])
+                         for split in task.dev if split in sets}
+            scores = {split: evaluate(task, examples[split], predicted[split])
+                      for split in predicted}
             # the first dev set chooses the best epoch; without one it is the last
             if training.end_epoch(scores, next(iter(scores.values()))[task.metrics[0]]
-                                  if scores else epoch):
+                                  if scores else epoch, predicted):
                 break
-        training.load_best()
+        return training.load_best()
 
 
 def score(args, forward, comm, features):
@@ -298,15 +305,18 @@ def softmax(scores):
     return exp / exp.sum(axis=1, keepdims=True)
 
 
-def report(args, task, forward, tok, comm, examples, sets):
-    """Score what has labels, write the predictions of the test sets, and say where things lie."""
+def report(args, task, forward, comm, examples, sets, known):
+    """Score what has labels, write the predictions of the test sets, and say where things lie.
+
+    ``known`` has the scores of some sets, as :func:`score` gives them.
+    """
     from bert import files, metric, plot
     folder = files.make_folder(args.output_dir, '--output_dir')
     results = {}
     for split in sets:
         if split == 'train':
             continue
-        scores = score(args, forward, comm, sets[split])
+        scores = known[split] if split in known else score(args, forward, comm, sets[split])
         if comm.rank:
             continue
         if all(example.label is not None for example in examples[split]):

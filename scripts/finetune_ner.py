@@ -85,6 +85,7 @@ def main(argv=None):
     tagging.check_length(args.seq_len, config)
     labels = settle(args, config, sentences)
     net = build(args, labels, config, arrays, source, comm)
+    del arrays      # as large as the network
     forward = paths.create(net, args.path, args.dtype, tok.pad_id)
     sets = {split: Data(given, tagging.rows(tok, [s.words for s in given], args.seq_len))
             for split, given in sentences.items()}
@@ -93,8 +94,8 @@ def main(argv=None):
         logging.info('%s: %d sentences%s', split, len(given), ', %d of them longer than --seq_len '
                      '%d and taken as windows' % (long, args.seq_len) if long else '')
     logging.info('tags: %s; model: %s', ' '.join(labels), source)
-    train(args, labels, net, forward, tok, comm, config, sets)
-    report(args, labels, forward, comm, sets)
+    known = train(args, labels, net, forward, tok, comm, config, sets)
+    report(args, labels, forward, comm, sets, known)
     return 0
 
 
@@ -132,7 +133,10 @@ def build(args, labels, config, arrays, source, comm):
 
 
 def train(args, labels, net, forward, tok, comm, config, sets):
-    """Epochs of updates, a dev score after each; the network ends with the best weights."""
+    """Epochs of updates, a dev score after each; the network ends with the best weights.
+
+    Returns the tags of the dev set with these, or None.
+    """
     import mxnet as mx
     from mxnet.gluon.loss import SoftmaxCrossEntropyLoss
 
@@ -163,14 +167,14 @@ def train(args, labels, net, forward, tok, comm, config, sets):
                     # a mean over words: each counts the same, however many are in its batch
                     training.stepper.backward(losses, sum(len(rows[i].first) for i in micro))
                 training.step(len(indices))
-            scores = {}
+            scores, tags = {}, None
             if 'dev' in sets:
-                overall = tagging.score(sets['dev'].sentences, predict(
-                    args, labels, forward, comm, sets['dev']))['overall']
+                tags = predict(args, labels, forward, comm, sets['dev'])
+                overall = tagging.score(sets['dev'].sentences, tags)['overall']
                 scores['dev'] = {name: overall[name] for name in ('f1', 'precision', 'recall')}
-            if training.end_epoch(scores, scores['dev']['f1'] if scores else epoch):
+            if training.end_epoch(scores, scores['dev']['f1'] if scores else epoch, tags):
                 break
-        training.load_best()
+        return training.load_best()
 
 
 def predict(args, labels, forward, comm, data):
@@ -179,14 +183,18 @@ def predict(args, labels, forward, comm, data):
                            args.dev_batch_size)
 
 
-def report(args, labels, forward, comm, sets):
-    """Score the dev and test sets, write their predictions, and say where things lie."""
+def report(args, labels, forward, comm, sets, known):
+    """Score the dev and test sets, write their predictions, and say where things lie.
+
+    ``known`` are the tags of the dev set, or None.
+    """
     from bert import files, plot
     results = {}
     for split in ('dev', 'test'):
         if split not in sets:
             continue
-        tags = predict(args, labels, forward, comm, sets[split])
+        tags = known if split == 'dev' else None
+        tags = tags or predict(args, labels, forward, comm, sets[split])
         if comm.rank:
             continue
         sentences = sets[split].sentences

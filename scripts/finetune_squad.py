@@ -134,6 +134,7 @@ def main(argv=None):
         raise DataError('--max_seq_length %d: this model has positions for %d tokens; give that or '
                         'less' % (args.max_seq_length, positions))
     net = build(args, config, arrays, source, comm)
+    del arrays      # as large as the network
     forward = paths.create(net, args.path, args.dtype, tok.pad_id)
     if args.predict is not None:
         return answer_texts(args, forward, tok, comm)
@@ -142,9 +143,10 @@ def main(argv=None):
         logging.info('%s: %d questions in %d windows', split, len(rows),
                      sum(map(len, windows[split])))
     logging.info('model: %s, %s', source, 'cased' if tok.cased else 'uncased')
+    known = None
     if not args.only_predict:
-        train(args, net, forward, tok, comm, config, questions, windows)
-    report(args, forward, comm, questions.get('dev'), windows.get('dev'))
+        known = train(args, net, forward, tok, comm, config, questions, windows)
+    report(args, forward, comm, questions.get('dev'), windows.get('dev'), known)
     return 0
 
 
@@ -239,7 +241,10 @@ def span_loss(forward, rows, device):
 
 
 def train(args, net, forward, tok, comm, config, questions, windows):
-    """Epochs of updates, a dev score after each; the network ends with the best weights."""
+    """Epochs of updates, a dev score after each; the network ends with the best weights.
+
+    Returns the answers to the dev set's questions with these, or None.
+    """
     import mxnet as mx
 
     from bert import bundle, finetuning
@@ -261,15 +266,15 @@ def train(args, net, forward, tok, comm, config, questions, windows):
                                   for part, device in batching.split(micro, comm.devices)]
                     training.stepper.backward(losses, len(micro))
                 training.step(len(indices))
-            scores, best = {}, epoch        # without a dev set the last epoch is the best
+            scores, best, answers = {}, epoch, None     # without a dev set the last is the best
             if 'dev' in questions:
-                everything = evaluate(args, questions['dev'], predict(
-                    args, forward, comm, questions['dev'], windows['dev']))
+                answers = predict(args, forward, comm, questions['dev'], windows['dev'])
+                everything = evaluate(args, questions['dev'], answers)
                 scores['dev'] = {name: everything[name] for name in ('exact', 'f1')}
                 best = everything['f1']
-            if training.end_epoch(scores, best):
+            if training.end_epoch(scores, best, answers):
                 break
-        training.load_best()
+        return training.load_best()
 
 
 def predict(args, forward, comm, questions, windows):
@@ -300,11 +305,14 @@ def texts_and_odds(predictions):
     return {p.id: p.text for p in predictions}, {p.id: p.null_odds for p in predictions}
 
 
-def report(args, forward, comm, questions, windows):
-    """Answer and score the dev set, write the files, and say where things lie."""
+def report(args, forward, comm, questions, windows, known):
+    """Answer and score the dev set, write the files, and say where things lie.
+
+    ``known`` are the answers, or None.
+    """
     from bert import plot, squad_metric
     folder = args.output_dir
-    predictions = predict(args, forward, comm, questions, windows) if questions else []
+    predictions = known or (predict(args, forward, comm, questions, windows) if questions else [])
     if comm.rank:
         return
     if questions:

@@ -63,12 +63,12 @@ def test_the_readme_command_learns(program, tmp_path):
                      '--tensorboard', check=0, cwd=str(tmp_path))
     out = tmp_path / 'out'
     results = read_json(str(out / 'results.json'))
-    assert results['dev']['accuracy'] > 0.8 and results['test']['accuracy'] > 0.75
-    for part in ('loss ', 'lr ', 'examples/s', ' left', 'epoch 10, dev: accuracy'):
+    assert results['dev']['accuracy'] > 0.78 and results['test']['accuracy'] > 0.75
+    for part in ('loss ', 'lr ', 'examples/s', ' left', 'epoch 5, dev: accuracy'):
         assert part in result.stderr
     assert 'to predict: ' in result.stdout
     dev = [r for r in records(out) if r['type'] == 'dev']
-    assert [r['epoch'] for r in dev] == list(range(1, 11))
+    assert [r['epoch'] for r in dev] == list(range(1, 6))
     assert results['dev']['accuracy'] == max(r['accuracy'] for r in dev)
     rows = (out / 'predictions-test.tsv').read_text(encoding='utf-8').splitlines()
     assert rows[0] == 'index\tprediction\tnegative\tpositive' and len(rows) == 101
