@@ -11,7 +11,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def child(code, **env):
-    env = {**{k: v for k, v in os.environ.items() if k != 'OMP_NUM_THREADS'}, **env}
+    ours = ('OMP_NUM_THREADS', 'MXNET_MKLDNN_CACHE_NUM')    # import bert in this process set them
+    env = {**{k: v for k, v in os.environ.items() if k not in ours}, **env}
     return subprocess.run([sys.executable, '-c', code], cwd=ROOT, env=env, check=True,
                           capture_output=True, text=True).stdout.strip()
 
@@ -23,6 +24,11 @@ def test_mxnet_imports_after_it():
 def test_it_imports_no_mxnet_and_gives_the_aliases():
     code = 'import bert, sys, numpy; print("mxnet" in sys.modules, numpy.bool is bool)'
     assert child(code) == 'False True'
+
+
+def test_what_mxnet_keeps_is_bounded():
+    code = 'import bert, os; print(os.environ["MXNET_MKLDNN_CACHE_NUM"])'
+    assert child(code) == '100' and child(code, MXNET_MKLDNN_CACHE_NUM='-1') == '-1'
 
 
 @pytest.mark.parametrize('env, threads', [
