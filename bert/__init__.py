@@ -7,8 +7,8 @@ Importing it only makes MXNet 1.9 ready to be imported, so ``import bert`` stand
 - ``OMP_NUM_THREADS``, where it is not set, becomes this process's share of the machine's cores.
   MXNet's own default is half the processors, which takes every machine to have two threads a
   core and leaves half of a virtual machine idle.
-- ``MXNET_MKLDNN_CACHE_NUM``, where it is not set, becomes 100.  Of each kind of operator MXNet would
-  else keep what it has prepared, scratch memory included, for every size that it ever met.
+- ``MXNET_MKLDNN_CACHE_NUM``, where it is not set, becomes 100.  Of each kind of operator MXNet
+  would else keep what it has prepared, scratch memory included, for every size that it ever met.
 """
 import os
 
