@@ -31,10 +31,12 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.8,<3.14',
     # scripts/ and export/ stand beside bert/ in a checkout and inside it once installed
-    packages=['bert', 'bert.export', 'bert.ops', 'bert.scripts'],
+    packages=['bert', *('bert.' + room for room in (
+        'checkpoint', 'data', 'metrics', 'model', 'model.ops', 'pretraining', 'text', 'training',
+        'utils')), 'bert.export', 'bert.scripts', 'bert.scripts.benchmarking'],
     package_dir={'bert.export': 'export', 'bert.scripts': 'scripts'},
     package_data={'bert': ['sample/*', 'sample/*/*'], 'bert.export': ['examples/*.py'],
-                  'bert.ops': ['*.h', '*.cc']},
+                  'bert.model.ops': ['*.h', '*.cc']},
     install_requires=[
         'gluonnlp==0.10.0',
         'numpy>=1.19,<2',               # MXNet 1.9.1 knows no numpy 2

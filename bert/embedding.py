@@ -22,8 +22,9 @@ import re
 
 import numpy as np
 
-from bert import options, vectors
-from bert.errors import DataError, run
+from bert.data import vectors
+from bert.utils import cli
+from bert.utils.errors import DataError, run
 
 __all__ = ['BertEmbedding']
 
@@ -63,7 +64,7 @@ class BertEmbedding:
     path, force_dtype : str, bool
         The flags of these names: how batches are made, and whether bfloat16 is taken anyway.
 
-    Raises :class:`bert.errors.DataError` where there is no such model, or a value does not fit it.
+    Raises DataError where there is no such model, or a value does not fit it.
     """
 
     def __init__(self, ctx=None, dtype='float32', model='bert_12_768_12',
@@ -72,13 +73,16 @@ class BertEmbedding:
                  offline=False, path='auto', force_dtype=False):
         import mxnet as mx
 
-        from bert import bundle, paths, runtime
-        from bert.model import TokenVectors, initialize, load_parameters
+        from bert.checkpoint import result_folder
+        from bert.model.forward import choose_layout, create_forward
+        from bert.model.heads import TokenVectors
+        from bert.model.parameters import initialize, load_parameters
+        from bert.training import runtime
         self._devices = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
         self._batch_size = batch_size
-        path = paths.choose(path, dtype, self._devices)
+        path = choose_layout(path, dtype, self._devices)
         runtime.set_precision(dtype, self._devices[0], path, force_dtype)
-        config, self._tok, arrays, source = bundle.load(argparse.Namespace(
+        config, self._tok, arrays, source = result_folder.load(argparse.Namespace(
             bert_model=model, bert_dataset=dataset_name, pretrained_bert_parameters=params_path,
             model_parameters=None, offline=offline), vocab=sentencepiece)
         positions, depth = config.get('max_position_embeddings', 512), config['num_hidden_layers']
@@ -96,7 +100,7 @@ class BertEmbedding:
         initialize(self._net, config, self._devices)
         load_parameters(self._net, {name: array for name, array in arrays.items()
                                     if not name.startswith(unused)}, source)
-        self._forward = paths.create(self._net, path, dtype, self._tok.pad_id)
+        self._forward = create_forward(self._net, path, dtype, self._tok.pad_id)
         self.size = config['hidden_size']       # of a vector
         _log.debug('model: %s, %d layers of %d', source, depth, self.size)
 
@@ -177,7 +181,9 @@ class BertEmbedding:
 
     def _encode(self, chunk):
         """(ids, vectors) of some texts, given as lists of ids."""
-        from bert import batching, transform
+        from bert.data import sampling
+        from bert.text import transform
+        from bert.training.evaluation import BATCH_TOKENS
         found = [np.zeros((len(ids) + 2, self.size), np.float32) for ids in chunk]
         spans = [transform.owned_spans(len(ids), self._room) for ids in chunk]
         windows = [(index, span) for index, several in enumerate(spans) for span in several]
@@ -193,8 +199,8 @@ class BertEmbedding:
                 found[index][-1] += encodings[1 + end - start] / len(spans[index])
 
         pending = collections.deque()
-        parts = batching.evaluation_batches([len(row) for row in rows], self._batch_size,
-                                            batching.BATCH_TOKENS[self._devices[0].device_type])
+        parts = sampling.evaluation_batches([len(row) for row in rows], self._batch_size,
+                                            BATCH_TOKENS[self._devices[0].device_type])
         # MXNet computes in the background: the next batches are under way while one is read
         for part, device in zip(parts, itertools.cycle(self._devices)):
             pending.append((part, self._forward([rows[i] for i in part],
@@ -225,7 +231,7 @@ class BertEmbedding:
 
 
 def parse_args(argv=None):
-    parser = options.Parser(description=__doc__)
+    parser = cli.Parser(description=__doc__)
     texts = parser.add_argument_group('texts').add_mutually_exclusive_group(required=True)
     texts.add_argument('--sentences', nargs='+', metavar='TEXT', help='each in quotes')
     texts.add_argument('--file', help='a text a line, in UTF-8')
@@ -242,10 +248,10 @@ def parse_args(argv=None):
     group.add_argument('--layers', type=layer_list, default=(-1,), metavar='N[,N]',
                        help='the layers to average, from 1 up, or from -1, the last, down: '
                             '-4,-3,-2,-1 are the last four (default: -1)')
-    group.add_argument('--max_seq_length', type=options.positive_int, metavar='TOKENS',
+    group.add_argument('--max_seq_length', type=cli.positive_int, metavar='TOKENS',
                        help='of a window; a longer text is taken as overlapping windows, never '
                             "cut (default: the model's most, mostly 512)")
-    group.add_argument('--batch_size', type=options.positive_int, default=256, metavar='N',
+    group.add_argument('--batch_size', type=cli.positive_int, default=256, metavar='N',
                        help='texts at once, at most; fewer where they are long '
                             '(default: %(default)s)')
     group.add_argument('--sentencepiece', metavar='FILE',
@@ -259,10 +265,10 @@ def parse_args(argv=None):
                      help='print the texts nearest to this one: cosine, number and text')
     one.add_argument('--map', metavar='FILE.png',
                      help='draw the sentences in two dimensions, by PCA (extra: plot)')
-    use.add_argument('--top', type=options.positive_int, metavar='N',
+    use.add_argument('--top', type=cli.positive_int, metavar='N',
                      help='how many texts --similarity prints (default: 10)')
-    options.add_model_flags(parser)
-    options.add_device_flags(parser.add_argument_group('running'))
+    cli.add_model_flags(parser)
+    cli.add_device_flags(parser.add_argument_group('running'))
     parser.add_argument('--verbose', action='store_true', help='tell what is done, batch by batch')
     args = parser.parse_args(argv)
     kind = args.output and vectors.suffix(args.output)
@@ -291,7 +297,7 @@ def layer_list(text):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert import runtime
+    from bert.training import runtime
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     logging.getLogger('bert').setLevel(logging.DEBUG if args.verbose else logging.INFO)
     _log.debug('%s', vars(args))
@@ -324,7 +330,7 @@ def read_texts(args):
     """The texts, as an iterator; DataError or OSError now where there are none."""
     if args.sentences:
         return iter(args.sentences)
-    from bert import files
+    from bert.utils import files
     lines = (text.strip() for _, text in files.read_lines(args.file))
     try:
         first = next(lines)
@@ -359,7 +365,7 @@ def nearest(embedding, texts, args):
 
 def draw(embedding, texts, args):
     """Write a picture of the texts, at the two principal components of their vectors."""
-    from bert import plot
+    from bert.training import plot
     labels, rows = zip(*progress(embed(embedding, texts, args)))
     if len(rows) < 3:
         raise DataError('--map: %d texts are too few for a map; give 3 or more' % len(rows))

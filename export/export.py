@@ -14,6 +14,7 @@ if not __package__:     # run as a file: `bert` is the checkout's
     import os.path
     import sys
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    __package__ = 'export'
 
 import contextlib
 import logging
@@ -23,8 +24,8 @@ import tempfile
 
 import numpy as np
 
-from bert import options
-from bert.errors import DataError, run
+from bert.utils import cli
+from bert.utils.errors import DataError, run
 
 TASKS = ('classification', 'regression', 'question_answering', 'ner', 'embedding')
 LABELS = 'labels.txt'
@@ -33,16 +34,16 @@ HEADS = ('classifier.', 'tag_classifier.', 'span_classifier.', 'bert.pooler.')
 
 
 def parse_args(argv=None):
-    parser = options.Parser(description=__doc__)
+    parser = cli.Parser(description=__doc__)
     parser.add_argument('--task', choices=TASKS, help='(default: that of --model_parameters)')
-    options.add_model_flags(parser)
+    cli.add_model_flags(parser)
     parser.alias('--bert_model', '--model_name')
     parser.add_argument('--pretrained', action='store_true',
                         help='take the pre-trained weights of --model_name; without it and without '
                              '--model_parameters the weights are random')
-    parser.add_argument('--dropout', type=options.fraction, default=0.1,
+    parser.add_argument('--dropout', type=cli.fraction, default=0.1,
                         help='for those who train the export further (default: %(default)s)')
-    parser.add_argument('--seq_length', type=options.positive_int, default=64, metavar='TOKENS',
+    parser.add_argument('--seq_length', type=cli.positive_int, default=64, metavar='TOKENS',
                         help='where texts are cut; noted in config.json (default: %(default)s)')
     parser.add_argument('--format', choices=('symbol', 'onnx'), default='symbol',
                         help='(default: %(default)s; onnx needs the extra of that name)')
@@ -66,7 +67,7 @@ def main(argv=None):
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     if args.format == 'onnx':
         check_onnx()
-    from bert import exporting
+    from . import formats
     config, tok, arrays, source = load(args)
     task = settle(args, config, arrays, source)
     labels = find_labels(task, config, arrays, source)
@@ -74,20 +75,20 @@ def main(argv=None):
     texts = text_batches(read_texts(args.text_file), tok, args.seq_length)
     noise = random_batches(config, args.seq_length)
     batches = texts[:4] + noise
-    live = [exporting.predictor(net)(batch) for batch in batches]
-    form = exporting.FORMATS[args.format]
+    live = [formats.predictor(net)(batch) for batch in batches]
+    form = formats.FORMATS[args.format]
     with staged(args.output_dir) as folder:
         form.write(net, folder, batches[0])
-        worst = exporting.check(form.load(folder), batches, live, form.scaled)
+        worst = formats.check(form.load(folder), batches, live, form.scaled)
         print('%s, %s: largest difference from the live model %.2g, on %d batches of text and %d '
               'of random ids up to length %d' % (task, args.format, worst, len(batches)
                                                  - len(noise), len(noise), len(noise[-1][0][0])))
-        measured = {'outputs': exporting.TASKS[task].outputs[:len(live[0])],    # no pooler, say
+        measured = {'outputs': formats.TASKS[task].outputs[:len(live[0])],    # no pooler, say
                     'largest_difference': worst}
         if args.quantize:
             measured['int8'] = quantize(task, form, net, folder, texts)
         describe(args, task, config, tok, labels, measured, folder)
-        print('%s: %.1f MB' % (', '.join(form.files), exporting.size(folder, form.files) / 1e6))
+        print('%s: %.1f MB' % (', '.join(form.files), formats.size(folder, form.files) / 1e6))
     print('export: %s' % args.output_dir)
     return 0
 
@@ -104,19 +105,20 @@ def check_onnx():
 
 
 def load(args):
-    """(config, tokenizer, arrays, source) as :func:`bert.bundle.load`; no arrays: random weights.
-    """
-    from bert import bundle, pretrained, tokenizer
+    """(config, tokenizer, arrays, source) as ``result_folder.load``; no arrays: random weights."""
+    from bert.checkpoint import result_folder
+    from bert.checkpoint.resolve import resolve
+    from bert.text import tokenizer
     if args.model_parameters or args.pretrained_bert_parameters or args.pretrained:
-        return bundle.load(args)
-    found = pretrained.resolve(args.bert_model, args.bert_dataset, False, args.offline or None)
+        return result_folder.load(args)
+    found = resolve(args.bert_model, args.bert_dataset, False, args.offline or None)
     tok = tokenizer.load(found.vocab, found.cased)
     return dict({'vocab_size': len(tok)}, **found.config), tok, {}, found.source
 
 
 def settle(args, config, arrays, source):
     """The task to export; DataError where the weights are of another one."""
-    from bert.exporting import find_task
+    from .formats import find_task
     found = find_task(config, arrays)
     task = args.task or found
     if task is None:
@@ -133,13 +135,14 @@ def settle(args, config, arrays, source):
 
 def find_labels(task, config, arrays, source):
     """The labels in the order of the outputs; None for a regression, () for what has no classes."""
-    from bert import bundle
-    from bert.exporting import TASKS
+    from bert.checkpoint import result_folder
+
+    from .formats import TASKS
     if task not in ('classification', 'ner'):
         return None if task == 'regression' else ()
     head = TASKS[task].head + 'weight'
     count = len(arrays[head]) if head in arrays else TASKS[task].classes
-    labels = bundle.labels_of(config) if head in arrays else None
+    labels = result_folder.labels_of(config) if head in arrays else None
     if labels and len(labels) != count:
         raise DataError('%s: config.json names %d labels but the weights have %d'
                         % (source, len(labels), count))
@@ -148,9 +151,9 @@ def find_labels(task, config, arrays, source):
 
 def build(args, task, config, arrays, source):
     """The network; warns where its weights are random."""
-    from bert import exporting
+    from . import formats
     optional = () if args.model_parameters else HEADS if arrays else ('',)
-    net, fresh = exporting.build(task, config, arrays, source, args.dropout, optional)
+    net, fresh = formats.build(task, config, arrays, source, args.dropout, optional)
     if fresh:
         logging.warning('warning: without --model_parameters %s random: the export predicts nothing'
                         ' of use', 'the head is' if arrays else 'all weights are')
@@ -159,10 +162,11 @@ def build(args, task, config, arrays, source):
 
 def read_texts(path):
     """[(text, second text or None)] of a file of lines, or of the sample; TEXTS at most."""
-    from bert import sentences
+    from bert.data import tables
+    from bert.utils import files
     if path is None:
-        path = os.path.join(os.path.dirname(sentences.__file__), 'sample', 'pairs', 'dev.tsv')
-        return [(row.text_a, row.text_b) for row in sentences.read_table(path)[:TEXTS]]
+        path = os.path.join(files.SAMPLE, 'pairs', 'dev.tsv')
+        return [(row.text_a, row.text_b) for row in tables.read_table(path)[:TEXTS]]
     rows = []
     try:
         with open(path, encoding='utf-8') as f:
@@ -179,12 +183,13 @@ def read_texts(path):
 
 def text_batches(texts, tok, length):
     """Batches of 1, 2, 4, 8, 8, ... of the texts, each as long as its longest."""
-    from bert import batching, transform
+    from bert.model.inputs import pad
+    from bert.text import transform
     rows, batches = [transform.pair(tok, a, b, length) for a, b in texts], []
     while rows:
         some, rows = rows[:min(8, 2 ** len(batches))], rows[min(8, 2 ** len(batches)):]
-        ids, lengths = batching.pad([row.ids for row in some], tok.pad_id)
-        batches.append((ids, batching.pad([row.segments for row in some], 0)[0], lengths))
+        ids, lengths = pad([row.ids for row in some], tok.pad_id)
+        batches.append((ids, pad([row.segments for row in some], 0)[0], lengths))
     return batches
 
 
@@ -202,7 +207,9 @@ def random_batches(config, length):
 @contextlib.contextmanager
 def staged(output_dir):
     """A folder to write to; its files go to ``output_dir`` if the block ends well, or else away."""
-    from bert import exporting, files
+    from bert.utils import files
+
+    from . import formats
     config = os.path.join(output_dir, 'config.json')
     if os.path.exists(config) and 'export' not in files.read_json(config).get('gluon_bert', {}):
         raise DataError('--output_dir %s: has the config.json of a model, which the export would '
@@ -212,7 +219,7 @@ def staged(output_dir):
     folder = tempfile.mkdtemp(dir=output_dir, prefix='.export.')
     try:
         yield folder
-        earlier = {name for form in exporting.FORMATS.values() for name in form.files}
+        earlier = {name for form in formats.FORMATS.values() for name in form.files}
         for name in earlier | {LABELS, 'vocab.txt', 'spm.model'}:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(output_dir, name))
@@ -228,17 +235,17 @@ def staged(output_dir):
 def quantize(task, form, net, folder, texts):
     """Make the export int8; print what that does on texts that it was not calibrated with.
 
-    Returns what :func:`bert.exporting.differences` does.
+    Returns what :func:`export.formats.differences` does.
     """
-    from bert import exporting
+    from . import formats
     full = form.load(folder)
-    bytes_before = exporting.size(folder, form.files)
+    bytes_before = formats.size(folder, form.files)
     calibration, held_out = (texts[::2], texts[1::2]) if len(texts) > 1 else (texts, texts)
-    live = [exporting.predictor(net)(batch) for batch in held_out]
+    live = [formats.predictor(net)(batch) for batch in held_out]
     form.quantize(net, folder, join(calibration))
     small = form.load(folder)
-    found = exporting.differences(task, small, held_out, live)
-    fast, slow = exporting.speed([small, full], held_out)
+    found = formats.differences(task, small, held_out, live)
+    fast, slow = formats.speed([small, full], held_out)
     print('int8 beside float32, on %d texts (%s):' % (rows(held_out), (
         'calibrated on %d others' % rows(calibration) if form.calibrated
         else 'nothing to calibrate, each input sets its own ranges')))
@@ -247,7 +254,7 @@ def quantize(task, form, net, folder, texts):
             name, row['largest'], row['mean'], row['cosine'],
             '' if row['same'] is None else ', %.1f %% the same choice' % (100 * row['same'])))
     print('  size: %.1f MB, float32 %.1f MB%s' % (
-        exporting.size(folder, form.files) / 1e6, bytes_before / 1e6,
+        formats.size(folder, form.files) / 1e6, bytes_before / 1e6,
         ' (MXNet makes the weights int8 when it runs them)' if form.calibrated else ''))
     print('  speed: %.1f texts/s, float32 %.1f texts/s' % (fast, slow))
     return found
@@ -267,11 +274,14 @@ def join(batches):
 
 def describe(args, task, config, tok, labels, measured, folder):
     """Write config.json, the vocabulary and the labels."""
-    from bert import bundle, exporting, files
+    from bert.checkpoint import result_folder
+    from bert.utils import files
+
+    from . import formats
     about = {'task': task, 'format': args.format, 'quantize': args.quantize,
              'seq_length': args.seq_length,
-             'inputs': dict(zip(exporting.INPUTS, ('int32', 'int32', 'float32'))), **measured}
-    bundle.describe(folder, config, tok, exporting.TASKS[task].head, labels,
+             'inputs': dict(zip(formats.INPUTS, ('int32', 'int32', 'float32'))), **measured}
+    result_folder.describe(folder, config, tok, formats.TASKS[task].head, labels,
                     dict(config.get('gluon_bert', {}), export=about), args)
     if labels:
         with files.atomic(os.path.join(folder, LABELS)) as temporary, \

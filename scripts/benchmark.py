@@ -17,6 +17,7 @@ if not __package__:     # run as a file: `bert` is the checkout's
     import os.path
     import sys
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    __package__ = 'scripts'
 
 import collections
 import importlib.util
@@ -28,8 +29,10 @@ import subprocess
 import sys
 import time
 
-from bert import benchmark_report, benchmark_rows, files, options
-from bert.errors import DataError, run
+from bert.utils import cli, files
+from bert.utils.errors import DataError, run
+
+from .benchmarking import report, rows
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -46,11 +49,11 @@ class Missing(Exception):
 
 
 def parse_args(argv=None):
-    parser = options.Parser(description=__doc__)
-    names = [row.name for row in benchmark_rows.table(cores=threads())]
+    parser = cli.Parser(description=__doc__)
+    names = [row.name for row in rows.table(cores=threads())]
     parser.add_argument('--rows', metavar='A,B', help='only these, or those whose names begin so '
                         '(train-6l): ' + ', '.join(dict.fromkeys(n.split('-')[0] for n in names)))
-    parser.add_argument('--rounds', type=options.positive_int, metavar='N',
+    parser.add_argument('--rounds', type=cli.positive_int, metavar='N',
                         help='(default: 3, with --quick 1)')
     parser.add_argument('--quick', action='store_true', help='few steps and little data: to try '
                         'whether all rows run, not for figures to quote')
@@ -79,7 +82,7 @@ def parse_args(argv=None):
         args.peer_python = os.path.abspath(found)
     if args.rows:
         for wanted in args.rows.split(','):
-            if not any(benchmark_rows.is_named(name, wanted) for name in names):
+            if not any(rows.is_named(name, wanted) for name in names):
                 parser.error('--rows: there is no row %s' % wanted)
     if args.measure in ('tokens', 'sentences') and not (args.model and args.texts):
         parser.error('--measure %s needs --model and --texts' % args.measure)
@@ -92,38 +95,40 @@ def threads():
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert import benchmarking, plot
+    from bert.training import plot
+
+    from .benchmarking import measure
     if args.measure:
-        figures = (benchmarking.operators() if args.measure == 'operators' else
-                   benchmarking.gemm(args.dtype) if args.measure == 'gemm' else
-                   benchmarking.embed(args.measure, args.model, args.texts, args.dtype))
+        figures = (measure.operators() if args.measure == 'operators' else
+                   measure.gemm(args.dtype) if args.measure == 'gemm' else
+                   measure.embed(args.measure, args.model, args.texts, args.dtype))
         print(json.dumps(figures))
         return 0
     args.output_dir = os.path.abspath(files.make_folder(args.output_dir, '--output_dir'))
-    inputs = benchmarking.Inputs(os.path.join(args.output_dir, 'inputs'), args.text_file,
+    inputs = measure.Inputs(os.path.join(args.output_dir, 'inputs'), args.text_file,
                                  args.model, args.data_dir)
     bench = Bench(args, inputs)
-    about = benchmark_report.about(bench.versions, bench.path)
+    about = report.about(bench.versions, bench.path)
     print('\n'.join('%s: %s' % item for item in about.items()), end='\n\n')
-    print(benchmark_report.HEADER, flush=True)
+    print(report.HEADER, flush=True)
     done, failed = [], False
 
     def note(results):
         done.extend(results)
-        print('\n'.join(map(benchmark_report.line, results)), flush=True)
+        print('\n'.join(map(report.line, results)), flush=True)
         files.write_json(os.path.join(args.output_dir, 'results.json'),
                          {'about': about, 'rows': done})
 
-    for row in benchmark_rows.table(args.quick, threads()):
-        if not args.rows or any(benchmark_rows.is_named(row.name, wanted)
+    for row in rows.table(args.quick, threads()):
+        if not args.rows or any(rows.is_named(row.name, wanted)
                                 for wanted in args.rows.split(',')):
             results, bad = bench.measure_row(row)
             note(results)
             failed |= bad
-    shares = benchmark_report.shares(done, inputs)
+    shares = report.shares(done, inputs)
     if shares:
         note(shares)
-    curves = benchmark_report.curves(done)
+    curves = report.curves(done)
     if args.plot and curves:
         print('picture: %s' % plot.growth(os.path.join(args.output_dir, 'growth.png'), curves))
     return int(failed)
@@ -172,7 +177,7 @@ class Bench:
         return os.path.join(folder, 'model.onnx')
 
     def _command(self, command):
-        """(argv, environment) of a command of :mod:`bert.benchmark_rows`."""
+        """(argv, environment) of a command of :mod:`scripts.benchmarking.rows`."""
         words = command.split()
         env = dict(os.environ, BERT_OFFLINE='1', HF_HUB_OFFLINE='1', TRANSFORMERS_VERBOSITY='error')
         launcher = []
@@ -193,7 +198,7 @@ class Bench:
                 if not self.versions[package]:
                     raise Missing('no %s there' % package)
             # -I: neither PYTHONPATH nor our scripts' folder is for that interpreter
-            program = [self.args.peer_python, '-I', os.path.join(HERE, 'benchmark_peer.py')]
+            program = [self.args.peer_python, '-I', os.path.join(HERE, 'benchmarking', 'peer.py')]
         elif __package__ == 'bert.scripts':     # installed
             program = [sys.executable, '-m', 'bert.export.export' if name == 'export'
                        else 'bert.scripts.' + name]
@@ -235,7 +240,7 @@ class Bench:
         """One measurement of a row: its value in each unit, and 'MB'."""
         found = self._process(command, '%s %s' % (row.name, label))
         skip = 0 if 's' in row.units else self._skip
-        values = {unit: benchmark_report.value(unit, found.seconds, found.output,
+        values = {unit: report.value(unit, found.seconds, found.output,
                                                self.inputs['out'], skip) for unit in row.units}
         shutil.rmtree(self.inputs['out'])       # checkpoints are large
         return dict(values, MB=found.megabytes)
@@ -255,7 +260,7 @@ class Bench:
                 except (DataError, Missing) as error:
                     reasons[side] = ' '.join(str(error).split())
                     failed |= isinstance(error, DataError)
-        return [benchmark_report.result(row.name, unit, side, figures, reasons)
+        return [report.result(row.name, unit, side, figures, reasons)
                 for unit in row.units for side in list(sides)[1:] or [None]], failed
 
 

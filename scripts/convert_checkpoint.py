@@ -13,12 +13,12 @@ if not __package__:     # run as a file: `bert` is the checkout's
 
 import os
 
-from bert import options
-from bert.errors import DataError, run
+from bert.utils import cli
+from bert.utils.errors import DataError, run
 
 
 def parse_args(argv=None):
-    parser = options.Parser(description=__doc__)
+    parser = cli.Parser(description=__doc__)
     parser.add_argument('source', help='a model: folder, name or hub repository')
     parser.add_argument('target', help='the folder to write')
     parser.add_argument('--to', choices=('params', 'safetensors'),
@@ -36,25 +36,29 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert import bundle, checkpoint, convert, files, pretrained
-    found = pretrained.resolve(args.source, args.bert_dataset, args.weights, args.offline or None)
+    from bert.checkpoint import result_folder
+    from bert.checkpoint.names import to_huggingface
+    from bert.checkpoint.resolve import resolve
+    from bert.checkpoint.weights import write_params, write_safetensors
+    from bert.utils import files
+    found = resolve(args.source, args.bert_dataset, args.weights, args.offline or None)
     to = args.to or ('safetensors' if found.weights.endswith('.params') else 'params')
     path = open_target(args.target, found, to)
     folder = os.path.dirname(path)
-    config, tok, arrays = bundle.read(found)
+    config, tok, arrays = result_folder.read(found)
     check_fit(config, arrays, found)
     for key in 'dtype', 'torch_dtype':      # of what was read
         config.pop(key, None)
     arrays = {name: array.astype(args.dtype) for name, array in arrays.items()}
     try:
-        theirs, architecture = convert.to_huggingface(arrays)
+        theirs, architecture = to_huggingface(arrays)
     except KeyError as name:
         raise DataError('%s: %s has no place in a BERT of Transformers' % (
             found.weights, name)) from None
     if to == 'safetensors':
-        checkpoint.write_safetensors(path, theirs)
+        write_safetensors(path, theirs)
     else:
-        checkpoint.write_params(path, arrays)
+        write_params(path, arrays)
     config.update(architectures=[architecture], model_type='bert')
     files.write_json(os.path.join(folder, 'config.json'), config)
     tok.save(folder)
@@ -65,13 +69,14 @@ def main(argv=None):
 
 def open_target(target, found, to):
     """The file of weights to write in the folder ``target``, which this makes."""
-    from bert import bundle, files
+    from bert.checkpoint import result_folder
+    from bert.utils import files
     folder = os.path.realpath(files.make_folder(target, 'target'))
     for source in (found.weights, found.vocab):
         if folder == os.path.realpath(source if os.path.isdir(source)
                                       else os.path.dirname(source)):
             raise DataError('target %s: it is the folder of the source; name another' % target)
-    names = {'params': bundle.WEIGHTS, 'safetensors': 'model.safetensors'}
+    names = {'params': result_folder.WEIGHTS, 'safetensors': 'model.safetensors'}
     path = os.path.join(target, names.pop(to))
     for other in names.values():    # whoever reads the folder could take one for the other
         if os.path.exists(os.path.join(target, other)):
@@ -83,11 +88,12 @@ def check_fit(config, arrays, found):
     """See that the encoder's weights and the config belong together."""
     from mxnet.gluon import HybridBlock
 
-    from bert import model
+    from bert.model.heads import backbone
+    from bert.model.parameters import check_parameters
     net = HybridBlock()
-    net.bert = model.backbone(config, 0, *('bert.%s.weight' % part in arrays for part in (
+    net.bert = backbone(config, 0, *('bert.%s.weight' % part in arrays for part in (
         'pooler', 'decoder.0', 'classifier')))
-    model.check_parameters(net, arrays, found.weights)
+    check_parameters(net, arrays, found.weights)
 
 
 def program():

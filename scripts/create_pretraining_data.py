@@ -17,26 +17,27 @@ import logging
 import os
 import time
 
-from bert import options, pretraining_flags
-from bert.errors import run
+from bert.pretraining import flags
+from bert.utils import cli
+from bert.utils.errors import run
 
 
 def parse_args(argv=None):
-    parser = options.Parser(description=__doc__)
+    parser = cli.Parser(description=__doc__)
     parser.add_argument('--input_file', required=True, nargs='+', metavar='FILES',
                         help='text files; wildcards and commas between them are fine')
     parser.add_argument('--output_dir', required=True, metavar='DIR',
                         help='where part-000.npz, part-001.npz, ... go')
-    pretraining_flags.add_vocabulary_flags(parser)
-    masking = pretraining_flags.add_masking_flags(parser, 'instances')
-    masking.add_argument('--dupe_factor', type=options.positive_int, default=5, metavar='N',
+    flags.add_vocabulary_flags(parser)
+    masking = flags.add_masking_flags(parser, 'instances')
+    masking.add_argument('--dupe_factor', type=cli.positive_int, default=5, metavar='N',
                          help='take the text N times, with other masks (default: %(default)s)')
     masking.add_argument('--random_seed', type=int, default=12345, metavar='SEED',
                          help='0 or more (default: %(default)s)')
     running = parser.add_argument_group('running')
-    running.add_argument('--num_outputs', type=options.positive_int, default=1, metavar='N',
+    running.add_argument('--num_outputs', type=cli.positive_int, default=1, metavar='N',
                          help='shards to write, of even size (default: %(default)s)')
-    running.add_argument('--num_workers', type=options.positive_int, default=os.cpu_count(),
+    running.add_argument('--num_workers', type=cli.positive_int, default=os.cpu_count(),
                          metavar='N', help='processes (default: a CPU each, %(default)s)')
     running.add_argument('--resume', action='store_true',
                          help='go on where an interrupted run in --output_dir stopped')
@@ -44,29 +45,30 @@ def parse_args(argv=None):
     args = parser.parse_args(argv)
     if args.random_seed < 0:
         parser.error('--random_seed %d is below 0' % args.random_seed)
-    return pretraining_flags.check(parser, args)
+    return flags.check(parser, args)
 
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert import corpus, files, pretraining_data
+    from bert.pretraining import corpus, shards
+    from bert.utils import files
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.INFO,
                         format='%(message)s')
     start = time.time()
-    tok, source = pretraining_flags.load_tokenizer(args)
+    tok, source = flags.load_tokenizer(args)
     paths = corpus.expand(args.input_file)
     folder = files.make_folder(os.path.expanduser(args.output_dir), '--output_dir')
     logging.info('%d files, %.1f MB; vocabulary: %s, %d tokens, %s', len(paths),
                  sum(map(os.path.getsize, paths)) / 1e6, source, len(tok),
                  'cased' if tok.cased else 'uncased')
-    masking, sampled = pretraining_flags.make_masking(args, tok)
-    job = pretraining_data.Job(paths, tok, masking, args.dupe_factor, args.random_seed, sampled,
+    masking, sampled = flags.make_masking(args, tok)
+    job = shards.Job(paths, tok, masking, args.dupe_factor, args.random_seed, sampled,
                                args.num_outputs, folder)
     settings = {key: value for key, value in vars(args).items() if key not in (
         'input_file', 'output_dir', 'num_workers', 'resume', 'verbose', 'offline')}
-    settings['vocabulary_sha1'] = pretraining_data.fingerprint(tok)
+    settings['vocabulary_sha1'] = shards.fingerprint(tok)
     try:
-        made = pretraining_data.create(job, settings, args.num_workers, args.resume)
+        made = shards.create(job, settings, args.num_workers, args.resume)
     except KeyboardInterrupt:
         logging.info('stopped; the same command with --resume goes on')
         raise
@@ -81,8 +83,8 @@ def main(argv=None):
 
 def show(tok, path):
     """Log the first instance of a shard."""
-    from bert import pretraining_data
-    for name, array in pretraining_data.read(path).items():
+    from bert.pretraining import shards
+    for name, array in shards.read(path).items():
         row = array[0]
         logging.debug('%s: %s', name, ' '.join(map(str, row.tolist() if row.ndim else [row])))
         if name in ('input_ids', 'masked_lm_ids'):

@@ -19,8 +19,10 @@ import sys
 
 import numpy as np
 
-from bert import batching, options
-from bert.errors import DataError, run
+from bert.data import sampling
+from bert.training.evaluation import score_rows
+from bert.utils import cli
+from bert.utils.errors import DataError, run
 
 # The features of a set: parallel lists, one entry a window of text (mostly the whole text).
 # owner: the index of the example each comes from
@@ -29,7 +31,7 @@ SAMPLE_LR, SAMPLE_EPOCHS = 3e-4, 5      # the toy model is tiny
 
 
 def parse_args(argv=None):
-    parser = options.Parser(description=__doc__)
+    parser = cli.Parser(description=__doc__)
     data = parser.add_argument_group('data')
     data.add_argument('--task_name', help='MRPC, QQP, QNLI, RTE, STS-B, CoLA, MNLI, WNLI, SST, AX, '
                       'XNLI, LCQMC, ChnSentiCorp, or the toys sample, sample-pairs and '
@@ -48,18 +50,18 @@ def parse_args(argv=None):
     data.add_argument('--labels', metavar='A,B,...', help='the classes and their order (default: '
                       'those found in the training data)')
     data.add_argument('--regression', action='store_true', help='the labels are numbers')
-    data.add_argument('--max_len', type=options.positive_int, default=128,
+    data.add_argument('--max_len', type=cli.positive_int, default=128,
                       help='tokens, special ones included (default: %(default)s)')
     data.add_argument('--windows', action='store_true',
                       help='take longer texts as overlapping windows and average their scores, '
                            'rather than cut them')
-    data.add_argument('--stride', type=options.positive_int, default=64, metavar='TOKENS',
+    data.add_argument('--stride', type=cli.positive_int, default=64, metavar='TOKENS',
                       help='from one window to the next (default: %(default)s)')
     data.add_argument('--pad', action='store_true', help='pad every batch to --max_len')
-    options.add_model_flags(parser)
-    options.add_training_flags(parser, lr=5e-5, epochs=3, batch_size=32)
-    options.add_runtime_flags(parser)
-    parser.add_argument('--dev_batch_size', type=options.positive_int, default=32, metavar='N',
+    cli.add_model_flags(parser)
+    cli.add_training_flags(parser, lr=5e-5, epochs=3, batch_size=32)
+    cli.add_runtime_flags(parser)
+    parser.add_argument('--dev_batch_size', type=cli.positive_int, default=32, metavar='N',
                         help='examples at once in evaluation (default: %(default)s)')
     parser.add_argument('--only_inference', action='store_true',
                         help='no training: score the dev set and predict the test set')
@@ -87,7 +89,10 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert import bundle, glue_data, paths, runtime, tasks
+    from bert.checkpoint import result_folder
+    from bert.data import glue, tasks
+    from bert.model.forward import create_forward
+    from bert.training import runtime
     comm = runtime.start(args)
     if args.bert_model is None and (args.task_name or '').lower().startswith('sample'):
         args.bert_model = 'sample'
@@ -99,11 +104,11 @@ def main(argv=None):
         if not task.train and not args.only_inference:
             raise DataError('--task_name %s has no training data, it is predicted with a model of '
                             'MNLI: add --only_inference --model_parameters DIR' % task.name)
-        examples = read_official(task, args, glue_data.find(task, args.data_dir,
+        examples = read_official(task, args, glue.find(task, args.data_dir,
                                                             offline=args.offline))
     else:
         task, examples = None, read_own(args)
-    config, tok, arrays, source = bundle.load(args)
+    config, tok, arrays, source = result_folder.load(args)
     task = settle(args, task, examples, config)
     positions = config.get('max_position_embeddings', 512)
     if args.max_len > positions:
@@ -111,7 +116,7 @@ def main(argv=None):
                         'take --max_len %d --windows' % (args.max_len, positions, positions))
     net = build(args, task, config, arrays, source, comm)
     del arrays      # as large as the network
-    forward = paths.create(net, args.path, args.dtype, tok.pad_id,
+    forward = create_forward(net, args.path, args.dtype, tok.pad_id,
                            args.max_len if args.pad else None)
     if args.predict is not None:
         return predict_texts(args, task, forward, tok, comm)
@@ -127,19 +132,19 @@ def main(argv=None):
 
 def read_official(task, args, folder):
     """{split: examples} of a known task; its test sets may be absent."""
-    from bert import sentences, tasks
+    from bert.data import tables, tasks
     examples = {}
     for split in task.dev + task.test if args.only_inference else task.splits:
         if split in task.test and not tasks.has(task, split, folder):
             logging.info('%s has no %s file of %s: nothing to predict', folder, split, task.name)
             continue
-        examples[split] = sentences.read_official(task, split, folder)
+        examples[split] = tables.read_official(task, split, folder)
     return examples
 
 
 def read_own(args):
     """{split: examples} of the user's files; none of them for --predict."""
-    from bert import sentences, tasks
+    from bert.data import tables, tasks
     files = {'train': args.train_file, 'dev': args.dev_file, 'test': args.test_file}
     if args.only_inference or args.predict is not None:
         del files['train']
@@ -152,17 +157,18 @@ def read_own(args):
     examples = {}
     for split, path in files.items():
         if path:
-            examples[split] = sentences.read_table(path, columns, labels, args.regression,
+            examples[split] = tables.read_table(path, columns, labels, args.regression,
                                                    ('label',) if split == 'test' else ())
         if split == 'train' and not (labels or args.regression):
-            labels = sentences.find_labels(examples['train'])
+            labels = tables.find_labels(examples['train'])
     return examples
 
 
 def settle(args, task, examples, config):
     """The task, made up for one's own data, with the labels in the order of the model's outputs."""
-    from bert import bundle, sentences, tasks
-    known = bundle.labels_of(config) if args.model_parameters else None
+    from bert.checkpoint import result_folder
+    from bert.data import tables, tasks
+    known = result_folder.labels_of(config) if args.model_parameters else None
     saved = config.get('gluon_bert', {})
     if task is not None:
         same = known and task.labels and set(known) == set(task.labels)
@@ -172,7 +178,7 @@ def settle(args, task, examples, config):
     elif args.labels or known:
         labels = tuple(args.labels.split(',')) if args.labels else known
     elif 'train' in examples:
-        labels = sentences.find_labels(examples['train'])
+        labels = tables.find_labels(examples['train'])
     else:
         raise DataError('%s does not name its labels: give them with --labels, or the task with '
                         '--task_name' % args.model_parameters)
@@ -185,11 +191,12 @@ def build(args, task, config, arrays, source, comm):
     """The network with the weights found; the head is fresh unless --model_parameters has it."""
     import mxnet as mx
 
-    from bert import model
+    from bert.model.heads import Classifier
+    from bert.model.parameters import initialize, load_parameters
     mx.random.seed(args.seed)
-    net = model.Classifier(config, len(task.labels or ('score',)), args.dropout)
-    model.initialize(net, config, comm.devices)
-    fresh = model.load_parameters(net, arrays, source, optional=() if args.model_parameters
+    net = Classifier(config, len(task.labels or ('score',)), args.dropout)
+    initialize(net, config, comm.devices)
+    fresh = load_parameters(net, arrays, source, optional=() if args.model_parameters
                                   else ('classifier.', 'bert.pooler.'))
     if 'bert.pooler.weight' in fresh:
         logging.warning('%s has no pooler: a fresh one is trained', source)
@@ -198,7 +205,8 @@ def build(args, task, config, arrays, source, comm):
 
 def featurize(tok, examples, task, args, split):
     """Examples -> :data:`Features`; says how many texts were cut, or taken as windows."""
-    from bert import feature_cache, transform
+    from bert.data import feature_cache
+    from bert.text import transform
     classes = {label: i for i, label in enumerate(task.labels or ())}
     labels = [example.label for example in examples]
     if classes:
@@ -249,13 +257,14 @@ def train(args, task, net, forward, tok, comm, config, examples, sets):
     import mxnet as mx
     from mxnet.gluon.loss import L2Loss, SoftmaxCrossEntropyLoss
 
-    from bert import bundle, finetuning
+    from bert.checkpoint import result_folder
+    from bert.training import finetuning
 
     features = sets['train']
     loss_of = L2Loss() if task.labels is None else SoftmaxCrossEntropyLoss()
 
     def describe():
-        bundle.describe(args.output_dir, config, tok, 'classifier.1.', task.labels,
+        result_folder.describe(args.output_dir, config, tok, 'classifier.1.', task.labels,
                         {'task': task.name, 'pair': task.pair, 'max_len': args.max_len}, args)
 
     with finetuning.Run(args, net, comm, [len(row) for row in features.ids], describe) as training:
@@ -264,7 +273,7 @@ def train(args, task, net, forward, tok, comm, config, examples, sets):
                 for micro in training.share(indices):
                     with mx.autograd.record():
                         losses = []
-                        for part, device in batching.split(micro, comm.devices):
+                        for part, device in sampling.split(micro, comm.devices):
                             labels = mx.nd.array([features.labels[i] for i in part], ctx=device)
                             scores = scores_of(forward, features, part, device)
                             losses.append(loss_of(scores, labels).sum())
@@ -283,7 +292,7 @@ def train(args, task, net, forward, tok, comm, config, examples, sets):
 
 def score(args, forward, comm, features):
     """Scores of every example, (examples, classes): the mean over its windows."""
-    rows = batching.score_rows([len(row) for row in features.ids], args.dev_batch_size, comm,
+    rows = score_rows([len(row) for row in features.ids], args.dev_batch_size, comm,
                                functools.partial(scores_of, forward, features))
     owner = np.asarray(features.owner)
     total = np.zeros((owner[-1] + 1, rows.shape[1]))
@@ -293,10 +302,11 @@ def score(args, forward, comm, features):
 
 def evaluate(task, examples, scores):
     """{metric: value} over a whole set."""
-    from bert import metric
+    from bert.metrics import classification
     if task.labels is None:
-        return metric.compute(task.metrics, [e.label for e in examples], scores[:, 0])
-    return metric.compute(task.metrics, [task.labels.index(e.label) for e in examples], scores)
+        return classification.compute(task.metrics, [e.label for e in examples], scores[:, 0])
+    return classification.compute(task.metrics, [task.labels.index(e.label) for e in examples],
+                                  scores)
 
 
 def softmax(scores):
@@ -310,7 +320,9 @@ def report(args, task, forward, comm, examples, sets, known):
 
     ``known`` has the scores of some sets, as :func:`score` gives them.
     """
-    from bert import files, metric, plot
+    from bert.metrics import classification
+    from bert.training import plot
+    from bert.utils import files
     folder = files.make_folder(args.output_dir, '--output_dir')
     results = {}
     for split in sets:
@@ -324,8 +336,9 @@ def report(args, task, forward, comm, examples, sets, known):
             print('%s: %s' % (split, ', '.join('%s %.4f' % item
                                                for item in results[split].items())))
             if args.plot and task.labels:
-                counts = metric.confusion([task.labels.index(e.label) for e in examples[split]],
-                                          scores.argmax(axis=1), len(task.labels))
+                counts = classification.confusion(
+                    [task.labels.index(e.label) for e in examples[split]],
+                    scores.argmax(axis=1), len(task.labels))
                 plot.confusion(os.path.join(folder, 'confusion-%s.png' % split), counts,
                                task.labels)
         if split not in task.dev:
@@ -345,21 +358,21 @@ def report(args, task, forward, comm, examples, sets, known):
 
 def write_predictions(args, task, split, indices, scores):
     """A test set's predictions: GLUE's submission file, or a table with probabilities."""
-    from bert import sentences
+    from bert.data import tables
     chosen = scores[:, 0] if task.labels is None else scores.argmax(axis=1)
     if args.task_name and not args.task_name.lower().startswith('sample'):
         path = os.path.join(args.output_dir, task.submission(split))
-        sentences.write_submission(path, task, indices, chosen)
+        tables.write_submission(path, task, indices, chosen)
     else:
         path = os.path.join(args.output_dir, 'predictions-%s.tsv' % split)
-        sentences.write_predictions(path, indices, chosen, task.labels,
+        tables.write_predictions(path, indices, chosen, task.labels,
                                     None if task.labels is None else softmax(scores))
     print('predictions: %s' % path)
 
 
 def predict_texts(args, task, forward, tok, comm):
     """Print a line a text: its label and probability, or its score, and the text."""
-    from bert.sentences import Example
+    from bert.data.tables import Example
     source = iter(['\t'.join(args.predict)] if args.predict else sys.stdin)
     number = 0
     while True:

@@ -16,17 +16,18 @@ import logging
 import os
 import sys
 
-from bert import batching, options, tagging
-from bert.errors import DataError, run
+from bert.data import sampling, tagging
+from bert.utils import cli
+from bert.utils.errors import DataError, run
 
-# sentences: list of bert.conll.Sentence; rows: list of bert.tagging.Row made from them
+# sentences: list of bert.data.conll.Sentence; rows: list of bert.data.tagging.Row made from them
 Data = collections.namedtuple('Data', 'sentences rows')
 LR, EPOCHS = 5e-5, 50
 SAMPLE_LR, SAMPLE_EPOCHS = 1e-3, 10     # the sample model is tiny
 
 
 def parse_args(argv=None):
-    parser = options.Parser(description=__doc__)
+    parser = cli.Parser(description=__doc__)
     data = parser.add_argument_group(
         'data', 'Files of CoNLL columns: a token a line, a blank line between sentences, columns\n'
         'separated by spaces or tabs, tags in BIO, BIO2 or BIOES.  Without files,\n'
@@ -39,12 +40,12 @@ def parse_args(argv=None):
     tagging.add_data_flags(data)
     data.add_argument('--scheme', choices=('BIO2', 'BIOES'),
                       help="to learn the tags in (default: the trained model's, or BIO2)")
-    options.add_model_flags(parser)
+    cli.add_model_flags(parser)
     parser.add_argument('--cased', action='store_true',
                         help='take the model pre-trained on cased text')
-    options.add_training_flags(parser, lr=LR, epochs=EPOCHS, batch_size=8, seed=13531)
-    options.add_runtime_flags(parser)
-    parser.add_argument('--dev_batch_size', type=options.positive_int, default=32, metavar='N',
+    cli.add_training_flags(parser, lr=LR, epochs=EPOCHS, batch_size=8, seed=13531)
+    cli.add_runtime_flags(parser)
+    parser.add_argument('--dev_batch_size', type=cli.positive_int, default=32, metavar='N',
                         help='sentences at once in evaluation (default: %(default)s)')
     for flag, other in (('--lr', '--learning_rate'), ('--epochs', '--num_epochs'),
                         ('--dropout', '--dropout_prob'),
@@ -69,7 +70,10 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert import bundle, conll, paths, runtime
+    from bert.checkpoint import result_folder
+    from bert.data import conll
+    from bert.model.forward import create_forward
+    from bert.training import runtime
     comm = runtime.start(args)
     sentences = {split: conll.read(path, args.token_column, args.tag_column) for split, path in
                  (('train', args.train_path), ('dev', args.dev_path), ('test', args.test_path))
@@ -77,7 +81,7 @@ def main(argv=None):
     for split, path in ('train', args.train_path), ('dev', args.dev_path):
         if split in sentences and sentences[split][0].tags is None:
             raise DataError('%s: one column, so no tags; each word needs its tag here' % path)
-    config, tok, arrays, source = bundle.load(args)
+    config, tok, arrays, source = result_folder.load(args)
     if args.cased and not tok.cased:
         raise DataError('--cased: the model %s is uncased; leave the flag out, or take another'
                         % source)
@@ -86,7 +90,7 @@ def main(argv=None):
     labels = settle(args, config, sentences)
     net = build(args, labels, config, arrays, source, comm)
     del arrays      # as large as the network
-    forward = paths.create(net, args.path, args.dtype, tok.pad_id)
+    forward = create_forward(net, args.path, args.dtype, tok.pad_id)
     sets = {split: Data(given, tagging.rows(tok, [s.words for s in given], args.seq_len))
             for split, given in sentences.items()}
     for split, (given, rows) in sets.items():
@@ -101,8 +105,8 @@ def main(argv=None):
 
 def settle(args, config, sentences):
     """The tags in the order of the model's outputs: of the data, or of a model trained before."""
-    from bert import bundle
-    known = bundle.labels_of(config) if args.model_parameters else None
+    from bert.checkpoint import result_folder
+    known = result_folder.labels_of(config) if args.model_parameters else None
     scheme = args.scheme or (tagging.scheme_of(known) if known else 'BIO2')
     found = tagging.find_labels(sentences['train'] + sentences.get('dev', []), scheme)
     if len(found) == 1:
@@ -120,15 +124,16 @@ def build(args, labels, config, arrays, source, comm):
     """The network with the weights found; the head is fresh unless --model_parameters has it."""
     import mxnet as mx
 
-    from bert import model
+    from bert.model.heads import Tagger
+    from bert.model.parameters import initialize, load_parameters
     mx.random.seed(args.seed)
-    net = model.Tagger(config, len(labels), args.dropout)
-    model.initialize(net, config, comm.devices)
+    net = Tagger(config, len(labels), args.dropout)
+    initialize(net, config, comm.devices)
     if args.model_parameters:
-        model.load_parameters(net, arrays, source)
+        load_parameters(net, arrays, source)
     else:
         encoder = {name: array for name, array in arrays.items() if name.startswith('bert.')}
-        model.load_parameters(net, encoder, source, optional=('tag_classifier.',))
+        load_parameters(net, encoder, source, optional=('tag_classifier.',))
     return net
 
 
@@ -140,7 +145,10 @@ def train(args, labels, net, forward, tok, comm, config, sets):
     import mxnet as mx
     from mxnet.gluon.loss import SoftmaxCrossEntropyLoss
 
-    from bert import bundle, conll, finetuning
+    from bert.checkpoint import result_folder
+    from bert.data import conll
+    from bert.training import finetuning
+    from bert.training.tagging import word_scores
 
     sentences, rows = sets['train']
     loss_of = SoftmaxCrossEntropyLoss()
@@ -150,7 +158,7 @@ def train(args, labels, net, forward, tok, comm, config, sets):
                for sentence in sentences]
 
     def describe():
-        bundle.describe(args.output_dir, config, tok, 'tag_classifier.1.', labels,
+        result_folder.describe(args.output_dir, config, tok, 'tag_classifier.1.', labels,
                         {'task': 'ner', 'seq_len': args.seq_len}, args)
 
     with finetuning.Run(args, net, comm, [len(row.ids) for row in rows], describe) as training:
@@ -159,10 +167,10 @@ def train(args, labels, net, forward, tok, comm, config, sets):
                 for micro in training.share(indices):
                     with mx.autograd.record():
                         losses = []
-                        for part, device in batching.split(micro, comm.devices):
+                        for part, device in sampling.split(micro, comm.devices):
                             part = [rows[i] for i in part]
                             targets = mx.nd.array(tagging.targets(part, classes), ctx=device)
-                            scores = tagging.word_scores(forward, part, device)
+                            scores = word_scores(forward, part, device)
                             losses.append(loss_of(scores, targets).sum())
                     # a mean over words: each counts the same, however many are in its batch
                     training.stepper.backward(losses, sum(len(rows[i].first) for i in micro))
@@ -179,8 +187,9 @@ def train(args, labels, net, forward, tok, comm, config, sets):
 
 def predict(args, labels, forward, comm, data):
     """The tags of every sentence of a set."""
-    return tagging.predict(forward, data.rows, len(data.sentences), labels, comm,
-                           args.dev_batch_size)
+    from bert.training.tagging import predict as predict_tags
+    return predict_tags(forward, data.rows, len(data.sentences), labels, comm,
+                        args.dev_batch_size)
 
 
 def report(args, labels, forward, comm, sets, known):
@@ -188,7 +197,8 @@ def report(args, labels, forward, comm, sets, known):
 
     ``known`` are the tags of the dev set, or None.
     """
-    from bert import files, plot
+    from bert.training import plot
+    from bert.utils import files
     results = {}
     for split in ('dev', 'test'):
         if split not in sets:

@@ -20,8 +20,10 @@ import math
 import os
 import sys
 
-from bert import batching, files, options, squad
-from bert.errors import DataError, run
+from bert.data import sampling, squad
+from bert.training.evaluation import score_rows
+from bert.utils import cli, files
+from bert.utils.errors import DataError, run
 
 # what a result folder remembers, so that answering from it needs none of these flags
 SETTINGS = {'max_seq_length': 384, 'doc_stride': 128, 'max_query_length': 64, 'n_best_size': 20,
@@ -31,18 +33,18 @@ DEBUG_QUESTIONS = 100
 
 
 def parse_args(argv=None):
-    parser = options.Parser(description=__doc__)
+    parser = cli.Parser(description=__doc__)
     data = parser.add_argument_group('data')
     data.add_argument('--train_file', metavar='FILE', help='your own data, in the json of SQuAD')
     data.add_argument('--dev_file', metavar='FILE', help='to choose the best epoch by, or answer')
     data.add_argument('--version_2', action='store_true', default=None,
                       help='SQuAD 2.0: some questions have no answer in their passage')
-    data.add_argument('--max_seq_length', type=options.positive_int, metavar='TOKENS',
+    data.add_argument('--max_seq_length', type=cli.positive_int, metavar='TOKENS',
                       help='of a question and a window of its passage, special tokens included '
                            '(default: 384)')
-    data.add_argument('--doc_stride', type=options.positive_int, metavar='TOKENS',
+    data.add_argument('--doc_stride', type=cli.positive_int, metavar='TOKENS',
                       help='from one window of a long passage to the next (default: 128)')
-    data.add_argument('--max_query_length', type=options.positive_int, metavar='TOKENS',
+    data.add_argument('--max_query_length', type=cli.positive_int, metavar='TOKENS',
                       help='longer questions are cut (default: 64)')
     data.add_argument('--uncased', action='store_true',
                       help='lower-case all text (default: as the model was trained)')
@@ -50,9 +52,9 @@ def parse_args(argv=None):
                       help="take this SentencePiece model as the vocabulary, not the model's own")
     data.add_argument('--debug', action='store_true',
                       help='take only the first %d questions of each file' % DEBUG_QUESTIONS)
-    options.add_model_flags(parser)
-    options.add_training_flags(parser, lr=5e-5, epochs=3, batch_size=32, seed=6)
-    options.add_runtime_flags(parser)
+    cli.add_model_flags(parser)
+    cli.add_training_flags(parser, lr=5e-5, epochs=3, batch_size=32, seed=6)
+    cli.add_runtime_flags(parser)
     parser.set_defaults(log_interval=50)
     answers = parser.add_argument_group('answers')
     answers.add_argument('--only_predict', action='store_true',
@@ -61,11 +63,11 @@ def parse_args(argv=None):
                          help='answer this question on this passage, or else the lines of standard '
                               'input (question, tab, passage); prints the answer, its probability, '
                               'and where in the passage it starts and ends (characters)')
-    answers.add_argument('--test_batch_size', type=options.positive_int, default=24, metavar='N',
+    answers.add_argument('--test_batch_size', type=cli.positive_int, default=24, metavar='N',
                          help='windows at once in evaluation (default: %(default)s)')
-    answers.add_argument('--n_best_size', type=options.positive_int, metavar='N',
+    answers.add_argument('--n_best_size', type=cli.positive_int, metavar='N',
                          help='answers in nbest_predictions.json (default: 20)')
-    answers.add_argument('--max_answer_length', type=options.positive_int, metavar='TOKENS',
+    answers.add_argument('--max_answer_length', type=cli.positive_int, metavar='TOKENS',
                          help='no longer ones are given (default: 30)')
     answers.add_argument('--null_score_diff_threshold', type=float, metavar='X',
                          help='with --version_2: no answer is given where the score of "no answer" '
@@ -122,12 +124,14 @@ def check(parser, args):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert import bundle, paths, runtime
+    from bert.checkpoint import result_folder
+    from bert.model.forward import create_forward
+    from bert.training import runtime
     comm = runtime.start(args)
     if args.predict is None:
         files.make_folder(args.output_dir, '--output_dir')
     questions = read_questions(args)
-    config, tok, arrays, source = bundle.load(args, args.sentencepiece,
+    config, tok, arrays, source = result_folder.load(args, args.sentencepiece,
                                               False if args.uncased else None)
     positions = config.get('max_position_embeddings', 512)
     if args.max_seq_length > positions:
@@ -135,7 +139,7 @@ def main(argv=None):
                         'less' % (args.max_seq_length, positions))
     net = build(args, config, arrays, source, comm)
     del arrays      # as large as the network
-    forward = paths.create(net, args.path, args.dtype, tok.pad_id)
+    forward = create_forward(net, args.path, args.dtype, tok.pad_id)
     if args.predict is not None:
         return answer_texts(args, forward, tok, comm)
     windows = {split: featurize(args, tok, rows, split) for split, rows in questions.items()}
@@ -152,8 +156,8 @@ def main(argv=None):
 
 def read_questions(args):
     """{split: questions} of the user's files, the toy ones or the official ones."""
-    from bert import squad_data
-    from bert.download import is_offline
+    from bert.data import squad_files
+    from bert.utils.download import is_offline
     if args.predict is not None:
         return {}
     paths = {'train': args.train_file, 'dev': args.dev_file}
@@ -162,8 +166,8 @@ def read_questions(args):
     if not any(paths.values()):
         version = '2.0' if args.version_2 else '1.1'
         for split in paths:
-            paths[split] = (squad_data.sample(split, version) if args.bert_model == 'sample' else
-                            squad_data.find(split, version,
+            paths[split] = (squad_files.sample(split, version) if args.bert_model == 'sample' else
+                            squad_files.find(split, version,
                                             offline=is_offline(args.offline or None)))
     elif not args.only_predict and not args.train_file:
         raise DataError('--train_file is missing; to use a trained model add --only_predict')
@@ -189,18 +193,19 @@ def build(args, config, arrays, source, comm):
     """The network with the weights found; the head is fresh where they have none."""
     import mxnet as mx
 
-    from bert import model
+    from bert.model.heads import QuestionAnswering
+    from bert.model.parameters import initialize, load_parameters
     mx.random.seed(args.seed)
-    net = model.QuestionAnswering(config, args.dropout)
-    model.initialize(net, config, comm.devices)
-    model.load_parameters(net, arrays, source,
+    net = QuestionAnswering(config, args.dropout)
+    initialize(net, config, comm.devices)
+    load_parameters(net, arrays, source,
                           optional=() if args.model_parameters else ('span_classifier.',))
     return net
 
 
 def featurize(args, tok, questions, split):
     """The windows over the passage of each question: a list of lists of Feature."""
-    from bert import feature_cache
+    from bert.data import feature_cache
     settings = args.max_seq_length, args.doc_stride, args.max_query_length
     fields = squad.Feature._fields[1:]      # all but the question's id
 
@@ -226,7 +231,7 @@ def span_scores(forward, rows, device):
 
     Padding is no choice: it has -1e9, so a row's loss does not depend on the batch it is in.
     """
-    from bert.paths import unpack
+    from bert.model.forward import unpack
     ids = [row.ids for row in rows]
     return unpack(forward(ids, [row.segments for row in rows], device), [len(row) for row in ids],
                   fill=-1e9)
@@ -247,14 +252,15 @@ def train(args, net, forward, tok, comm, config, questions, windows):
     """
     import mxnet as mx
 
-    from bert import bundle, finetuning
+    from bert.checkpoint import result_folder
+    from bert.training import finetuning
     # training needs only the ids, segments and places of the answers
     rows = [row._replace(starts=None, ends=None, max_context=None)
             for row in itertools.chain.from_iterable(windows.pop('train'))]
 
     def describe():
         settings = {name: getattr(args, name) for name in SETTINGS}
-        bundle.describe(args.output_dir, config, tok, 'span_classifier.', (),
+        result_folder.describe(args.output_dir, config, tok, 'span_classifier.', (),
                         dict(settings, task='squad'), args)
 
     with finetuning.Run(args, net, comm, [len(row.ids) for row in rows], describe) as training:
@@ -263,7 +269,7 @@ def train(args, net, forward, tok, comm, config, questions, windows):
                 for micro in training.share(indices):
                     with mx.autograd.record():
                         losses = [span_loss(forward, [rows[i] for i in part], device)
-                                  for part, device in batching.split(micro, comm.devices)]
+                                  for part, device in sampling.split(micro, comm.devices)]
                     training.stepper.backward(losses, len(micro))
                 training.step(len(indices))
             scores, best, answers = {}, epoch, None     # without a dev set the last is the best
@@ -278,9 +284,9 @@ def train(args, net, forward, tok, comm, config, questions, windows):
 
 
 def predict(args, forward, comm, questions, windows):
-    """The answer to each question: a list of :class:`bert.squad.Prediction`."""
+    """The answer to each question: a list of :class:`bert.data.squad.Prediction`."""
     rows = list(itertools.chain.from_iterable(windows))
-    logits = iter(batching.score_rows(
+    logits = iter(score_rows(
         [len(row.ids) for row in rows], args.test_batch_size, comm,
         lambda part, device: span_scores(forward, [rows[i] for i in part], device), by_token=True))
     out = []
@@ -295,9 +301,9 @@ def predict(args, forward, comm, questions, windows):
 
 def evaluate(args, questions, predictions):
     """The official scores of ``predictions``; with ``--version_2`` those of null_odds.json too."""
-    from bert import squad_metric
+    from bert.metrics import squad as squad_metrics
     texts, null_odds = texts_and_odds(predictions)
-    return squad_metric.evaluate(questions, texts, null_odds if args.version_2 else None)
+    return squad_metrics.evaluate(questions, texts, null_odds if args.version_2 else None)
 
 
 def texts_and_odds(predictions):
@@ -310,7 +316,8 @@ def report(args, forward, comm, questions, windows, known):
 
     ``known`` are the answers, or None.
     """
-    from bert import plot, squad_metric
+    from bert.metrics import squad as squad_metrics
+    from bert.training import plot
     folder = args.output_dir
     predictions = known or (predict(args, forward, comm, questions, windows) if questions else [])
     if comm.rank:
@@ -320,10 +327,10 @@ def report(args, forward, comm, questions, windows, known):
     if questions and is_labelled(questions):
         scores = evaluate(args, questions, predictions)
         files.write_json(os.path.join(folder, 'results.json'), {'dev': scores})
-        print('\n'.join(squad_metric.summary(scores)))
+        print('\n'.join(squad_metrics.summary(scores)))
         if args.version_2:
             suggest_threshold(args, questions, predictions, scores)
-            curves = squad_metric.precision_recall(questions, *texts_and_odds(predictions))
+            curves = squad_metrics.precision_recall(questions, *texts_and_odds(predictions))
             if args.plot and curves:
                 plot.precision_recall(os.path.join(folder, 'precision-recall.png'), curves)
     if args.plot and not args.only_predict:

@@ -17,12 +17,13 @@ import itertools
 import json
 import os
 
-from bert import options, tagging
-from bert.errors import DataError, run
+from bert.data import tagging
+from bert.utils import cli
+from bert.utils.errors import DataError, run
 
 
 def parse_args(argv=None):
-    parser = options.Parser(description=__doc__)
+    parser = cli.Parser(description=__doc__)
     parser.add_argument('--load_checkpoint_prefix', '--model_parameters', dest='model_parameters',
                         metavar='DIR', required=True, help='the result folder of finetune_ner.py')
     data = parser.add_argument_group('data', 'One of the first three; standard input without them.')
@@ -38,9 +39,9 @@ def parse_args(argv=None):
                         help='where predictions for --test_path go (default: %(default)s)')
     parser.add_argument('--json', action='store_true',
                         help='print an entity as a JSON object, not as columns')
-    parser.add_argument('--batch_size', type=options.positive_int, default=32, metavar='N',
+    parser.add_argument('--batch_size', type=cli.positive_int, default=32, metavar='N',
                         help='sentences at once (default: %(default)s)')
-    options.add_device_flags(parser)
+    cli.add_device_flags(parser)
     parser.set_defaults(comm='local', bert_model=None, bert_dataset=None,
                         pretrained_bert_parameters=None, offline=True)
     return parser.parse_args(argv)
@@ -48,23 +49,28 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert import bundle, model, paths, runtime
+    from bert.checkpoint import result_folder
+    from bert.model.forward import create_forward
+    from bert.model.heads import Tagger
+    from bert.model.parameters import initialize, load_parameters
+    from bert.training import runtime
+    from bert.training.tagging import predict
     comm = runtime.start(args)
-    config, tok, arrays, source = bundle.load(args)
-    labels = bundle.labels_of(config)
+    config, tok, arrays, source = result_folder.load(args)
+    labels = result_folder.labels_of(config)
     if labels is None or 'O' not in labels:
         raise DataError('%s: config.json names no tags such as O and B-PER (id2label); take a '
                         'folder that finetune_ner.py has written' % source)
     seq_len = args.seq_len or config.get('gluon_bert', {}).get('seq_len', tagging.SEQ_LEN)
     tagging.check_length(seq_len, config)
-    net = model.Tagger(config, len(labels))
-    model.initialize(net, config, comm.devices)
-    model.load_parameters(net, arrays, source)
-    forward = paths.create(net, args.path, args.dtype, tok.pad_id)
+    net = Tagger(config, len(labels))
+    initialize(net, config, comm.devices)
+    load_parameters(net, arrays, source)
+    forward = create_forward(net, args.path, args.dtype, tok.pad_id)
 
     def tag(sentences):
         """Lists of words -> lists of tags."""
-        return tagging.predict(forward, tagging.rows(tok, sentences, seq_len), len(sentences),
+        return predict(forward, tagging.rows(tok, sentences, seq_len), len(sentences),
                                labels, comm, args.batch_size)
 
     if args.test_path:
@@ -76,7 +82,8 @@ def main(argv=None):
 
 def predict_columns(args, tag, labels):
     """Tag a CoNLL file, print its scores where it has tags, and write the predictions."""
-    from bert import conll, files
+    from bert.data import conll
+    from bert.utils import files
     sentences = conll.read(args.test_path, args.token_column,
                            None if args.no_tags else args.tag_column)
     files.make_folder(args.output_dir, '--output_dir')
@@ -91,7 +98,7 @@ def predict_columns(args, tag, labels):
 
 def predict_text(args, tag):
     """Print the entities of every line of text, with their offsets in the whole of it."""
-    from bert import conll
+    from bert.data import conll
     start = 0       # of a line in the whole text
     with source_of(args) as source:
         while True:

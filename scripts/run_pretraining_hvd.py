@@ -18,21 +18,22 @@ if not __package__:     # run as a file: `bert` is the checkout's
     import sys
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-from bert import options, pretraining_flags
-from bert.errors import run
+from bert.pretraining import flags
+from bert.utils import cli
+from bert.utils.errors import run
 
 
 def parse_args(argv=None):
-    parser = options.Parser(description=__doc__)
-    pretraining_flags.add_run_flags(parser)
-    return pretraining_flags.check(parser, parser.parse_args(argv))
+    parser = cli.Parser(description=__doc__)
+    flags.add_run_flags(parser)
+    return flags.check(parser, parser.parse_args(argv))
 
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert import pretraining
+    from bert.pretraining import loop
     args.comm = 'horovod'
-    pretraining.train(args)
+    loop.train(args)
     return 0
 
 

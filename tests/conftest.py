@@ -4,11 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from helpers import ROOT
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, ROOT)
-
-import bert  # noqa: E402, F401  (the numpy aliases, before anything imports MXNet)
+import bert  # noqa: F401  (the numpy aliases, before anything imports MXNet)
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Weights on disk: finding them by name, reading and writing every format, result folders."""

@@ -1,0 +1,168 @@
+"""A result folder: weights, vocabulary, labels, config, arguments and metrics in one place.
+
+- ``model.params``: the best weights so far, head included
+- ``config.json``: the model's sizes under Hugging Face's keys, ``id2label``, and under
+  ``gluon_bert`` what the program needs to use the model again (task, length, ...)
+- the vocabulary and ``tokenizer_config.json``
+- ``arguments.json``: the flags of the run; ``metrics.jsonl``: its course
+- ``last.params``: the last checkpoint, with the optimizer's state, for ``--resume``
+"""
+import json
+import os
+
+import numpy as np
+
+from ..model.parameters import collect, load_parameters
+from ..text import tokenizer
+from ..utils.errors import DataError
+from ..utils.files import read_json, write_json
+from .names import ARCHITECTURES
+from .resolve import resolve
+from .weights import read_params, read_weights, write_params
+
+__all__ = ['load', 'read', 'check_vocabulary', 'describe', 'save_weights', 'save_last',
+           'load_last', 'labels_of', 'WEIGHTS', 'LAST']
+
+WEIGHTS, LAST = 'model.params', 'last.params'
+_SPARE = 512    # rows that an embedding may have beyond the vocabulary, to be a round number
+
+
+def load(args, vocab=None, cased=None):
+    """(config, tokenizer, arrays, source) of the model that the flags name.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With the flags of :func:`bert.utils.cli.add_model_flags`.
+    vocab : str, optional
+        A vocabulary file to take in place of the model's.
+    cased : bool, optional
+        Whether text keeps its case; None: as the model's files say.
+
+    Returns
+    -------
+    tuple
+        The config (dict), a :class:`bert.text.tokenizer.Tokenizer`, {name: float32 array} under the
+        names of :mod:`bert.model.heads`, and where they come from, for people.
+    """
+    weights = args.model_parameters or args.pretrained_bert_parameters
+    found = resolve(args.bert_model, args.bert_dataset, weights, args.offline or None,
+                               vocab=vocab)
+    return read(found, cased) + (found.source,)
+
+
+def read(found, cased=None):
+    """(config, tokenizer, arrays) of a :class:`~bert.checkpoint.resolve.Checkpoint`."""
+    tok = tokenizer.load(found.vocab, found.cased if cased is None else cased)
+    arrays = read_weights(found.weights, found.config.get('architectures'))
+    config = dict({'vocab_size': len(tok)}, **found.config)
+    check_vocabulary(len(arrays['bert.word_embed.0.weight']), len(tok), found)
+    return config, tok, arrays
+
+
+def check_vocabulary(embedded, tokens, found):
+    """Raise DataError unless weights with ``embedded`` rows go with a vocabulary of ``tokens``."""
+    if not 0 <= embedded - tokens < _SPARE:
+        raise DataError('the vocabulary %s has %d tokens but the weights %s know %d; take the '
+                        'vocabulary that belongs to them' % (found.vocab, tokens, found.weights,
+                                                             embedded))
+
+
+def labels_of(config):
+    """The labels in a config, as a tuple in the order of the classes, or None.
+
+    Transformers' placeholder names (LABEL_0, ...) say nothing and count as none.
+    """
+    by_id = config.get('id2label') or {}
+    labels = tuple(str(by_id[key]) for key in sorted(by_id, key=int))
+    if not labels or all(label == 'LABEL_%d' % i for i, label in enumerate(labels)):
+        return None
+    return labels
+
+
+def describe(folder, config, tok, head, labels, settings, args):
+    """Write everything of a bundle but the weights.
+
+    Parameters
+    ----------
+    folder : str
+    config : dict
+        The model's sizes.
+    tok : bert.text.tokenizer.Tokenizer
+    head : str or None
+        The prefix of the head's parameters, a key of
+        :data:`bert.checkpoint.names.ARCHITECTURES`; None for an encoder alone, 'bert.' for one with
+        the heads of pre-training.
+    labels : sequence of str or None
+        None for a regression (one output); empty where the outputs are no classes (spans).
+    settings : dict
+        Goes under ``gluon_bert`` in config.json.
+    args : argparse.Namespace
+        Goes to arguments.json.
+    """
+    classes = dict(ARCHITECTURES, **{'bert.': 'BertForPreTraining'})
+    config = dict(config, architectures=[classes.get(head, 'BertModel')], gluon_bert=settings)
+    for key in ('id2label', 'label2id', 'num_labels', 'problem_type'):
+        config.pop(key, None)
+    if labels is None:
+        config.update(id2label={'0': 'score'}, label2id={'score': 0}, problem_type='regression')
+    elif labels:
+        config.update(id2label={str(i): label for i, label in enumerate(labels)},
+                      label2id={label: i for i, label in enumerate(labels)})
+    tok.save(folder)
+    write_json(os.path.join(folder, 'config.json'), config)
+    write_json(os.path.join(folder, 'arguments.json'), vars(args))
+
+
+def _values(net):
+    """{name: NDArray}, those of the first device."""
+    return {name: p.data(p.list_ctx()[0]) for name, p in collect(net).items()}
+
+
+def save_weights(folder, net):
+    """Write the weights alone: what predicting needs."""
+    write_params(os.path.join(folder, WEIGHTS), _values(net))
+
+
+def save_last(folder, net, stepper, position, name=LAST):
+    """Write the checkpoint that ``--resume`` goes on from: one file, so it is whole or not there.
+
+    ``position`` is a dict of what JSON can hold: where in the data the run stands, and its best
+    score so far.
+    """
+    moments, scalars = stepper.state()
+    arrays = dict(_values(net), **moments)
+    text = json.dumps({'stepper': scalars, 'position': position}).encode('utf-8')
+    arrays['training.state'] = np.frombuffer(text, np.uint8)
+    write_params(os.path.join(folder, name), arrays)
+
+
+def load_last(folder, net, stepper, args, name=LAST, free=()):
+    """Go on from a checkpoint in ``folder``: its position, or None where there is none.
+
+    ``free`` are flags that may be others than in the run so far, besides those that never matter.
+
+    Raises
+    ------
+    DataError
+        When it is damaged, or was made with other arguments than ``args``.
+    """
+    path = os.path.join(folder, name)
+    if not os.path.exists(path):
+        return None
+    before = read_json(os.path.join(folder, 'arguments.json'))
+    free = {'resume', 'output_dir', 'log_interval', 'save_interval', 'tensorboard', 'plot',
+            'offline', 'dev_batch_size', 'test_batch_size', 'predict'}.union(free)
+    for flag, value in vars(args).items():
+        if flag not in free and before.get(flag, value) != value:
+            raise DataError('--resume: the run in %s had --%s %s, not %s; give the same arguments, '
+                            'or another --output_dir' % (folder, flag, before[flag], value))
+    arrays = read_params(path)
+    try:
+        state = json.loads(arrays['training.state'].tobytes().decode('utf-8'))
+        load_parameters(net, arrays, path)
+        stepper.load_state(arrays, state['stepper'])
+    except KeyError as missing:
+        raise DataError('%s: %s is missing, it is no checkpoint of this program; start again '
+                        'without --resume' % (path, missing)) from None
+    return state['position']

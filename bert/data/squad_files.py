@@ -1,0 +1,79 @@
+"""Getting the official SQuAD files: from the cache, through GluonNLP, or from SQuAD's own site.
+
+They are kept where GluonNLP keeps them, in ``$MXNET_HOME/datasets/squad``.
+"""
+import contextlib
+import io
+import os
+
+from ..utils.download import download, locked, sha1sum, why
+from ..utils.errors import DataError
+from ..utils.files import SAMPLE
+
+__all__ = ['find', 'sample']
+
+_SITE = 'https://rajpurkar.github.io/SQuAD-explorer/dataset/'
+_SHA1 = {       # on the site first, then in GluonNLP's archive where that is another revision
+    'train-v1.1.json': ['1faea1252438a64f9718412a55036b786cfcc636'],
+    'dev-v1.1.json': ['e1621aae0683b346ee9743bd5609266ba0cc34fc'],
+    'train-v2.0.json': ['ceb2acdea93b9d82ab1829c7b1e03bee9e302c99'],
+    'dev-v2.0.json': ['53ebaeb15bc5cab36645150f6f65d074348e2f3d',
+                      '846082d15ed71cb5220645b9d473441e00070778'],
+}
+
+
+def sample(split, version):
+    """The toy file of a split ('train' or 'dev') and a version ('1.1' or '2.0')."""
+    return os.path.join(SAMPLE, 'squad', '%s-v%s.json' % (split, version))
+
+
+def find(split, version, root=None, offline=False):
+    """The official file of a split ('train' or 'dev') and a version ('1.1' or '2.0').
+
+    Parameters
+    ----------
+    root : str, optional
+        The cache, by default ``$MXNET_HOME`` or ``~/.mxnet``.
+    offline : bool
+        Don't ask the hosts.
+
+    Raises :class:`~bert.utils.errors.DataError`, which tells why each source failed and what to do.
+    """
+    name = '%s-v%s.json' % (split, version)
+    root = os.path.expanduser(root or os.environ.get('MXNET_HOME') or '~/.mxnet')
+    folder = os.path.join(root, 'datasets', 'squad')
+    path = os.path.join(folder, name)
+    cure = 'name your copy with --%s_file FILE; --bert_model sample runs on toy data' % split
+    if _is_whole(path, name):
+        return path
+    if offline:
+        raise DataError('%s is not in %s, and this run is offline; %s' % (name, folder, cure))
+    os.makedirs(folder, exist_ok=True)
+    failures = []
+    with locked(path):
+        for host, fetch in ('GluonNLP', _from_gluonnlp), ('SQuAD', _from_site):
+            if _is_whole(path, name):
+                break
+            try:
+                fetch(split, version, folder)
+            except Exception as error:      # of whatever kind: the next source may do better
+                failures.append('%s: %s' % (host, getattr(error, 'reason', None) or why(error)))
+    if not _is_whole(path, name):
+        raise DataError('no host gave %s (%s); %s' % (name, '; '.join(failures), cure))
+    return path
+
+
+def _is_whole(path, name):
+    return os.path.isfile(path) and sha1sum(path) in _SHA1[name]
+
+
+def _from_gluonnlp(split, version, folder):
+    import gluonnlp
+    with contextlib.redirect_stdout(io.StringIO()):     # it prints a long line for every attempt
+        gluonnlp.data.SQuAD(split, version, root=folder)    # constructing it downloads it
+
+
+def _from_site(split, version, folder):
+    name = '%s-v%s.json' % (split, version)
+    fetched = download(_SITE + name, os.path.join(folder, 'site-' + name), _SHA1[name][0])
+    os.replace(fetched, os.path.join(folder, name))

@@ -1,0 +1,149 @@
+"""The sentence tasks as a table, a row each: classes, metrics, files and their columns.
+
+The order of a row's labels gives each label its class id.  It is the order of GluonNLP's
+``scripts/bert`` (``not_entailment`` before ``entailment``; ``neutral, entailment, contradiction``),
+so that a classifier trained there, whose ``.params`` file names no labels, keeps its meaning.  Any
+other checkpoint brings its own order with it, in a bundle's labels or in ``id2label``, and that
+order goes first.
+"""
+import difflib
+import logging
+import os
+import re
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
+
+from ..utils.errors import DataError
+
+__all__ = ['Columns', 'Task', 'TASKS', 'get', 'custom', 'has', 'official']
+
+logger = logging.getLogger(__name__)
+
+
+class Columns(NamedTuple):
+    """Where a table keeps what: each column by its name, or by its number counted from 0."""
+    texts: Tuple[Any, ...] = ()     # one, or two for pairs; () and None: the usual names
+    label: Any = None
+    index: Any = None               # the example's id; without it, its row counted from 0
+    header: bool = True
+
+
+class Task(NamedTuple):
+    """A row of the table; see :data:`TASKS`."""
+    name: str
+    columns: Columns = Columns()
+    labels: Optional[Tuple[str, ...]] = ('0', '1')  # None: regression
+    metrics: Tuple[str, ...] = ('accuracy',)        # the first one chooses the best model
+    pair: bool = True
+    aliases: Tuple[str, ...] = ()
+    train: Tuple[str, ...] = ('train',)             # names of splits: none, one or several
+    dev: Tuple[str, ...] = ('dev',)
+    test: Tuple[str, ...] = ('test',)
+    test_columns: Optional[Columns] = None          # where they differ from `columns`
+    other_files: Mapping[str, Tuple[str, ...]] = {}     # split -> files that stand in for SPLIT.tsv
+    submissions: Mapping[str, str] = {}             # test split -> GLUE's file name
+    label_aliases: Mapping[str, str] = {}           # a label in the files -> the one meant
+    bounds: Optional[Tuple[float, float]] = None    # of a regression's scores
+    skip_ragged: bool = False                       # the official files have broken lines
+
+    @property
+    def splits(self):
+        """All splits, training first."""
+        return self.train + self.dev + self.test
+
+    def files(self, split):
+        """The names under which the split's file is known, the usual one first."""
+        return (split + '.tsv',) + tuple(self.other_files.get(split, ()))
+
+    def columns_of(self, split):
+        """The :class:`Columns` of the split's file."""
+        return self.test_columns if self.test_columns and split in self.test else self.columns
+
+    def submission(self, split):
+        """The name GLUE wants for the predictions of a test split."""
+        return self.submissions.get(split, self.name + '.tsv')
+
+
+_RTE = ('not_entailment', 'entailment')
+_NLI = ('neutral', 'entailment', 'contradiction')
+_SENTENCES = ('sentence1', 'sentence2')
+_MSR = {'train': ('msr_paraphrase_train.txt',), 'dev': ('msr_paraphrase_test.txt',),
+        'test': ('msr_paraphrase_test.txt',)}
+
+TASKS = (
+    Task('MRPC', Columns(('#1 String', '#2 String'), 'Quality', 'index'),
+         metrics=('accuracy', 'f1'), other_files=_MSR),
+    Task('QQP', Columns(('question1', 'question2'), 'is_duplicate', 'id'),
+         metrics=('accuracy', 'f1'), skip_ragged=True),
+    Task('QNLI', Columns(('question', 'sentence'), 'label', 'index'), _RTE),
+    Task('RTE', Columns(_SENTENCES, 'label', 'index'), _RTE),
+    Task('STS-B', Columns(_SENTENCES, 'score', 'index'), None, ('pearson', 'spearman'),
+         bounds=(0., 5.)),
+    Task('CoLA', Columns((3,), 1, header=False), metrics=('matthews',), pair=False,
+         test_columns=Columns(('sentence',), None, 'index')),
+    Task('MNLI', Columns(_SENTENCES, 'gold_label', 'index'), _NLI,
+         dev=('dev_matched', 'dev_mismatched'), test=('test_matched', 'test_mismatched'),
+         submissions={'test_matched': 'MNLI-m.tsv', 'test_mismatched': 'MNLI-mm.tsv'}),
+    Task('WNLI', Columns(_SENTENCES, 'label', 'index')),
+    Task('SST', Columns(('sentence',), 'label', 'index'), pair=False, aliases=('SST-2',),
+         submissions={'test': 'SST-2.tsv'}),
+    # GLUE's diagnostic set: predicted with a model of MNLI
+    Task('AX', Columns(_SENTENCES, None, 'index'), _NLI, ('matthews',), aliases=('diagnostic',),
+         train=(), dev=(), other_files={'test': ('AX.tsv', 'diagnostic.tsv')}),
+    Task('XNLI', Columns((0, 1), 2), _NLI, label_aliases={'contradictory': 'contradiction'}),
+    Task('LCQMC', Columns((0, 1), 2)),
+    Task('ChnSentiCorp', Columns((1,), 0), pair=False),
+    # the toys that ship with the package
+    Task('sample', Columns(('sentence',), 'label'), ('negative', 'positive'), pair=False,
+         aliases=('sample-classification',)),
+    Task('sample-pairs', Columns(_SENTENCES, 'label'), ('not_paraphrase', 'paraphrase'),
+         ('accuracy', 'f1')),
+    Task('sample-regression', Columns(_SENTENCES, 'score'), None, ('pearson', 'spearman')),
+)
+
+
+def _key(name):
+    return re.sub('[-_ ]', '', name).lower()
+
+
+_BY_KEY = {_key(name): task for task in TASKS for name in (task.name,) + task.aliases}
+
+
+def get(name):
+    """The task called ``name``, whatever its case, hyphens and underscores.
+
+    Raises :class:`~bert.utils.errors.DataError` with the known names.
+    """
+    if _key(name) in _BY_KEY:
+        return _BY_KEY[_key(name)]
+    close = difflib.get_close_matches(_key(name), _BY_KEY, 1)
+    raise DataError('unknown task "%s"%s; the tasks are: %s; your own data need --train_file' % (
+        name, ', did you mean %s?' % _BY_KEY[close[0]].name if close else '',
+        ', '.join(task.name for task in TASKS)))
+
+
+def custom(pair, labels=None, name='custom'):
+    """A task on a user's own data: ``labels`` is the tuple of classes, None for regression."""
+    metrics = ('pearson', 'spearman') if labels is None else (
+        'accuracy', 'f1' if len(labels) == 2 else 'macro_f1')
+    return Task(name, labels=None if labels is None else tuple(labels), metrics=metrics, pair=pair)
+
+
+def has(task, split, folder):
+    """Whether ``folder`` holds a file of the split."""
+    return any(os.path.isfile(os.path.join(folder, name)) for name in task.files(split))
+
+
+def official(task, split, folder):
+    """``(path, columns)`` of a split's official file in ``folder``.
+
+    Raises :class:`~bert.utils.errors.DataError` where the folder has none of the split's files.
+    """
+    names = task.files(split)
+    here = [name for name in names if os.path.isfile(os.path.join(folder, name))]
+    if not here:
+        raise DataError('%s has no %s, the %s file of %s; put it there or name another folder '
+                        'with --data_dir' % (folder, ' or '.join(names), split, task.name))
+    if here[0] != names[0]:
+        logger.info('%s: %s has no %s; the %s set is %s', task.name, folder, names[0], split,
+                    here[0])
+    return os.path.join(folder, here[0]), task.columns_of(split)

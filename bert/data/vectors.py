@@ -1,0 +1,149 @@
+"""Files of vectors, written as they come: numpy's .npy and .npz, and JSON lines.
+
+Each function takes an iterator and holds one item of it at a time; the file appears, whole, at the
+end.  Vectors are float32, and the same numbers whatever the format.
+"""
+import contextlib
+import io
+import json
+import os
+import shutil
+import struct
+import tempfile
+import zipfile
+
+import numpy as np
+
+from ..utils.files import atomic
+
+__all__ = ['FORMATS', 'suffix', 'write_sentences', 'write_words']
+
+FORMATS = ('.npz', '.npy', '.jsonl')
+_HEADER = 128       # bytes: room for any shape
+
+
+def suffix(path):
+    """The ending of ``path``, in lower case: what :data:`FORMATS` are known by."""
+    return os.path.splitext(path)[1].lower()
+
+
+def write_sentences(path, items, size):
+    """Write a vector a text; returns the number of texts.
+
+    - .npy: an array (texts, size)
+    - .npz: the same as ``vectors``
+    - .jsonl: an object a line, ``{"text": ..., "vector": [...]}``
+
+    Parameters
+    ----------
+    path : str
+    items : iterable of (text, vector (size,))
+    size : int
+
+    Raises DataError where ``path`` cannot be written; nothing is left there then.
+    """
+    count = 0
+    with atomic(path) as temporary, contextlib.ExitStack() as stack:
+        if suffix(path) == '.jsonl':
+            out = stack.enter_context(open(temporary, 'w', encoding='utf-8', newline='\n'))
+            for text, vector in items:
+                out.write('{"text": %s, "vector": %s}\n' % (_json(text), _numbers(vector)))
+                count += 1
+            return count
+        npz = suffix(path) == '.npz'
+        out = stack.enter_context(open(temporary, 'wb'))
+        file = stack.enter_context(_scratch(path)) if npz else out
+        array = _Array(file, np.float32, (size,))
+        for _, vector in items:
+            array.append(vector[None])
+            count += 1
+        array.finish()
+        if npz:
+            _zip(out, vectors=file)
+    return count
+
+
+def write_words(path, items, size):
+    """Write a vector a word; returns the number of texts.
+
+    - .npz: ``vectors`` (words, size), ``words`` (words,) and ``offsets`` (texts + 1,): the words of
+      text ``i`` are those from ``offsets[i]`` to ``offsets[i + 1]``
+    - .jsonl: an object a line, ``{"text": ..., "tokens": [...], "vectors": [[...], ...]}``
+
+    ``items``: iterable of (text, words, vectors (words, size)); otherwise as
+    :func:`write_sentences`.
+    """
+    count = 0
+    with atomic(path) as temporary, contextlib.ExitStack() as stack:
+        if suffix(path) == '.jsonl':
+            out = stack.enter_context(open(temporary, 'w', encoding='utf-8', newline='\n'))
+            for text, words, vectors in items:
+                out.write('{"text": %s, "tokens": %s, "vectors": [%s]}\n' % (
+                    _json(text), _json(words), ', '.join(map(_numbers, vectors))))
+                count += 1
+            return count
+        out = stack.enter_context(open(temporary, 'wb'))
+        files = [stack.enter_context(_scratch(path)) for _ in range(4)]
+        vectors = _Array(files[0], np.float32, (size,))
+        offsets = _Array(files[1], np.int64)
+        offsets.append([0])
+        width, total = 1, 0
+        for _, words, rows in items:
+            vectors.append(rows)
+            files[2].write(''.join(word + '\n' for word in words).encode('utf-8'))
+            width = max([width] + [len(word) for word in words])
+            total += len(words)
+            offsets.append([total])
+            count += 1
+        vectors.finish()
+        offsets.finish()
+        # an array of words is as wide as the longest, which is known only now
+        files[2].seek(0)
+        words = _Array(files[3], '<U%d' % width)
+        for line in io.TextIOWrapper(files[2], encoding='utf-8', newline='\n'):
+            words.append([line[:-1]])
+        words.finish()
+        _zip(out, vectors=files[0], words=files[3], offsets=files[1])
+    return count
+
+
+class _Array:
+    """An open file that becomes a .npy; it grows along its first axis."""
+
+    def __init__(self, file, dtype, row=()):
+        self._file, self._dtype, self._row, self._rows = file, np.dtype(dtype), row, 0
+        file.write(bytes(_HEADER))
+
+    def append(self, rows):
+        """Add ``rows``, (n,) + the shape of a row."""
+        self._file.write(np.ascontiguousarray(rows, self._dtype).tobytes())
+        self._rows += len(rows)
+
+    def finish(self):
+        """Write the header, which tells the shape, and go back to the start."""
+        text = repr({'descr': self._dtype.str, 'fortran_order': False,
+                     'shape': (self._rows,) + self._row}).ljust(_HEADER - 11) + '\n'
+        self._file.seek(0)
+        self._file.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(text)) + text.encode('ascii'))
+        self._file.seek(0)
+
+
+def _scratch(path):
+    """A temporary file on the disk where ``path`` will be."""
+    return tempfile.TemporaryFile(dir=os.path.dirname(os.path.abspath(path)))
+
+
+def _zip(out, **members):
+    with zipfile.ZipFile(out, 'w') as archive:
+        for name, file in members.items():
+            with archive.open(name + '.npy', 'w', force_zip64=True) as member:
+                shutil.copyfileobj(file, member)
+
+
+def _json(value):
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _numbers(vector):
+    """A JSON list; nine digits tell a float32 exactly."""
+    return '[%s]' % ', '.join(['%.9g' % number for number in vector.tolist()])

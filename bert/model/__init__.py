@@ -1,0 +1,1 @@
+"""BERT itself: its configuration, encoder, heads, inputs and operators."""

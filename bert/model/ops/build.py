@@ -1,0 +1,166 @@
+"""Build the operator library with the machine's C++ compiler, and keep it in the user's cache.
+
+A library belongs to the machine that built it: its name holds a hash of the sources, the compiler,
+the CPU and MXNet's version.
+"""
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from multiprocessing.pool import ThreadPool
+
+from ...utils.files import cache_folder
+
+__all__ = ['Unavailable', 'library', 'register']
+
+_log = logging.getLogger(__name__)
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+# The last one, and -fno-gnu-unique below, keep our C++ apart from that of other libraries in the
+# process: beside Horovod it crashed without them.
+FLAGS = ['-O3', '-march=native', '-fno-math-errno', '-fno-trapping-math', '-fopenmp', '-shared',
+         '-fPIC', '-std=c++17', '-Wl,-Bsymbolic']
+TIMEOUT = 600       # seconds for a build
+
+# MXNet's lib_api.cc rejects the type bfloat16, number 12, though it needs nothing of it.
+_REJECTS = '  default:\n    dltensor.dtype.code = 0;\n    dltensor.dtype.bits = 0;\n    throw '
+_ACCEPTS = ('  case 12:\n    dltensor.dtype.code = 4;\n    dltensor.dtype.bits = 16;\n    break;\n'
+            + _REJECTS)
+
+
+class Unavailable(Exception):
+    """Why the operators cannot be had, and what to do, in one line."""
+
+
+def library():
+    """The path of the built library, built now if need be; Unavailable where it cannot be."""
+    if os.environ.get('BERT_OPS') == '0':
+        raise Unavailable('BERT_OPS=0 asks for them')
+    if sys.platform != 'linux' or platform.machine() not in ('x86_64', 'AMD64'):
+        raise Unavailable('the fast ones are for Linux on x86-64, this is %s on %s'
+                          % (platform.system(), platform.machine()))
+    command, version = _compiler()
+    flags = FLAGS + ([] if 'clang' in version else ['-fno-gnu-unique'])
+    mxnet = _mxnet_folder()
+    sources = {name: _read(os.path.join(HERE, name)) for name in sorted(os.listdir(HERE))
+               if name.endswith(('.h', '.cc'))}
+    api = {name: _read(os.path.join(mxnet, name))
+           for name in ('include/mxnet/lib_api.h', 'src/lib_api.cc')}
+    key = repr([sources, api, command, version, flags, _cpu()])
+    name = 'operators-%s.so' % hashlib.sha256(key.encode()).hexdigest()[:32]
+    try:
+        folder = cache_folder()
+        with _lock(folder):
+            path = os.path.join(folder, name)
+            if not os.path.exists(path):
+                _build(command + flags, api['src/lib_api.cc'], mxnet, path)
+    except OSError as error:
+        raise Unavailable('%s: %s; set XDG_CACHE_HOME to a folder that can be written'
+                          % (error.filename or 'the cache', error.strerror or error)) from None
+    return path
+
+
+def register(path):
+    """Load the library into MXNet."""
+    import mxnet as mx
+    # A library of clang's brings its own OpenMP, whose idle threads would spin beside MXNet's.
+    os.environ.setdefault('KMP_BLOCKTIME', '0')
+    try:
+        mx.library.load(path, verbose=False)
+    except mx.MXNetError as error:
+        raise Unavailable('%s does not load (%s); remove it to have it built again'
+                          % (path, str(error).strip().splitlines()[-1])) from None
+
+
+def _compiler():
+    """(command, what it says of its version)"""
+    if os.environ.get('CXX'):
+        command = shlex.split(os.environ['CXX'])
+    else:
+        command = [c for c in ('g++', 'clang++') if shutil.which(c)][:1]
+    if not command:
+        raise Unavailable('there is no C++ compiler; install g++ (apt-get install g++) or set CXX')
+    try:
+        done = subprocess.run(command + ['--version'], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable('the compiler %s does not run (%s); install g++ or set CXX'
+                          % (command[0], getattr(error, 'strerror', error))) from None
+    if done.returncode:
+        raise Unavailable('the compiler %s does not run (%s); install g++ or set CXX'
+                          % (command[0], _first_error(done.stdout + done.stderr)))
+    return command, done.stdout
+
+
+def _mxnet_folder():
+    """MXNet's own, without importing it: it holds the headers."""
+    import mxnet as mx
+    return os.path.dirname(os.path.abspath(mx.__file__))
+
+
+def _read(path):
+    try:
+        with open(path, encoding='utf-8') as f:
+            return f.read()
+    except OSError as error:
+        raise Unavailable('%s: %s; install MXNet 1.9.1 and this package anew'
+                          % (path, error.strerror)) from None
+
+
+def _cpu():
+    """The CPU's model and abilities, which -march=native compiles for."""
+    with contextlib.suppress(OSError), open('/proc/cpuinfo', encoding='utf-8') as f:
+        return sorted({line.strip() for line in f
+                       if line.startswith(('model', 'vendor_id', 'cpu family', 'flags'))})
+    return platform.processor()
+
+
+@contextlib.contextmanager
+def _lock(folder):
+    """Held by one process at a time; the others wait and find what it built."""
+    with open(os.path.join(folder, 'operators.lock'), 'w', encoding='utf-8') as f:
+        with contextlib.suppress(OSError):      # some network disks have no locks: all build
+            fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def _build(command, api, mxnet, path):
+    """Compile into a temporary folder, then put the library in its place."""
+    if api.count(_REJECTS) != 1:
+        raise Unavailable("this MXNet's lib_api.cc is not that of 1.9; install mxnet 1.9.1")
+    _log.info('building the fast operators with %s; this is done once', command[0])
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(path), prefix='build-') as folder:
+        patched, built = os.path.join(folder, 'lib_api.cc'), os.path.join(folder, 'operators.so')
+        with open(patched, 'w', encoding='utf-8') as f:
+            f.write(api.replace(_REJECTS, _ACCEPTS))
+        sources = [patched] + [os.path.join(HERE, name) for name in sorted(os.listdir(HERE))
+                               if name.endswith('.cc')]
+        objects = [os.path.join(folder, os.path.basename(name) + '.o') for name in sources]
+        compiles = [command + ['-w', '-I', os.path.join(mxnet, 'include'), '-c', name, '-o', made]
+                    for name, made in zip(sources, objects)]
+        with ThreadPool(len(os.sched_getaffinity(0))) as pool:
+            pool.map(_run, compiles)
+        _run(command + objects + ['-o', built])
+        os.replace(built, path)
+
+
+def _run(command):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        raise Unavailable('%s took over %d s to build them' % (command[0], TIMEOUT)) from None
+    if done.returncode:
+        raise Unavailable('%s could not build them (%s); install another g++ or set CXX'
+                          % (command[0], _first_error(done.stderr)))
+
+
+def _first_error(output):
+    """The line of a compiler's output that says what is wrong."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return next((line for line in lines if 'error' in line), lines[0] if lines else 'no message')

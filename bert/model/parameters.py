@@ -1,0 +1,87 @@
+"""Setting, checking and collecting the parameters of a network."""
+import mxnet as mx
+import numpy as np
+
+from ..utils.errors import DataError
+
+__all__ = ['initialize', 'collect', 'check_parameters', 'load_parameters', 'as_float32']
+
+
+def initialize(net, config, ctx=None):
+    """Fresh parameters for what has none yet: N(0, initializer_range), as in the BERT paper."""
+    net.initialize(mx.init.Normal(config.get('initializer_range', 0.02)), ctx=ctx)
+
+
+def collect(net):
+    """{name: parameter}, each parameter once, under the first of its names (weights are tied)."""
+    seen, out = set(), {}
+    for name, parameter in net._collect_params_with_prefix().items():
+        if id(parameter) not in seen:
+            seen.add(id(parameter))
+            out[name] = parameter
+    return out
+
+
+def check_parameters(net, arrays, source, optional=()):
+    """See that :func:`load_parameters`, which takes and raises the same, could set ``net``.
+
+    Returns
+    -------
+    list of str
+        The names of the parameters of ``net`` that ``arrays`` lacks, all of them optional.
+    """
+    parameters = collect(net)
+    fresh = [name for name in parameters if name not in arrays]
+    missing = [name for name in fresh if not name.startswith(tuple(optional))]
+    if missing:
+        raise DataError('%s: %d of %d parameters of this model are missing, %s the first; these '
+                        'are weights of another model' % (source, len(missing), len(parameters),
+                                                          missing[0]))
+    beyond = [name for name in arrays if name.startswith('bert.encoder.')
+              and name not in parameters]
+    if beyond:
+        raise DataError('%s: has %s, which this model has not; take the config or the model name '
+                        'that belong to these weights' % (source, beyond[0]))
+    for name, parameter in parameters.items():
+        if name in arrays and arrays[name].shape != parameter.shape:
+            raise DataError('%s: %s has the shape %s where this model needs %s; take the config, '
+                            'the labels or the model name that belong to these weights'
+                            % (source, name, arrays[name].shape, parameter.shape))
+    return fresh
+
+
+def load_parameters(net, arrays, source, optional=()):
+    """Set the parameters of an initialized ``net`` from numpy arrays of the same names.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        One of this module's networks.
+    arrays : dict of str to numpy.ndarray
+        As :func:`bert.checkpoint.weights.read_weights` returns them; what ``net`` has no place
+        for is left out.
+    source : str
+        Where the arrays come from, for messages.
+    optional : tuple of str
+        Prefixes of names that may be missing; those keep their fresh values.
+
+    Returns
+    -------
+    list of str
+        The names that kept their fresh values.
+
+    Raises
+    ------
+    DataError
+        When a parameter is missing or of another shape; ``net`` is then as it was.
+    """
+    fresh = check_parameters(net, arrays, source, optional)     # before the first value changes
+    for name, parameter in collect(net).items():
+        if name in arrays:
+            parameter.set_data(mx.nd.array(arrays[name], dtype=np.float32))
+    return fresh
+
+
+def as_float32(x):
+    """``x`` as float32, whatever type mixed precision left it in."""
+    return x if x.dtype == np.float32 else mx.nd.amp_cast(x, dtype='float32')

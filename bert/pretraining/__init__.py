@@ -1,0 +1,1 @@
+"""Pre-training: text to masked instances, shards, streams of batches, and the loop."""

@@ -1,0 +1,141 @@
+"""Text files of any size -> pools of tokenised documents: one sentence a line, blank line between
+documents, UTF-8.
+
+A corpus is cut into chunks of bytes, so that it can be read anywhere without the rest of it.  The
+chunks depend on nothing but the text.
+"""
+import collections
+import glob
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from ..utils.errors import DataError
+from . import masking
+
+__all__ = ['Span', 'chunks', 'expand', 'read_pool']
+
+Span = collections.namedtuple('Span', 'path start end')     # bytes of a file
+
+_SMALLEST, _LARGEST = 1 << 18, 1 << 22      # bytes of a chunk: memory, and variety of its pool
+_MANY = 256                                 # chunks, for many workers to share a small corpus
+_LONGEST_LINE = 1 << 20
+
+
+def expand(patterns):
+    """The files that patterns name, in order and each once: list of str.
+
+    ``patterns`` are paths with or without wildcards, several in one separated by commas, as the
+    shell has left them.  Raises DataError for one that names no file.
+    """
+    found = []
+    for pattern in patterns:
+        for part in [pattern] if os.path.exists(pattern) else pattern.split(','):
+            part = os.path.expanduser(part.strip())
+            if not part:
+                continue
+            paths = [part] if os.path.exists(part) else sorted(
+                glob.glob(part, recursive=True))    # noqa: PTH207, Path takes no absolute pattern
+            files = [path for path in paths if os.path.isfile(path)]
+            if not files:
+                raise DataError('%s: %s' % (part, 'a folder; name its files, with %s for all'
+                                            % os.path.join(part, '*') if paths
+                                            else 'no such file'))
+            found += files
+    if not found:
+        raise DataError('"%s" names no file' % ' '.join(patterns))
+    return list(dict.fromkeys(found))
+
+
+def chunks(paths):
+    """Cut files into chunks of about equal size: list of lists of :class:`Span`.
+
+    A chunk ends where a document ends (a file's end is one), or, in a document longer than a
+    chunk, where a line ends.
+    """
+    sizes = [os.path.getsize(path) for path in paths]
+    total = sum(sizes)
+    if not total:
+        raise DataError('%s: empty' % ', '.join(paths))
+    count = -(-total // min(_LARGEST, max(_SMALLEST, total // _MANY)))
+    step = total / count
+    out, base = [[]], 0
+    for path, size in zip(paths, sizes):
+        start = 0
+        while start < size:
+            target = int(len(out) * step) - base    # where the last chunk of `out` is to end
+            end = _boundary(path, max(start, target), size, step) if target < size else size
+            if end > start:
+                out[-1].append(Span(path, start, end))
+            start = end
+            if base + end >= len(out) * step and base + end < total:
+                out.append([])
+        base += size
+    return out
+
+
+def _boundary(path, offset, size, step):
+    """The first end of a document in ``path`` after byte ``offset``; if it is more than ``step``
+    bytes away, the first end of a line."""
+    with open(path, 'rb') as f:
+        f.seek(offset)
+        line = f.readline(_LONGEST_LINE)        # what is left of it
+        while line and not line.endswith(b'\n'):
+            line = f.readline(_LONGEST_LINE)
+        line_end = f.tell()
+        while line:
+            if f.tell() > offset + step:
+                return line_end
+            line = f.readline(_LONGEST_LINE)
+            if not line.strip():
+                return f.tell()
+    return size
+
+
+def read_pool(spans, tok, seed=None):
+    """Read and tokenise a chunk: a :class:`bert.pretraining.masking.Pool`.
+
+    ``seed`` is for a tokenizer that draws its pieces at random.  Raises DataError for text that is
+    not UTF-8, or not in lines.
+    """
+    if seed is None:
+        return masking.pool_of(document for span in spans for document in _documents(span, tok))
+    import sentencepiece
+    sentencepiece.set_random_generator_seed(seed)
+    with ThreadPoolExecutor(1) as fresh:    # in older versions a thread is seeded only once
+        return fresh.submit(read_pool, spans, tok).result()
+
+
+def _documents(span, tok):
+    """The documents of a span of a file: lists of the ids of a sentence."""
+    with open(span.path, 'rb') as f:
+        f.seek(span.start)
+        content = f.read(span.end - span.start)
+    document, position = [], 0
+    for line in content.split(b'\n'):
+        if len(line) > _LONGEST_LINE:
+            raise _fault(span, position, 'longer than %d bytes; put each sentence on a line of its '
+                         'own' % _LONGEST_LINE)
+        try:
+            text = line.decode('utf-8').strip()     # the tokenizer drops a byte order mark
+        except UnicodeDecodeError:
+            raise _fault(span, position, 'not UTF-8 text; convert it (iconv -t UTF-8)') from None
+        position += len(line) + 1
+        if text:
+            document.append(tok.ids(text))
+        elif document:
+            yield document
+            document = []
+    yield document
+
+
+def _fault(span, position, what):
+    """A DataError that names the line at ``position`` in the span."""
+    number, left = 1, span.start + position
+    with open(span.path, 'rb') as f:
+        while left:
+            block = f.read(min(left, _LONGEST_LINE))
+            if not block:
+                break
+            number += block.count(b'\n')
+            left -= len(block)
+    return DataError('%s line %d: %s' % (span.path, number, what))

@@ -1,0 +1,152 @@
+"""The files that a tokenizer is made from: found, read and checked."""
+import os
+from pathlib import Path
+
+from ..utils.errors import DataError
+from ..utils.files import read_json
+
+__all__ = ['CONFIG', 'SPECIALS', 'casing', 'find', 'read']
+
+CONFIG = 'tokenizer_config.json'
+SPECIALS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
+
+
+def find(path):
+    """The vocabulary file that ``path`` names or, as a folder, holds: str."""
+    path = Path(path)
+    if path.is_file():
+        return str(path)
+    if not path.is_dir():
+        raise DataError('%s: no such file or folder' % path)
+    # *.model before *.vocab: sentencepiece's trainer writes both, gluonnlp only the latter
+    for pattern in ('vocab.txt', 'spm.model', 'tokenizer.json', '*.model', '*.vocab'):
+        found = list(path.glob(pattern))
+        if len(found) > 1:
+            raise DataError('%s: %d files %s; name the one to use' % (path, len(found), pattern))
+        if found:
+            return str(found[0])
+    raise DataError('%s: no vocabulary in this folder; it needs vocab.txt, tokenizer.json, *.vocab '
+                    '(gluonnlp) or *.model (SentencePiece)' % path)
+
+
+def read(path):
+    """The tokens of a vocabulary file in the order of their ids, and the SentencePiece processor
+    (None for WordPiece).  The file's kind is told by its name: *.model, *.json, *.vocab, others."""
+    processor, needed = None, SPECIALS
+    if path.endswith('.model'):
+        tokens, processor = _sentencepiece(path)
+        needed = ()
+    elif path.endswith('.json'):
+        tokens = _tokenizer_json(path)
+    elif path.endswith('.vocab'):
+        tokens = _by_id(path, _json(path).get('token_to_idx'))
+    else:
+        tokens = _lines(path)
+    if not tokens:
+        raise DataError('%s: an empty vocabulary; fetch it again' % path)
+    missing = [token for token in needed if token not in tokens]
+    if missing:
+        raise DataError('%s: no %s among its %d tokens; is it the vocabulary of a BERT?'
+                        % (path, ' '.join(missing), len(tokens)))
+    return tokens, processor
+
+
+def casing(path):
+    """(lower or None, strip_accents or None, split_han) as the files beside a vocabulary say.
+
+    tokenizer_config.json speaks first; tokenizer.json where it says nothing.
+    """
+    source = os.path.join(os.path.dirname(path), CONFIG)
+    config = _json(source) if os.path.exists(source) else {}
+    if config.get('do_lower_case') is None:
+        other = os.path.join(os.path.dirname(path), 'tokenizer.json')
+        normalizer = os.path.exists(other) and _json(other).get('normalizer')
+        if normalizer:
+            if normalizer.get('type') != 'BertNormalizer':
+                raise DataError("%s: its normalizer is %s, not BERT's; set do_lower_case in %s"
+                                % (other, normalizer.get('type'), source))
+            source, config = other, {'do_lower_case': normalizer.get('lowercase'),
+                                     'strip_accents': normalizer.get('strip_accents'),
+                                     'tokenize_chinese_chars':
+                                         normalizer.get('handle_chinese_chars', True)}
+    values = (config.get('do_lower_case'), config.get('strip_accents'),
+              config.get('tokenize_chinese_chars', True))
+    if not all(value is None or isinstance(value, bool) for value in values):
+        raise DataError('%s: its casing (%s, %s, %s) is to be true, false or null'
+                        % ((source,) + values))
+    return values
+
+
+def _lines(path):
+    with open(path, 'rb') as file:
+        content = file.read()
+    try:
+        content = content.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        line = error.object[:error.start].count(b'\n') + 1
+        raise DataError('%s line %d: not UTF-8; is it a text file, and whole?'
+                        % (path, line)) from None
+    # not splitlines(): U+2028 and its like are tokens of some vocabularies
+    tokens = [line.rstrip('\r') for line in content.split('\n')]
+    while tokens and not tokens[-1]:
+        tokens.pop()
+    first = {}
+    for i, token in enumerate(tokens, 1):
+        if first.setdefault(token, i) != i:
+            raise DataError('%s line %d: %r stands on line %d already; a token has one id'
+                            % (path, i, token, first[token]))
+    return tokens
+
+
+def _json(path):
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise DataError('%s: JSON, but not an object in braces' % path)
+    return content
+
+
+def _tokenizer_json(path):
+    content = _json(path)
+    try:
+        model = content['model']
+        kind, prefix = model.get('type', 'WordPiece'), model.get('continuing_subword_prefix')
+        ids = dict(model['vocab'])
+        ids.update((token['content'], token['id']) for token in content.get('added_tokens', ()))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise DataError("%s: not a tokenizer.json of Hugging Face's" % path) from None
+    if kind != 'WordPiece' or prefix != '##':
+        raise DataError("%s: a %s model with the prefix %r; BERT's is WordPiece with '##'"
+                        % (path, kind, prefix))
+    return _by_id(path, ids)
+
+
+def _by_id(path, ids):
+    """A table of token -> id as the list of tokens."""
+    try:
+        tokens = sorted(ids, key=ids.get)
+        if [ids[token] for token in tokens] == list(range(len(tokens))):
+            return tokens
+    except (AttributeError, TypeError):
+        pass
+    raise DataError('%s: no table of tokens with the ids 0, 1, 2, ... in it; fetch it again' % path)
+
+
+def _sentencepiece(path):
+    """The model's pieces, then [CLS], [SEP] and [MASK] with the ids that gluonnlp gives them, which
+    need not be in that order."""
+    try:
+        import sentencepiece
+    except ModuleNotFoundError:
+        raise DataError('%s is a SentencePiece model; to read it: pip install sentencepiece'
+                        % path) from None
+    with open(path, 'rb') as file:
+        content = file.read()
+    try:
+        processor = sentencepiece.SentencePieceProcessor(model_proto=content)
+        if not content:             # which sentencepiece accepts
+            raise RuntimeError
+    except RuntimeError:
+        raise DataError('%s: not a SentencePiece model, or not a whole one; fetch it again'
+                        % path) from None
+    from gluonnlp.vocab import BERTVocab
+    return BERTVocab.from_sentencepiece(path).idx_to_token, processor

@@ -1,0 +1,1 @@
+"""Fine-tuning and what all training shares: the update, workers, progress, evaluation."""

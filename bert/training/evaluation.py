@@ -1,0 +1,53 @@
+"""Scoring many rows: batches by length, shared among workers and devices."""
+import collections
+
+import numpy as np
+
+from ..data.sampling import evaluation_batches
+
+__all__ = ['score_rows', 'BATCH_TOKENS']
+
+# tokens in a batch without training, at most: on a CPU its arrays should stay in the cache
+BATCH_TOKENS = {'cpu': 1 << 11, 'gpu': 1 << 15}
+
+
+def score_rows(lengths, batch_size, comm, forward, by_token=False):
+    """Run ``forward`` over all rows, shared among workers and devices; every worker gets all.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        Tokens of each row.
+    batch_size : int
+    comm : bert.training.distributed.Local
+    forward : callable
+        (indices, device) -> float32 NDArray (len(indices), ...), of a fixed shape otherwise.
+    by_token : bool
+        The second axis of what ``forward`` returns is the tokens of the longest of its rows; it is
+        filled up with zeros to the longest of all.
+
+    Returns
+    -------
+    numpy.ndarray
+        (rows, ...) float64.
+    """
+    parts = evaluation_batches(lengths, batch_size, BATCH_TOKENS[comm.devices[0].device_type])
+    mine = parts[comm.rank::comm.size]
+    out, pending = None, collections.deque()
+    width = max(lengths) if by_token else None
+    # MXNet computes in the background: the next batches are under way while a result is read
+    for i, part in enumerate(mine or parts[:1]):
+        pending.append((part, forward(part, comm.devices[i % len(comm.devices)])))
+        if len(pending) > 2 * len(comm.devices):
+            out = _place(out, len(lengths), width, *pending.popleft())
+    while pending:
+        out = _place(out, len(lengths), width, *pending.popleft())
+    return comm.sum(out if mine else np.zeros_like(out))
+
+
+def _place(out, rows, width, part, scores):
+    scores = scores.asnumpy()
+    if out is None:
+        out = np.zeros((rows, width or scores.shape[1]) + scores.shape[2:])
+    out[part, :scores.shape[1]] = scores
+    return out

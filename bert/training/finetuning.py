@@ -1,0 +1,164 @@
+"""What the fine-tuning scripts share around their loops: resume, log, checkpoints, best weights."""
+import logging
+import os
+
+from ..checkpoint import result_folder
+from ..checkpoint.weights import read_weights
+from ..data import sampling
+from ..model.parameters import load_parameters
+from ..utils import files
+from ..utils.errors import DataError
+from . import progress, runtime
+from .schedules import linear_decay
+from .stepper import Stepper
+
+__all__ = ['Run']
+
+
+class Run:
+    """A fine-tuning run over examples of given lengths; use it as a context manager.
+
+    ::
+
+        with Run(args, net, comm, lengths, describe) as training:
+            for epoch, updates in training.epochs():
+                for indices in updates:
+                    for micro in training.share(indices):
+                        ...                                     # forward, losses
+                        training.stepper.backward(losses, len(micro))
+                    training.step(len(indices))
+                if training.end_epoch({'accuracy': ...}, score):
+                    break
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With the training and running flags of :mod:`bert.utils.cli`; epochs and lr are set.
+    net : HybridBlock
+        Initialized on the devices of ``comm``, with the weights to start from.
+    comm : bert.training.distributed.Local
+    lengths : sequence of int
+        Tokens of each training example.
+    describe : callable
+        Takes no argument and writes everything of the bundle but the weights to
+        ``args.output_dir``.
+    """
+
+    def __init__(self, args, net, comm, lengths, describe):
+        self._args, self._net, self._comm, self._lengths = args, net, comm, lengths
+        self._size = args.batch_size * args.accumulate * comm.size
+        # texts alike in length save padding, unless it is to a fixed length anyway
+        self._pads = args.path == 'padded' and not getattr(args, 'pad', False)
+        self.total = sampling.updates_per_epoch(len(lengths), self._size) * args.epochs
+        warmup = int(self.total * args.warmup_ratio)
+        self.stepper = Stepper(
+            net, comm, lambda update: linear_decay(update, args.lr, warmup, self.total),
+            args.optimizer, args.epsilon, args.weight_decay, args.clip, args.layer_decay,
+            args.accumulate > 1, 2.0 ** 15 if args.dtype == 'float16' else None, args.seed,
+            fused=args.path == 'packed')
+        self._predicted = None
+        self._position = {'epoch': 0, 'done': 0, 'best': None, 'best_epoch': 0}
+        folder = args.output_dir
+        if comm.rank == 0:
+            files.make_folder(folder, '--output_dir')
+        if args.resume:
+            found = result_folder.load_last(folder, net, self.stepper, args)
+            if found is None:
+                logging.info('%s has no checkpoint to go on from: starting at the beginning',
+                             folder)
+            self._position = found or self._position
+        if comm.rank == 0:
+            if not self.stepper.update:
+                for name in (result_folder.WEIGHTS, result_folder.LAST):    # another model's
+                    if os.path.exists(os.path.join(folder, name)):
+                        os.remove(os.path.join(folder, name))
+            describe()
+        self._follow = progress.Progress(folder, self.total, self.stepper.update, comm.rank,
+                                         args.log_interval, tensorboard=args.tensorboard)
+        self.say = self._follow.say
+
+    def __enter__(self):
+        self._interrupt = runtime.Interrupt().__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self._interrupt.__exit__(*error)
+        self._follow.close()
+
+    def epochs(self):
+        """Yield each epoch still to run, from 1, and its updates still to make: index arrays."""
+        for epoch in range(self._position['epoch'], self._args.epochs):
+            if self._stalled(epoch):
+                return
+            updates = sampling.epoch_updates(self._lengths, self._size, self._args.seed, epoch,
+                                             alike=self._pads)
+            yield epoch + 1, updates[self._position['done']:]
+
+    def share(self, indices):
+        """This worker's micro-batches of an update: index arrays."""
+        return sampling.share(indices, self._comm.rank, self._comm.size, self._args.batch_size)
+
+    def step(self, examples):
+        """Make the update, log it, save when it is time; leave the program if asked to stop."""
+        args, position = self._args, self._position
+        step = self.stepper.step(stop=self._interrupt.requested)
+        self._follow.step(step, examples, position['epoch'] + 1)
+        position['done'] += 1
+        if step.stop:
+            self._save_last()
+            self._follow.close()
+            logging.warning('stopped after update %d of %d; the same command with --resume goes on',
+                            step.update, self.total)
+            raise SystemExit(self._interrupt.exit_code)
+        if args.save_interval and step.update % args.save_interval == 0:
+            self._save_last()
+
+    def end_epoch(self, scores, score, predicted=None):
+        """Keep the weights if ``score`` is the best so far; say whether to stop early.
+
+        ``scores`` is a dict {set: {metric: value}} for the log; ``predicted``, of any kind, is what
+        they score.
+        """
+        position = self._position
+        position.update(epoch=position['epoch'] + 1, done=0)
+        for name, values in scores.items():
+            self._follow.record('dev', self.stepper.update, epoch=position['epoch'], set=name,
+                                **values)
+            self.say('epoch %d, %s: %s' % (position['epoch'], name, ', '.join(
+                '%s %.4f' % item for item in values.items())))
+        if position['best'] is None or score > position['best']:
+            position.update(best=score, best_epoch=position['epoch'])
+            self._predicted = predicted
+            if self._comm.rank == 0:
+                result_folder.save_weights(self._args.output_dir, self._net)
+        self._save_last()
+        self._follow.restart_clock()
+        stop = self._stalled(position['epoch'])
+        if stop:
+            self.say('no better score for %d epochs: stopped early' % self._args.early_stop)
+        return stop
+
+    def _stalled(self, epochs):
+        patience = self._args.early_stop
+        return bool(patience) and epochs - self._position['best_epoch'] >= patience
+
+    def _save_last(self):
+        if self._comm.rank == 0:
+            result_folder.save_last(self._args.output_dir, self._net, self.stepper, self._position)
+
+    def _path(self, name):
+        return os.path.join(self._args.output_dir, name)
+
+    def load_best(self):
+        """Put the best epoch's weights into the network.
+
+        Returns what :meth:`end_epoch` was given as predicted with them; None where that was
+        before a ``--resume``.
+        """
+        self._comm.sum([0.0])       # worker 0 has written them once all have come here
+        path = self._path(result_folder.WEIGHTS)
+        if not os.path.exists(path):
+            raise DataError('%s is missing: --output_dir must be on a disk that every worker sees'
+                            % path)
+        load_parameters(self._net, read_weights(path), path)
+        return self._predicted

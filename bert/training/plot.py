@@ -1,0 +1,151 @@
+"""Pictures of a run, drawn with matplotlib (extra ``plot``)."""
+import json
+import logging
+import os
+import warnings
+
+from ..utils.files import atomic
+
+__all__ = ['training_curves', 'confusion', 'precision_recall', 'sentence_map',
+           'growth']
+
+_LISTED, _NUMBERED = 40, 150     # how many texts a map lists, and numbers
+
+
+def _figure(*shape, **size):
+    import matplotlib
+    matplotlib.use('Agg')               # no screen is needed
+    logging.getLogger('matplotlib').setLevel(logging.WARNING)
+    import matplotlib.pyplot as plt
+    return plt.subplots(*shape, layout='constrained', **size)
+
+
+def _save(figure, path):
+    import matplotlib.pyplot as plt
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format='png', dpi=120)
+    plt.close(figure)
+
+
+def training_curves(folder):
+    """Draw metrics.jsonl of ``folder`` as curves.png: losses and learning rate, and scores."""
+    with open(os.path.join(folder, 'metrics.jsonl'), encoding='utf-8') as f:
+        records = [json.loads(line) for line in f]
+    train = [r for r in records if r['type'] == 'train']
+    dev = [r for r in records if r['type'] == 'dev']
+    figure, (left, right) = _figure(1, 2, figsize=(10, 4))
+    losses, scores = _metrics(train)        # pre-training has more than the sum of its losses
+    unit = 'epoch' if scores == [] and all('epoch' in r for r in dev) else 'update'
+    for metric in losses or ['loss']:
+        _curve(left, train, 'update', metric, metric)
+    for metric in scores:
+        _curve(right, train, unit, metric, metric)
+    for name in dict.fromkeys(r['set'] for r in dev):
+        mine = [r for r in dev if r['set'] == name]
+        losses, scores = _metrics(mine)
+        for panel, x, metrics in (left, 'update', losses), (right, unit, scores):
+            for metric in metrics:
+                _curve(panel, mine, x, metric, '%s %s' % (name, metric), marker='o')
+    rate = left.twinx()
+    _curve(rate, train, 'update', 'lr', 'learning rate', color='tab:gray', linestyle=':')
+    rate.set_ylabel('learning rate (dotted)')
+    left.set(xlabel='update', ylabel='loss', title='Losses')
+    right.set(xlabel=unit, ylabel='score', title='Scores')
+    right.xaxis.get_major_locator().set_params(integer=True)
+    for panel in left, right:
+        if panel.lines:
+            panel.legend(loc='upper center', bbox_to_anchor=(0.5, -0.15), ncol=2)
+    path = os.path.join(folder, 'curves.png')
+    _save(figure, path)
+    return path
+
+
+def _metrics(records):
+    """Names of the losses and of the scores among records; training has its rates, too."""
+    other = {'type', 'update', 'epoch', 'set', 'loss', 'lr', 'gradient_norm'}
+    names = [name for name in (records[0] if records else ())
+             if name not in other and not name.endswith('_per_second')]
+    losses = [name for name in names if name.endswith('loss')]
+    return losses, [name for name in names if name not in losses]
+
+
+def _curve(panel, records, x, y, label, **style):
+    panel.plot([r[x] for r in records], [r[y] for r in records],
+               label=label.replace('_', ' '), **style)
+
+
+def confusion(path, counts, labels):
+    """Draw a confusion matrix: counts (classes, classes), true classes by row."""
+    side = max(4, 1 + 0.7 * len(labels))
+    figure, axes = _figure(figsize=(side + 1, side))
+    image = axes.imshow(counts, cmap='Blues')
+    axes.set(xticks=range(len(labels)), yticks=range(len(labels)), xlabel='predicted',
+             ylabel='true')
+    axes.set_xticklabels(labels, rotation=45, ha='right')
+    axes.set_yticklabels(labels)
+    for row, values in enumerate(counts):
+        for column, value in enumerate(values):
+            axes.text(column, row, int(value), ha='center', va='center',
+                      color='white' if value > counts.max() / 2 else 'black')
+    figure.colorbar(image, label='examples')
+    _save(figure, path)
+    return path
+
+
+def precision_recall(path, curves):
+    """Draw precision over recall: {name: :class:`bert.metrics.squad.Curve`}."""
+    figure, axes = _figure(figsize=(6, 5))
+    for name, curve in curves.items():
+        axes.step(curve.recalls, curve.precisions, where='post',
+                  label='%s (average precision %.3f)' % (name, curve.average_precision))
+    axes.set(xlabel='recall', ylabel='precision', xlim=(0, 1), ylim=(0, 1.05))
+    axes.legend(loc='lower left')
+    _save(figure, path)
+    return path
+
+
+def growth(path, curves):
+    """Draw how times grow: {'length': {'ours': {tokens: seconds}, ...}, 'data': .., 'threads': ..}.
+    """
+    titles = {'length': ('Step of 8 texts', 'tokens a text'),
+              'data': ('Whole script', 'times the data'),
+              'threads': ('Step of 8 texts of 128 tokens', 'threads')}
+    figure, axes = _figure(1, len(curves), figsize=(4.5 * len(curves), 4), squeeze=False)
+    for panel, (against, series) in zip(axes[0], curves.items()):
+        for name, points in series.items():
+            panel.plot(list(points), list(points.values()), marker='o', label=name)
+        title, label = titles[against]
+        panel.set(title=title, xlabel=label, ylabel='seconds',
+                  xticks=sorted({at for points in series.values() for at in points}))
+        panel.set_ylim(bottom=0)
+        panel.legend()
+    _save(figure, path)
+    return path
+
+
+def sentence_map(path, points, texts, shares):
+    """Draw texts as numbered points, with a list of them beside where they are few.
+
+    points: (texts, 2); shares: of the variance that each axis shows, from 0 to 1
+    """
+    listed = len(texts) <= _LISTED
+    figure, axes = _figure(figsize=(12 if listed else 8, 7))
+    axes.scatter(points[:, 0], points[:, 1], s=30 if listed else 8,
+                 alpha=1 if listed else 0.5)
+    axes.set(title='%d texts' % len(texts),
+             xlabel='component 1 (%.0f %% of the variance)' % (100 * shares[0]),
+             ylabel='component 2 (%.0f %%)' % (100 * shares[1]))
+    if len(texts) <= _NUMBERED:
+        for number, point in enumerate(points, 1):
+            axes.annotate(str(number), point, xytext=(4, 3), textcoords='offset points',
+                          fontsize=8)
+    if listed:
+        rows = ['%d  %s' % (number, ' '.join(text.split())[:60])
+                for number, text in enumerate(texts, 1)]
+        # a dollar sign would begin a formula
+        axes.text(1.02, 1, '\n'.join(rows).replace('$', r'\$'), transform=axes.transAxes,
+                  fontsize=8, va='top', linespacing=1.4)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Glyph')      # a box is drawn where the font has none
+        _save(figure, path)
+    return path

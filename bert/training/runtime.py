@@ -1,0 +1,137 @@
+"""Start-up of a program: devices, precision, communicator, logging; and an orderly stop."""
+import logging
+import os
+import signal
+import sys
+import threading
+
+import mxnet as mx
+
+from ..model.forward import choose_layout
+from ..utils.errors import DataError
+from . import distributed
+
+__all__ = ['start', 'devices', 'Interrupt']
+
+
+def start(args):
+    """Set up logging and precision; return the communicator that ``args`` asks for.
+
+    ``args`` has the flags of :func:`bert.utils.cli.add_runtime_flags`.
+    """
+    logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stderr)
+    comm = distributed.create(args.comm, devices(args))
+    if comm.rank:
+        logging.getLogger().setLevel(logging.ERROR)
+    args.path = choose_layout(args.path, args.dtype, comm.devices, getattr(args, 'pad', False))
+    set_precision(args.dtype, comm.devices[0], args.path, args.force_dtype)
+    return comm
+
+
+def devices(args):
+    """The MXNet contexts that ``--gpu``, ``--gpus`` or ``--cpus`` name."""
+    if args.gpu is None and args.gpus is None:
+        return [mx.cpu(i) for i in range(args.cpus)]
+    flag = '--gpu %s' % args.gpu if args.gpus is None else '--gpus %s' % args.gpus
+    try:
+        ids = [args.gpu] if args.gpus is None else [int(i) for i in args.gpus.split(',')]
+    except ValueError:
+        raise DataError('%s: not a list of numbers such as 0,1' % flag) from None
+    if not mx.runtime.Features().is_enabled('CUDA'):
+        raise DataError('%s: this MXNet %s has no CUDA; leave the flag out to run on the CPU, or '
+                        'replace mxnet by the build for your CUDA: pip uninstall mxnet, then '
+                        'pip install "gluon-bert[cu112]"' % (flag, mx.__version__))
+    if len(set(ids)) < len(ids) or not set(ids) <= set(range(mx.context.num_gpus())):
+        raise DataError('%s: this machine has %d GPUs, numbered from 0'
+                        % (flag, mx.context.num_gpus()))
+    return [mx.gpu(i) for i in ids]
+
+
+def set_precision(dtype, device, path='padded', force=False):
+    """Let matrix products run in ``dtype``; weights, LayerNorm and softmax stay float32.
+
+    On the packed path the network sees to it; for the padded one MXNet's mixed precision changes
+    operators for the whole process, before a network is built.
+
+    Raises
+    ------
+    DataError
+        Where the device has no such arithmetic; with ``force``, bfloat16 on any CPU is let pass.
+    """
+    if dtype == 'float32':
+        return
+    if dtype == 'float16' and device.device_type == 'cpu':
+        raise DataError('--dtype float16 needs a GPU (--gpu 0); on a CPU take bfloat16 or float32')
+    if dtype == 'bfloat16' and device.device_type != 'cpu':
+        raise DataError("--dtype bfloat16 is MXNet's on the CPU only; on a GPU take float16")
+    if dtype == 'bfloat16' and not force and not has_bfloat16():
+        raise DataError('--dtype bfloat16: this CPU has no arithmetic for it (avx512_bf16 or '
+                        'amx_bf16), so float32 is faster; --force_dtype takes it nevertheless')
+    if path == 'packed':
+        return
+    from mxnet.contrib import amp
+    float32 = ['_contrib_interleaved_matmul_selfatt_qk',
+               '_contrib_interleaved_matmul_selfatt_valatt'] if dtype == 'bfloat16' else []
+    amp.init(target_dtype=dtype, fp32_ops=float32 + ['Dropout', 'LayerNorm', 'LeakyReLU'])
+
+
+def has_bfloat16():
+    """Whether this machine's CPU multiplies bfloat16, as Linux tells."""
+    try:
+        with open('/proc/cpuinfo', encoding='utf-8') as f:
+            flags = next((line for line in f if line.startswith('flags')), '').split()
+    except OSError:
+        return False
+    return 'avx512_bf16' in flags or 'amx_bf16' in flags
+
+
+class Interrupt:
+    """While the block runs, Ctrl-C and SIGTERM set ``signal`` instead of ending the process.
+
+    The loop looks at ``requested``, saves and leaves.  A second Ctrl-C ends it at once.
+
+    Parameters
+    ----------
+    tell : callable, optional
+        Returns a line to print at once, from a thread: the loop may be held up by a worker that
+        is gone, and never come to look.
+    """
+
+    def __init__(self, tell=None):
+        self.signal, self._tell, self._pipe = None, tell, None
+
+    @property
+    def requested(self):
+        return self.signal is not None
+
+    def _note(self, number, frame):
+        if self.requested:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def __enter__(self):
+        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        if self._tell is not None:
+            reader, self._pipe = os.pipe()
+            os.set_blocking(self._pipe, False)
+            signal.set_wakeup_fd(self._pipe)
+            threading.Thread(target=self._watch, args=(reader,), daemon=True).start()
+        return self
+
+    def _watch(self, reader):
+        number = os.read(reader, 1)     # nothing once the block has ended
+        if number:
+            print(self._tell(), file=sys.stderr, flush=True)
+        os.close(reader)
+
+    def __exit__(self, *exc):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._pipe is not None:
+            signal.set_wakeup_fd(-1)
+            os.close(self._pipe)
+
+    @property
+    def exit_code(self):
+        """128 + the signal's number, as shells report it."""
+        return 128 + (self.signal or signal.SIGINT)

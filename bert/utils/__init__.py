@@ -1,0 +1,1 @@
+"""What every room uses: command lines, errors, files and downloads."""

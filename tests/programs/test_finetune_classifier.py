@@ -1,0 +1,380 @@
+"""The classifier program, run as users run it."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import mxnet as mx
+import numpy as np
+import pytest
+from helpers import ROOT
+
+from bert.checkpoint.weights import read_params
+from bert.utils.files import read_json
+
+SCRIPT = 'scripts/finetune_classifier.py'
+SAMPLE = os.path.join(ROOT, 'bert', 'sample', 'classification')
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """The first rows of the sample set as one's own files: 50 to train on, 20 to score."""
+    folder = tmp_path_factory.mktemp('data')
+    for split, rows in (('train', 51), ('dev', 21)):
+        with open(os.path.join(SAMPLE, split + '.tsv'), encoding='utf-8') as f:
+            (folder / (split + '.tsv')).write_text(''.join(list(f)[:rows]), encoding='utf-8')
+    return folder
+
+
+def flags(data, out, *more):
+    return ['--bert_model', 'sample', '--train_file', str(data / 'train.tsv'), '--dev_file',
+            str(data / 'dev.tsv'), '--output_dir', str(out), '--epochs', '2', '--batch_size', '8',
+            '--lr', '1e-3', *more]
+
+
+@pytest.fixture(scope='module')
+def whole(data, tmp_path_factory):
+    """The folder of an uninterrupted run of :func:`flags`."""
+    out = tmp_path_factory.mktemp('whole') / 'out'
+    subprocess.run([sys.executable, os.path.join(ROOT, SCRIPT), *flags(data, out)], check=True,
+                   env=dict(os.environ, BERT_OFFLINE='1'))
+    return out
+
+
+def weights(folder, name='model.params'):
+    return read_params(str(folder / name))
+
+
+def records(folder):
+    """The lines of metrics.jsonl."""
+    return [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+
+
+def assert_same(first, second, tolerance=0.0):
+    assert set(first) == set(second)
+    for name, array in first.items():
+        assert np.abs(array.astype('float64') - second[name]).max() <= tolerance, name
+
+
+def test_the_readme_command_learns(program, tmp_path):
+    result = program(SCRIPT, '--task_name', 'sample', '--output_dir', 'out', '--plot',
+                     '--tensorboard', check=0, cwd=str(tmp_path))
+    out = tmp_path / 'out'
+    results = read_json(str(out / 'results.json'))
+    assert results['dev']['accuracy'] > 0.78 and results['test']['accuracy'] > 0.75
+    for part in ('loss ', 'lr ', 'examples/s', ' left', 'epoch 5, dev: accuracy'):
+        assert part in result.stderr
+    assert 'to predict: ' in result.stdout
+    dev = [r for r in records(out) if r['type'] == 'dev']
+    assert [r['epoch'] for r in dev] == list(range(1, 6))
+    assert results['dev']['accuracy'] == max(r['accuracy'] for r in dev)
+    rows = (out / 'predictions-test.tsv').read_text(encoding='utf-8').splitlines()
+    assert rows[0] == 'index\tprediction\tnegative\tpositive' and len(rows) == 101
+    for picture in ('curves.png', 'confusion-dev.png', 'confusion-test.png'):
+        assert (out / picture).read_bytes().startswith(b'\x89PNG')
+    assert list(out.glob('events.out.tfevents*'))
+    said = program(SCRIPT, '--model_parameters', str(out), '--predict',
+                   'It broke after a week and nobody answered my letters.', check=0)
+    label, probability, text = said.stdout.split('\t')
+    assert label == 'negative' and 0.5 < float(probability) <= 1 and text.startswith('It broke')
+
+
+def test_bundle_and_inference(program, whole, data, tmp_path):
+    assert {'model.params', 'last.params', 'config.json', 'vocab.txt', 'tokenizer_config.json',
+            'arguments.json', 'metrics.jsonl', 'results.json'} <= set(os.listdir(str(whole)))
+    config = read_json(str(whole / 'config.json'))
+    assert config['id2label'] == {'0': 'negative', '1': 'positive'}
+    assert config['architectures'] == ['BertForSequenceClassification']
+    assert read_json(str(whole / 'arguments.json'))['lr'] == 1e-3
+    program(SCRIPT, '--only_inference', '--model_parameters', str(whole), '--dev_file',
+            str(data / 'dev.tsv'), '--test_file', str(data / 'dev.tsv'), '--output_dir',
+            str(tmp_path), check=0)
+    results = read_json(str(tmp_path / 'results.json'))
+    assert results['dev'] == read_json(str(whole / 'results.json'))['dev'] == results['test']
+    lines = (data / 'dev.tsv').read_text(encoding='utf-8').splitlines()[1:]
+    said = program(SCRIPT, '--model_parameters', str(whole), '--predict', check=0,
+                   input=''.join(line.split('\t')[0] + '\n' for line in lines)).stdout.splitlines()
+    predicted = [row.split('\t')[1] for row in
+                 (tmp_path / 'predictions-test.tsv').read_text().splitlines()[1:]]
+    assert [row.split('\t')[0] for row in said] == predicted
+    accuracy = np.mean([line.split('\t')[1] == p for line, p in zip(lines, predicted)])
+    assert accuracy == pytest.approx(results['dev']['accuracy'])
+    assert not [name for name in os.listdir(str(tmp_path)) if name.startswith('.')]
+
+
+def test_same_seed_same_result(program, whole, data, tmp_path):
+    program(SCRIPT, *flags(data, tmp_path), check=0)
+    assert_same(weights(whole), weights(tmp_path))
+    program(SCRIPT, *flags(data, tmp_path / 'other', '--seed', '3'), check=0)
+    with pytest.raises(AssertionError):
+        assert_same(weights(whole), weights(tmp_path / 'other'))
+
+
+def start(data, out, *more):
+    return subprocess.Popen([sys.executable, os.path.join(ROOT, SCRIPT), *flags(data, out, *more)],
+                            stderr=subprocess.PIPE, text=True,
+                            env=dict(os.environ, BERT_OFFLINE='1'))
+
+
+def wait_for_update(process, number):
+    """Read the log of a started run until it tells of the update."""
+    for line in process.stderr:
+        if 'update %d/' % number in line:
+            return
+    raise AssertionError('the run ended before update %d' % number)
+
+
+@pytest.mark.parametrize('number, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_run_goes_on_bit_equal(program, whole, data, tmp_path, number, code):
+    process = start(data, tmp_path, '--log_interval', '1')
+    wait_for_update(process, 3)
+    process.send_signal(number)
+    said = process.stderr.read()
+    assert process.wait() == code
+    assert '--resume' in said and 'Traceback' not in said
+    result = program(SCRIPT, *flags(data, tmp_path, '--resume'), check=0)
+    assert 'epoch 2, dev: ' in result.stderr
+    for name in ('model.params', 'last.params'):
+        assert_same(weights(whole, name), weights(tmp_path, name))
+
+
+def test_a_killed_run_goes_on_bit_equal(program, whole, data, tmp_path):
+    process = start(data, tmp_path, '--log_interval', '1', '--save_interval', '2')
+    wait_for_update(process, 5)
+    process.kill()
+    process.stderr.close()
+    process.wait()
+    assert (tmp_path / 'last.params').exists()
+    program(SCRIPT, *flags(data, tmp_path, '--resume'), check=0)
+    for name in ('model.params', 'last.params'):
+        assert_same(weights(whole, name), weights(tmp_path, name))
+    updates = [r['update'] for r in records(tmp_path)]
+    assert updates == sorted(updates)
+
+
+def test_resume_wants_the_same_arguments(program, whole, data, tmp_path):
+    shutil.copytree(str(whole), str(tmp_path / 'out'))
+    result = program(SCRIPT, *flags(data, tmp_path / 'out', '--resume', '--warmup_ratio', '0.5'),
+                     check=1)
+    assert '--warmup_ratio' in result.stderr and result.stderr.count('\n') < 4
+
+
+PLAIN = ['--dropout', '0', '--epochs', '1']
+
+
+@pytest.fixture(scope='module')
+def one_worker(data, tmp_path_factory):
+    """One worker, batch 16, no dropout: what every way of sharing the work must equal."""
+    out = tmp_path_factory.mktemp('one') / 'out'
+    subprocess.run([sys.executable, os.path.join(ROOT, SCRIPT),
+                    *flags(data, out, *PLAIN, '--batch_size', '16')], check=True,
+                   env=dict(os.environ, BERT_OFFLINE='1'))
+    return out
+
+
+@pytest.mark.parametrize('more', [['--batch_size', '4', '--accumulate', '4'],
+                                  ['--batch_size', '16', '--cpus', '2'],
+                                  ['--batch_size', '16', '--pad']])
+def test_accumulation_devices_and_padding_give_the_same_updates(program, data, one_worker, tmp_path,
+                                                                more):
+    program(SCRIPT, *flags(data, tmp_path, *PLAIN, *more), check=0)
+    assert_same(weights(one_worker), weights(tmp_path), 1e-5)
+
+
+@pytest.mark.parametrize('launcher', [
+    ['mpirun', '--allow-run-as-root', '--oversubscribe', '-np', '2'],
+    ['horovodrun', '--gloo', '-np', '2']], ids=['mpirun', 'horovodrun'])
+def test_two_horovod_workers_give_the_same_updates(program, data, one_worker, tmp_path, launcher):
+    pytest.importorskip('horovod', reason='needs Horovod: bash scripts/install_horovod.sh')
+    beside = os.path.join(os.path.dirname(sys.executable), launcher[0])
+    launcher[0] = beside if os.path.exists(beside) else launcher[0]
+    if not shutil.which(launcher[0]):
+        pytest.skip('needs %s' % launcher[0])
+    program(SCRIPT, *flags(data, tmp_path, *PLAIN, '--batch_size', '8', '--comm', 'horovod'),
+            launcher=launcher, check=0, env={'OMP_NUM_THREADS': '1'})
+    assert_same(weights(one_worker), weights(tmp_path), 1e-5)
+    assert read_json(str(tmp_path / 'results.json')) == read_json(
+        str(one_worker / 'results.json'))
+
+
+def test_several_processes_without_horovod_are_refused(program, data, tmp_path):
+    result = program(SCRIPT, *flags(data, tmp_path), env={'OMPI_COMM_WORLD_SIZE': '2'}, check=1)
+    assert '--comm horovod' in result.stderr
+
+
+@pytest.mark.parametrize('name', ['adam', 'adamw', 'lamb'])
+def test_optimizers_train(program, data, tmp_path, name):
+    program(SCRIPT, *flags(data, tmp_path, '--optimizer', name, '--layer_decay', '0.9'), check=0)
+    losses = [r['loss'] for r in records(tmp_path) if r['type'] == 'train']
+    assert losses and all(0 < loss < 2 for loss in losses)
+
+
+def test_bfloat16_trains(program, data, whole, tmp_path):
+    with open('/proc/cpuinfo') as f:
+        vectors = 'avx512bw' in f.read()
+    if not (mx.runtime.Features().is_enabled('MKLDNN') and vectors):
+        pytest.skip('needs a CPU with AVX-512 and an MXNet with oneDNN')
+    program(SCRIPT, *flags(data, tmp_path, '--dtype', 'bfloat16', '--force_dtype'), check=0)
+    ours, theirs = weights(whole), weights(tmp_path)
+    different = [name for name in ours if (ours[name] != theirs[name]).any()]
+    assert different and all(np.isfinite(a).all() for a in theirs.values())
+    assert_same(ours, theirs, 0.02)
+
+
+def test_regression_on_own_data(program, tmp_path):
+    rows = ['text,amount'] + ['"word%d, again",%.1f' % (i % 7, i % 7) for i in range(40)]
+    (tmp_path / 'train.csv').write_text('\n'.join(rows) + '\n', encoding='utf-8')
+    out = tmp_path / 'out'
+    program(SCRIPT, '--bert_model', 'sample', '--train_file', str(tmp_path / 'train.csv'),
+            '--dev_file', str(tmp_path / 'train.csv'), '--label_column', 'amount', '--regression',
+            '--epochs', '2', '--output_dir', str(out), check=0)
+    assert set(read_json(str(out / 'results.json'))['dev']) == {'pearson', 'spearman'}
+    said = program(SCRIPT, '--model_parameters', str(out), '--predict', 'word1, again', check=0)
+    assert float(said.stdout.split('\t')[0]) == pytest.approx(3, abs=6)
+
+
+def test_glue_files_in_and_out(program, tmp_path):
+    head = 'index\tsentence1\tsentence2\tlabel\n'
+    labels = ['entailment', 'not_entailment']
+    for split in ('train', 'dev'):
+        (tmp_path / (split + '.tsv')).write_text(head + ''.join(
+            '%d\tIt is number %d.\tIt is a number.\t%s\n' % (i, i, labels[i % 2])
+            for i in range(12)), encoding='utf-8')
+    (tmp_path / 'test.tsv').write_text('index\tsentence1\tsentence2\n7\tOne.\tTwo.\n',
+                                       encoding='utf-8')
+    out = tmp_path / 'out'
+    program(SCRIPT, '--task_name', 'RTE', '--data_dir', str(tmp_path), '--bert_model', 'sample',
+            '--epochs', '1', '--output_dir', str(out), check=0)
+    rows = (out / 'RTE.tsv').read_text().splitlines()
+    assert rows[0] == 'index\tprediction' and rows[1].split('\t')[0] == '7'
+    assert rows[1].split('\t')[1] in labels
+
+
+def test_long_texts_are_cut_with_a_count_or_taken_as_windows(program, tmp_path):
+    # what decides stands at the end, where cutting loses it
+    rows = ['%s%s\t%s' % ('and so on ' * 6, (word + ' ') * 12, label) for word, label in
+            (('good', 'yes'), ('bad', 'no')) for _ in range(16)]
+    (tmp_path / 'train.tsv').write_text('text\tlabel\n' + '\n'.join(rows) + '\n', encoding='utf-8')
+    common = ['--bert_model', 'sample', '--train_file', str(tmp_path / 'train.tsv'), '--dev_file',
+              str(tmp_path / 'train.tsv'), '--max_len', '16', '--epochs', '4', '--optimizer',
+              'adamw']
+    cut = program(SCRIPT, *common, '--output_dir', str(tmp_path / 'cut'), check=0)
+    assert 'train: 32 of 32 texts are longer than --max_len 16 and were cut' in cut.stderr
+    windows = program(SCRIPT, *common, '--windows', '--stride', '8', '--output_dir',
+                      str(tmp_path / 'windows'), check=0)
+    assert '32 of 32 texts are longer than --max_len 16 and were taken as windows' in windows.stderr
+    two = ''.join(row.split('\t')[0] + '\n' for row in (rows[0], rows[-1]))
+    both = [{line.split('\t')[1] for line in program(
+        SCRIPT, '--model_parameters', str(tmp_path / 'windows'), '--max_len', '16', *more,
+        '--predict', input=two, check=0).stdout.splitlines()}
+        for more in ([], ['--windows', '--stride', '8'])]
+    assert len(both[0]) == 1 and len(both[1]) == 2
+
+
+def test_early_stop_and_no_dev_set(program, data, tmp_path):
+    arguments = flags(data, tmp_path, '--epochs', '9', '--early_stop', '1', '--lr', '1e-9')
+    result = program(SCRIPT, *arguments, check=0)
+    assert 'stopped early' in result.stderr and 'epoch 2, dev' in result.stderr
+    assert 'epoch 3, dev' not in result.stderr
+    again = program(SCRIPT, *arguments, '--resume', check=0)
+    assert 'epoch 3' not in again.stderr
+    at = arguments.index('--dev_file')
+    result = program(SCRIPT, *arguments[:at], *arguments[at + 2:], '--epochs', '1', check=0)
+    assert (tmp_path / 'model.params').exists() and 'dev:' not in result.stdout
+
+
+GOOD = 'sentence\tlabel\n' + 'A good day.\tyes\nA bad day.\tno\n' * 4
+
+
+@pytest.mark.parametrize('text, message', [
+    ('', 'no examples'),
+    ('sentence\tlabel\n', 'no examples'),
+    (GOOD + 'too\tmany\tcolumns\n', ':10: 3 column'),
+    ('words\tlabel\na\tyes\nb\tno\n', '--text_columns'),
+    ('sentence\tclass\na\tyes\nb\tno\n', '--label_column'),
+    ('sentence\tlabel\na\tyes\nb\tyes\n', 'needs two classes'),
+], ids=['empty', 'header', 'ragged', 'text', 'label', 'one-class'])
+def test_bad_training_files(program, tmp_path, text, message):
+    path = tmp_path / 'train.tsv'
+    path.write_text(text, encoding='utf-8')
+    result = program(SCRIPT, '--bert_model', 'sample', '--train_file', str(path), '--output_dir',
+                     str(tmp_path / 'out'), check=1)
+    assert message in result.stderr and (str(path) in result.stderr or 'classes' in message)
+    assert result.stderr.count('\n') == 1
+
+
+def test_bad_bytes_and_unknown_dev_label(program, tmp_path):
+    (tmp_path / 'train.tsv').write_text(GOOD, encoding='utf-8')
+    (tmp_path / 'dev.tsv').write_bytes(b'sentence\tlabel\ncaf\xe9\tyes\n')
+    common = ['--bert_model', 'sample', '--train_file', str(tmp_path / 'train.tsv'), '--dev_file',
+              str(tmp_path / 'dev.tsv'), '--output_dir', str(tmp_path / 'out')]
+    assert 'dev.tsv:2: byte 0xe9 is not UTF-8' in program(SCRIPT, *common, check=1).stderr
+    (tmp_path / 'dev.tsv').write_text('sentence\tlabel\nA day.\tmaybe\n', encoding='utf-8')
+    assert 'unknown label "maybe"' in program(SCRIPT, *common, check=1).stderr
+
+
+@pytest.mark.parametrize('arguments, code, message', [
+    ([], 2, '--task_name sample works out of the box'),
+    (['--task_name', 'sample', '--max_len', '4'], 2, '--max_len 4'),
+    (['--task_name', 'sample', '--batch_size', '0'], 2, '--batch_size'),
+    (['--task_name', 'sample', '--lr', '-1'], 2, '--lr'),
+    (['--task_name', 'sample', '--optimizer', 'sgd'], 2, 'bertadam'),
+    (['--task_name', 'sample', '--predict', 'x'], 2, '--model_parameters'),
+    (['--task_name', 'sample', '--train_file', 'x.tsv'], 2, '--task_name'),
+    (['--task_name', 'sampel'], 1, 'did you mean sample'),
+    (['--task_name', 'sample', '--max_len', '600'], 1, '512'),
+    (['--task_name', 'sample', '--bert_model', './nowhere'], 1, 'nowhere'),
+    (['--task_name', 'sample', '--model_parameters', 'nowhere'], 1, 'nowhere'),
+    (['--task_name', 'sample', '--gpus', '0,x'], 1, '--gpus 0,x'),
+    (['--task_name', 'sample', '--dtype', 'float16'], 1, 'GPU'),
+    (['--task_name', 'AX'], 1, '--only_inference'),
+    (['--train_file', 'nowhere.tsv', '--bert_model', 'sample'], 1, 'nowhere.tsv'),
+    (['--task_name', 'sample', '--output_dir', '/proc/nowhere'], 1, '--output_dir /proc/nowhere'),
+])
+def test_bad_flags_are_one_line(program, tmp_path, arguments, code, message):
+    result = program(SCRIPT, *arguments, check=code, cwd=str(tmp_path))
+    assert message in result.stderr and 'Traceback' not in result.stderr
+    assert len([line for line in result.stderr.splitlines() if 'error:' in line]) == 1
+
+
+def test_gpu_without_cuda_is_one_line(program, tmp_path):
+    if mx.runtime.Features().is_enabled('CUDA'):
+        pytest.skip('this MXNet has CUDA')
+    result = program(SCRIPT, '--task_name', 'sample', '--gpu', '0', check=1, cwd=str(tmp_path))
+    assert result.stderr.count('\n') == 1
+    assert '--gpu 0: this MXNet' in result.stderr and 'gluon-bert[cu112]' in result.stderr
+
+
+def test_weights_of_another_shape_or_vocabulary(program, data, whole, tmp_path):
+    shutil.copytree(str(whole), str(tmp_path / 'm'))
+    config = read_json(str(tmp_path / 'm' / 'config.json'))
+    with open(str(tmp_path / 'm' / 'config.json'), 'w') as f:
+        json.dump(dict(config, intermediate_size=64), f)
+    common = ['--model_parameters', str(tmp_path / 'm'), '--predict', 'x']
+    said = program(SCRIPT, *common, check=1).stderr
+    assert 'ffn_1' in said and '(512, 128)' in said and '(64, 128)' in said
+    with open(str(tmp_path / 'm' / 'config.json'), 'w') as f:
+        json.dump(config, f)
+    with open(str(tmp_path / 'm' / 'vocab.txt'), 'a') as f:
+        f.write('onemore\n')
+    assert 'vocabulary' in program(SCRIPT, *common, check=1).stderr
+    with open(str(tmp_path / 'm' / 'model.params'), 'r+b') as f:
+        f.truncate(100000)
+    assert 'not a whole MXNet parameter file' in program(SCRIPT, *common, check=1).stderr
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(program, data, whole, tmp_path):
+    """A limit on the size of files stands for the full disk: write fails in the same place."""
+    shutil.copytree(str(whole), str(tmp_path / 'out'))
+    before = (tmp_path / 'out' / 'last.params').read_bytes()
+    limit = ['bash', '-c', 'ulimit -f 1000; trap "" XFSZ; exec "$@"', '-']
+    arguments = flags(data, tmp_path / 'out', '--epochs', '3', '--resume')
+    args = read_json(str(tmp_path / 'out' / 'arguments.json'))
+    with open(str(tmp_path / 'out' / 'arguments.json'), 'w') as f:
+        json.dump(dict(args, epochs=3), f)
+    result = program(SCRIPT, *arguments, launcher=limit, check=1)
+    assert 'cannot be written' in result.stderr and 'Traceback' not in result.stderr
+    assert (tmp_path / 'out' / 'last.params').read_bytes() == before
+    assert not [n for n in os.listdir(str(tmp_path / 'out')) if n.startswith('.')]

@@ -1,0 +1,507 @@
+"""The tagger and its two programs: rows, loss, training, resume, workers, prediction, errors."""
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+
+import mxnet as mx
+import numpy as np
+import pytest
+from helpers import ROOT, TINY
+
+from bert.checkpoint.weights import read_params
+from bert.data import conll, tagging
+from bert.model import ops
+from bert.model.forward import create_forward
+from bert.model.heads import Tagger
+from bert.model.parameters import collect, initialize
+from bert.text import tokenizer
+from bert.training import distributed
+from bert.training import tagging as tagger
+from bert.training.evaluation import score_rows
+from bert.training.tagging import word_scores
+from bert.utils.errors import DataError, run
+from bert.utils.files import read_json
+from scripts import finetune_ner, predict_ner
+
+TRAIN, PREDICT = 'scripts/finetune_ner.py', 'scripts/predict_ner.py'
+# easy to learn, so that tests may ask for the right answer
+NAMES = {'ax': ('PER', 'z'), 'by': ('LOC', 'v'), 'cy': ('ORG', 'w')}
+
+
+def make_sentences(count, seed, longest=12):
+    """Yield (words, tags) with names of one or two words, those of NAMES."""
+    rng = random.Random(seed)
+    for _ in range(count):
+        words, tags = [], []
+        for _ in range(rng.randrange(1, longest)):
+            word = rng.choice(['the', 'of', 'film', 'good', ',', '!', '\u200b', *NAMES])
+            kind, second = NAMES.get(word, (None, None))
+            words.append(word)
+            tags.append('B-' + kind if kind else 'O')
+            if kind and rng.random() < 0.4:
+                words.append(second)
+                tags.append('I-' + kind)
+        yield words, tags
+
+
+def write_conll(path, sentences):
+    path.write_text(''.join(''.join('%s X %s\n' % row for row in zip(*sentence)) + '\n'
+                            for sentence in sentences), encoding='utf-8')
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """train.txt, dev.txt and test.txt; the test set has what is hard to tokenise, and is long."""
+    folder = tmp_path_factory.mktemp('data')
+    write_conll(folder / 'train.txt', make_sentences(160, 1))
+    write_conll(folder / 'dev.txt', make_sentences(30, 2))
+    hard = [(['ax', '\u200b', '\U0001f600', 'z', '\u200d\ufe0f', 'by'],
+             ['B-PER', 'O', 'O', 'O', 'O', 'B-LOC']), (['\u200b'], ['O'])]
+    long = [(['the', 'cy', 'w', 'film'] * 12, ['O', 'B-ORG', 'I-ORG', 'O'] * 12)]
+    write_conll(folder / 'test.txt', [*make_sentences(6, 3), *hard, *long])
+    return folder
+
+
+def flags(data, out, *more):
+    return ['--bert_model', TINY, '--train_path', str(data / 'train.txt'), '--seq_len', '24',
+            '--num-epochs', '4', '--batch-size', '8', '--learning-rate', '3e-3',
+            '--save-checkpoint-prefix', str(out), *more]
+
+
+@pytest.fixture(scope='module')
+def trained(data, tmp_path_factory):
+    """The result folder of a run with all three sets."""
+    out = tmp_path_factory.mktemp('trained') / 'deep' / 'tagger'
+    assert finetune_ner.main(flags(data, out, '--dev-path', str(data / 'dev.txt'), '--test-path',
+                                   str(data / 'test.txt'), '--num-epochs', '8', '--dropout',
+                                   '0')) == 0
+    return out
+
+
+def weights(folder, name='model.params'):
+    return read_params(str(folder / name))
+
+
+def assert_same(first, second, tolerance=0.0):
+    assert set(first) == set(second)
+    for name, array in first.items():
+        assert np.abs(array.astype('float64') - second[name]).max() <= tolerance, name
+
+
+# sentences -> rows -> targets -> loss
+
+@pytest.fixture(scope='module')
+def tok():
+    return tokenizer.load(TINY)
+
+
+def test_rows_of_a_short_sentence(tok):
+    (row,) = tagging.rows(tok, [['the', 'axe', '\u200b', 'of']], 24)
+    assert tok.tokens(row.ids) == ['[CLS]', 'the', 'a', '##x', '##e', '[UNK]', 'of', '[SEP]']
+    assert (row.first, row.sentence, row.word) == ([1, 2, 5, 6], 0, 0)
+
+
+def test_rows_are_windows_in_which_every_word_has_one_place(tok):
+    sentences = [['the'], [], ['ab', 'the', 'cd', 'of', 'ef', 'g'], ['\u200b', 'abcdefghijk']]
+    rows = tagging.rows(tok, sentences, 8)      # six pieces, of which three may come again
+    assert [(row.sentence, row.word, tok.tokens(row.ids[1:-1]), row.first) for row in rows] == [
+        (0, 0, ['the'], [1]),
+        (2, 0, ['a', '##b', 'the', 'c', '##d', 'of'], [1, 3, 4]),
+        (2, 3, ['c', '##d', 'of', 'e', '##f', 'g'], [3, 4, 6]),
+        (3, 0, ['[UNK]'], [1]),
+        (3, 1, ['a', '##b', '##c', '##d', '##e', '##f'], [1])]
+    assert all(row.ids[0] == tok.cls_id and row.ids[-1] == tok.sep_id for row in rows)
+
+
+def test_targets_by_hand(tok):
+    rows = tagging.rows(tok, [['ab', 'the'], ['of', 'a', 'cd', 'to', 'to', 'in', 'g']], 8)
+    targets = tagging.targets(rows[:2], [[4, 0], [1, 2, 3, 0, 5, 6, 7]])
+    assert targets.dtype == np.float32
+    assert targets.tolist() == [4, 0, 1, 2, 3, 0]
+    assert tagging.targets(rows[2:], [[], [1, 2, 3, 0, 5, 6, 7]]).tolist() == [
+        5, 6, 7]                   # its first word belongs to the window before
+
+
+class Numbered:
+    """Gives token k of a batch the scores (k, -k)."""
+
+    def __call__(self, ids, segments, device):
+        assert [len(row) for row in ids] == [len(row) for row in segments]
+        k = np.arange(sum(map(len, ids)))
+        return mx.nd.array(np.stack([k, -k], axis=1))
+
+
+def test_scores_of_words_are_those_of_their_first_sub_words(tok):
+    rows = tagging.rows(tok, [['ab', 'the'], ['of', 'a', 'cd', 'to', 'to', 'in', 'g']], 8)
+    assert [row.first for row in rows] == [[1, 3], [1, 2, 3, 5], [2, 3, 4]]
+    assert [len(row.ids) for row in rows] == [5, 8, 6]
+    scores = word_scores(Numbered(), rows, mx.cpu()).asnumpy()
+    assert scores[:, 0].tolist() == [1, 3, 5 + 1, 5 + 2, 5 + 3, 5 + 5, 13 + 2, 13 + 3, 13 + 4]
+    assert (scores[:, 1] == -scores[:, 0]).all()
+
+
+@pytest.mark.parametrize('path', ['padded', 'packed'])
+def test_neighbours_in_a_batch_do_not_change_scores(tok, path):
+    if path == 'packed' and not ops.load():
+        pytest.skip('no compiler, or a CPU without the operators')
+    config = read_json(os.path.join(TINY, 'config.json'))
+    mx.random.seed(1)
+    net = Tagger(config, 3)
+    initialize(net, dict(config, initializer_range=0.5))
+    forward = create_forward(net, path, 'float32', tok.pad_id)
+    rows = tagging.rows(tok, [['the', 'film'], ['wonderful', 'of', 'axe', 'by']], 24)
+    both = word_scores(forward, rows, mx.cpu()).asnumpy()
+    alone = [word_scores(forward, [row], mx.cpu()).asnumpy() for row in rows]
+    assert both.shape == (6, 3)
+    np.testing.assert_allclose(both, np.concatenate(alone), rtol=1e-5, atol=1e-5)
+
+
+def test_the_tagger_has_no_pooler_and_the_names_of_its_head():
+    net = Tagger(read_json(os.path.join(TINY, 'config.json')), 5)
+    names = collect(net)
+    assert names['tag_classifier.1.weight'].shape == (5, 32)
+    assert [n for n in names if not n.startswith('bert.')] == ['tag_classifier.1.weight',
+                                                               'tag_classifier.1.bias']
+    assert not [n for n in names if 'pooler' in n]
+
+
+def test_scores_by_token_are_filled_up():
+    lengths = [2, 4, 1]
+
+    def forward(part, device):
+        return mx.nd.ones((len(part), max(lengths[i] for i in part)))
+
+    scores = score_rows(lengths, 1, distributed.Local([mx.cpu()]), forward, by_token=True)
+    assert scores.tolist() == [[1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]]
+
+
+def test_no_words_no_tags():
+    assert tagger.predict(None, [], 2, ('O',), None, 4) == [[], []]
+
+
+# flags
+
+def test_the_historical_command_means_the_common_flags():
+    given = (
+        '--train-path train.txt --dev-path dev.txt --test-path test.txt --gpu 0 --learning-rate '
+        '1e-5 --dropout-prob 0.2 --num-epochs 100 --batch-size 8 --optimizer bertadam --bert-model '
+        'bert_24_1024_16 --save-checkpoint-prefix DIR/large_bert --seed 13 --seq-len 90 '
+        '--warmup-ratio 0.2')
+    args = finetune_ner.parse_args(given.split())
+    assert (args.train_path, args.dev_path, args.test_path, args.gpu, args.lr, args.dropout,
+            args.epochs, args.batch_size, args.optimizer, args.bert_model, args.output_dir,
+            args.seed, args.seq_len, args.warmup_ratio, args.bert_dataset) == (
+        'train.txt', 'dev.txt', 'test.txt', 0, 1e-5, 0.2, 100, 8, 'bertadam', 'bert_24_1024_16',
+        'DIR/large_bert', 13, 90, 0.2, None)
+    given = ('--test-path t.txt --load-checkpoint-prefix DIR/large_bert --seq-len 180 --gpu 0 '
+             '--batch-size 4')
+    args = predict_ner.parse_args(given.split())
+    assert (args.test_path, args.model_parameters, args.seq_len, args.gpu, args.batch_size) == (
+        't.txt', 'DIR/large_bert', 180, 0, 4)
+
+
+def test_historical_defaults():
+    args = finetune_ner.parse_args(['--train-path', 'x'])
+    assert (args.lr, args.epochs, args.batch_size, args.seed, args.optimizer, args.warmup_ratio,
+            args.output_dir) == (5e-5, 50, 8, 13531, 'bertadam', 0.1, './output_dir')
+    assert (args.token_column, args.tag_column, args.dropout) == (0, -1, None)
+
+
+@pytest.mark.parametrize(('given', 'dataset'), [
+    ([], None),
+    (['--cased'], 'book_corpus_wiki_en_cased'),
+    (['--cased', '--bert_dataset', 'wiki_multilingual'], 'wiki_multilingual_cased'),
+    (['--cased', '--bert_dataset', 'wiki_cn_cased'], 'wiki_cn_cased'),
+])
+def test_casing_chooses_the_data_set(given, dataset):
+    assert finetune_ner.parse_args(['--train-path', 'x', *given]).bert_dataset == dataset
+
+
+def test_sample_takes_its_own_data_where_none_is_given(data):
+    args = finetune_ner.parse_args(['--bert-model', 'sample'])
+    assert os.path.dirname(args.train_path) == os.path.dirname(args.dev_path) == tagging.SAMPLE
+    args = finetune_ner.parse_args(['--bert-model', 'sample', '--train-path', 'mine.txt'])
+    assert (args.train_path, args.dev_path, args.test_path) == ('mine.txt', None, None)
+
+
+@pytest.mark.parametrize(('main', 'given', 'message'), [
+    (finetune_ner.main, [], '--train_path is missing; --bert_model sample alone works out of the '
+     'box'),
+    (finetune_ner.main, ['--train-path', 'x', '--cased', '--bert-dataset', 'wiki_cn_uncased'],
+     '--cased and --bert_dataset wiki_cn_uncased contradict each other'),
+    (predict_ner.main, ['--text', 'x'], 'the following arguments are required: '
+     '--load_checkpoint_prefix'),
+    (predict_ner.main, ['--load-checkpoint-prefix', 'x', '--text', 'x', '--test-path', 'y'],
+     'not allowed with argument'),
+])
+def test_usage_errors(capsys, main, given, message):
+    with pytest.raises(SystemExit) as caught:
+        main(given)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+# training
+
+def test_a_run_leaves_a_bundle_with_the_best_weights(trained, data):
+    assert set(os.listdir(str(trained))) == {
+        'model.params', 'last.params', 'config.json', 'vocab.txt', 'tokenizer_config.json',
+        'arguments.json', 'metrics.jsonl', 'results.json', 'predictions-dev.txt',
+        'predictions-test.txt'}
+    config = read_json(str(trained / 'config.json'))
+    assert config['architectures'] == ['BertForTokenClassification']
+    assert list(config['id2label'].values()) == ['O', 'B-LOC', 'I-LOC', 'B-ORG', 'I-ORG', 'B-PER',
+                                                 'I-PER']
+    assert read_json(str(trained / 'arguments.json'))['lr'] == 3e-3
+    with open(str(trained / 'metrics.jsonl'), encoding='utf-8') as f:
+        dev = [record for record in map(json.loads, f) if record['type'] == 'dev']
+    assert [record['epoch'] for record in dev] == list(range(1, 9))
+    results = read_json(str(trained / 'results.json'))
+    assert results['dev']['overall']['f1'] == max(record['f1'] for record in dev) > 0.9
+    assert set(results['test']['types']) == {'LOC', 'ORG', 'PER'}
+
+
+def test_every_word_has_its_prediction_in_its_place(trained, data):
+    given = conll.read(str(data / 'test.txt'))
+    found = conll.read(str(trained / 'predictions-test.txt'))
+    assert [s.words for s in found] == [s.words for s in given]
+    assert [[column[-1] for column in s.columns] for s in found] == [s.tags for s in given]
+    assert found[0].columns[0][:2] == [given[0].words[0], 'X']
+    assert found[-1].tags == ['O', 'B-ORG', 'I-ORG', 'O'] * 12      # over several windows
+    assert found[-3].tags == ['B-PER', 'O', 'O', found[-3].tags[3], 'O', 'B-LOC']
+    scores = conll.score([s.tags for s in given], [s.tags for s in found])
+    assert scores['overall'] == read_json(str(trained / 'results.json'))['test']['overall']
+
+
+def test_without_dev_and_test_the_last_epoch_counts(data, tmp_path):
+    assert finetune_ner.main(flags(data, tmp_path, '--num-epochs', '2')) == 0
+    best, last = weights(tmp_path), weights(tmp_path, 'last.params')
+    assert_same(best, {name: last[name] for name in best})
+    assert not list(tmp_path.glob('predictions*')) and not (tmp_path / 'results.json').exists()
+
+
+def test_schemes(data, tmp_path, capsys):
+    text = '1 ax I-PER\n2 z I-PER\n3 by B-PER\n4 the O\n\n1 by I-LOC\n\n'
+    (tmp_path / 'bio.txt').write_text(text, encoding='utf-8')
+    common = ['--train_path', str(tmp_path / 'bio.txt'), '--test_path', str(tmp_path / 'bio.txt'),
+              '--token_column', '1', '--num_epochs', '30', '--bert_model', TINY, '--seq_len', '24',
+              '--lr', '3e-3', '--dropout', '0']
+    for scheme, labels in ('BIO2', ['O', 'B-LOC', 'B-PER', 'I-PER']), (
+            'BIOES', ['O', 'S-LOC', 'B-PER', 'E-PER', 'S-PER']):
+        out = tmp_path / scheme
+        finetune_ner.main([*common, '--scheme', scheme, '--output_dir', str(out), '--plot'])
+        assert list(read_json(str(out / 'config.json'))['id2label'].values()) == labels
+        assert capsys.readouterr().out.split('overall')[1].split()[:4] == ['1.0000'] * 3 + ['3']
+        # in the scheme of the file, whatever the model's is
+        assert (out / 'predictions-test.txt').read_text(encoding='utf-8') == (
+            '1 ax I-PER I-PER\n2 z I-PER I-PER\n3 by B-PER B-PER\n4 the O O\n\n'
+            '1 by I-LOC I-LOC\n\n')
+        assert (out / 'curves.png').read_bytes().startswith(b'\x89PNG')
+    # a trained model goes on in its own scheme
+    out = tmp_path / 'more'
+    finetune_ner.main([*common, '--model_parameters', str(tmp_path / 'BIOES'), '--num_epochs', '1',
+                       '--output_dir', str(out)])
+    assert '1.0000         3' in capsys.readouterr().out
+    # and gives its encoder to a fresh head, of other labels too
+    finetune_ner.main([*common, '--pretrained_bert_parameters', str(tmp_path / 'BIOES'),
+                       '--num_epochs', '1', '--output_dir', str(out)])
+    assert weights(out)['tag_classifier.1.weight'].shape == (4, 32)
+
+
+def test_the_sample_data_end_to_end(tmp_path, capsys):
+    assert finetune_ner.main(['--bert-model', 'sample', '--epochs', '10', '--output_dir',
+                              str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert 'dev:\n' in said and 'test:\n' in said and 'overall' in said
+    assert 'predict_ner.py --load-checkpoint-prefix %s --text' % tmp_path in said
+    assert read_json(str(tmp_path / 'results.json'))['dev']['overall']['f1'] > 0.4
+
+
+# the same update, however it is come by
+
+def test_accumulation_and_devices_make_the_update_of_the_whole_batch(data, tmp_path):
+    losses = []
+    for name, more in (('whole', ['--batch_size', '8']), ('devices', ['--cpus', '2']),
+                       ('parts', ['--batch_size', '2', '--accumulate', '4'])):
+        finetune_ner.main(flags(data, tmp_path / name, '--dropout', '0', '--num_epochs', '1',
+                                '--lr', '1e-3', '--log_interval', '1', *more))
+        assert_same(weights(tmp_path / 'whole'), weights(tmp_path / name), 1e-4)
+        with open(str(tmp_path / name / 'metrics.jsonl'), encoding='utf-8') as f:
+            losses.append([json.loads(line)['loss'] for line in f])
+        # means over words, which are not spread evenly over the parts
+        np.testing.assert_allclose(losses[0], losses[-1], rtol=1e-4)
+    assert losses[0][0] == pytest.approx(np.log(7), rel=0.1)    # a fresh head knows nothing of 7
+
+
+def test_two_workers_make_the_update_of_one(program, data, tmp_path):
+    pytest.importorskip('horovod.mxnet', reason='needs Horovod')
+    if not shutil.which('mpirun'):
+        pytest.skip('needs mpirun')
+    more = ['--dropout', '0', '--num_epochs', '1', '--lr', '1e-3', '--dev_path',
+            str(data / 'dev.txt')]
+    program(TRAIN, *flags(data, tmp_path / 'one', *more), check=0)
+    program(TRAIN, *flags(data, tmp_path / 'two', *more, '--batch_size', '4', '--comm', 'horovod'),
+            check=0, launcher=['mpirun', '--allow-run-as-root', '--oversubscribe', '-np', '2'])
+    assert_same(weights(tmp_path / 'one'), weights(tmp_path / 'two'), 1e-4)
+    one, two = (read_json(str(tmp_path / name / 'results.json')) for name in ('one', 'two'))
+    assert one == two
+
+
+def test_a_stopped_run_goes_on_bit_equal(program, data, tmp_path):
+    root = ROOT
+    given = flags(data, tmp_path / 'stopped', '--dev_path', str(data / 'dev.txt'))
+    process = subprocess.Popen(
+        [sys.executable, os.path.join(root, TRAIN), *given, '--log_interval', '1'],
+        stderr=subprocess.PIPE, text=True, env=dict(os.environ, BERT_OFFLINE='1'))
+    assert any('update 13/' in line for line in process.stderr)
+    process.send_signal(signal.SIGTERM)
+    said = process.stderr.read()
+    assert process.wait() == 143
+    assert 'the same command with --resume goes on' in said and 'Traceback' not in said
+    program(TRAIN, *given, '--resume', check=0)
+    program(TRAIN, *flags(data, tmp_path / 'whole', '--dev_path', str(data / 'dev.txt')), check=0)
+    for name in 'model.params', 'last.params':
+        assert_same(weights(tmp_path / 'whole', name), weights(tmp_path / 'stopped', name))
+
+
+# prediction
+
+def predict(trained, *given):
+    assert predict_ner.main(['--load-checkpoint-prefix', str(trained), *given]) == 0
+
+
+def test_predict_columns(trained, data, tmp_path, capsys):
+    predict(trained, '--test-path', str(data / 'test.txt'), '--output_dir', str(tmp_path))
+    first = (tmp_path / 'predictions-test.txt').read_bytes()
+    assert first == (trained / 'predictions-test.txt').read_bytes()
+    scores = read_json(str(trained / 'results.json'))['test']
+    assert tagging.table(scores) in capsys.readouterr().out
+    # words alone, more columns without a tag, and another seq_len
+    words = ''.join('%s\n' % line.split(' ')[0] for line in
+                    (data / 'test.txt').read_text(encoding='utf-8').split('\n')[:-1])
+    (tmp_path / 'words.txt').write_text(words, encoding='utf-8')
+    (tmp_path / 'two.txt').write_text(words.replace('\n', ' N\n').replace('\n N\n', '\n\n'),
+                                      encoding='utf-8')
+    predict(trained, '--test-path', str(tmp_path / 'words.txt'), '--output_dir', str(tmp_path))
+    predict(trained, '--test-path', str(tmp_path / 'two.txt'), '--no-tags', '--output_dir',
+            str(tmp_path), '--seq_len', '30', '--batch-size', '3')
+    assert 'overall' not in capsys.readouterr().out
+    expected = [s.tags for s in conll.read(str(trained / 'predictions-test.txt'))]
+    for name in 'predictions-words.txt', 'predictions-two.txt':
+        found = [s.tags for s in conll.read(str(tmp_path / name))]
+        assert [len(tags) for tags in found] == [len(tags) for tags in expected]
+        assert found[:6] == expected[:6]
+
+
+TEXT = 'the ax z film,  by!\r\n\n\u200b\U0001f600 of cy\rgood\nCY w'
+ENTITIES = [('PER', 'ax z'), ('LOC', 'by'), ('ORG', 'cy'), ('ORG', 'CY w')]
+
+
+def check_entities(lines):
+    """The lines tell of ENTITIES, at the right places in TEXT."""
+    found = [line.split('\t') for line in lines]
+    assert [(kind, text) for kind, _, _, text in found] == ENTITIES
+    assert [TEXT[int(start):int(end)] for _, start, end, _ in found] == [t for _, t in ENTITIES]
+
+
+def test_predict_text_with_offsets_in_the_whole_of_it(trained, tmp_path, capsys, program):
+    predict(trained, '--text', TEXT, '--batch-size', '1')
+    check_entities(capsys.readouterr().out.splitlines())
+    (tmp_path / 'bom.txt').write_bytes(b'\xef\xbb\xbf' + TEXT.encode('utf-8'))
+    predict(trained, '--text-path', str(tmp_path / 'bom.txt'))
+    check_entities(capsys.readouterr().out.splitlines())
+    predict(trained, '--text', 'the ax z, good', '--json')
+    assert json.loads(capsys.readouterr().out) == {'text': 'ax z', 'type': 'PER', 'start': 4,
+                                                   'end': 8}
+    root = ROOT
+    result = subprocess.run(
+        [sys.executable, os.path.join(root, PREDICT), '--load-checkpoint-prefix', str(trained)],
+        input=TEXT.encode('utf-8'), stdout=subprocess.PIPE, check=True)
+    check_entities(result.stdout.decode('utf-8').splitlines())
+
+
+def test_offsets_go_on_over_many_lines(monkeypatch, tmp_path, capsys, trained):
+    monkeypatch.setattr('bert.training.tagging.predict', lambda net, rows, count, *rest: [
+        ['B-X'] * sum(len(row.first) for row in rows if row.sentence == i) for i in range(count)])
+    text = ''.join('w%d \u4eac\n' % i for i in range(50))
+    (tmp_path / 'text.txt').write_text(text, encoding='utf-8')
+    predict(trained, '--text-path', str(tmp_path / 'text.txt'), '--batch-size', '1')
+    found = [line.split('\t') for line in capsys.readouterr().out.splitlines()]
+    assert len(found) == 100
+    assert all(text[int(start):int(end)] == word for _, start, end, word in found)
+    assert [int(start) for _, start, _, _ in found] == sorted(
+        {int(start) for _, start, _, _ in found})
+
+
+# bad input
+
+def fails(capsys, main, given):
+    """The line that a program ends with, and its exit code is 1."""
+    with pytest.raises(SystemExit) as caught:
+        run(lambda: main(given))
+    assert caught.value.code == 1
+    said = [line for line in capsys.readouterr().err.splitlines() if ': error: ' in line]
+    assert len(said) == 1
+    return said[0].split(': error: ')[1]
+
+
+@pytest.mark.parametrize(('train', 'more', 'message'), [
+    ('a O\nb WHAT\n', [], "{}:2: 'WHAT' is not a tag like O, B-PER"),
+    ('a B-X\nb\n', [], '{}:2: 1 column(s) where line 1 has 2'),
+    ('', [], '{}: no sentences'),
+    (b'a O\n\xe9 O\n', [], '{}:2: not UTF-8'),
+    ('a O\n', [], '{}: no word is tagged as an entity, all are O; is --tag_column right?'),
+    ('a\n', [], '{}: one column, so no tags; each word needs its tag here'),
+    ('a B-X\n', ['--tag_column', '4'], '{}:1: no column 4 for the tag'),
+    ('a B-X\n', ['--seq_len', '41'], '--seq_len 41: this model takes 3 to 40 tokens'),
+    ('a B-X\n', ['--cased'], '--cased: the model %s is uncased' % TINY),
+    ('a B-X\n', ['--dev_path', '/no/dev.txt'], '/no/dev.txt: No such file or directory'),
+    ('a B-X\n', ['--bert_model', '/no/model'], 'model /no/model: no such file or folder'),
+])
+def test_bad_training_data_are_told_in_one_line(capsys, tmp_path, train, more, message):
+    path = tmp_path / 'train.txt'
+    path.write_bytes(train if isinstance(train, bytes) else train.encode('utf-8'))
+    said = fails(capsys, finetune_ner.main, [
+        '--bert_model', TINY, '--train_path', str(path), '--seq_len', '24', '--output_dir',
+        str(tmp_path / 'out'), *more])
+    assert said.startswith(message.format(path))
+
+
+def test_bad_models_and_texts_are_told_in_one_line(capsys, tmp_path, trained, data):
+    write_conll(tmp_path / 'new.txt', [(['ax'], ['B-NEW'])])
+    said = fails(capsys, finetune_ner.main, [
+        '--model_parameters', str(trained), '--train_path', str(tmp_path / 'new.txt')])
+    assert said.startswith('the data have the tag B-NEW, which %s does not know: O B-LOC' % trained)
+    said = fails(capsys, predict_ner.main, ['--load_checkpoint_prefix', TINY, '--text', 'x'])
+    assert said.startswith('%s: config.json names no tags such as O and B-PER' % TINY)
+    said = fails(capsys, predict_ner.main, ['--load_checkpoint_prefix', '/no/where', '--text', 'x'])
+    assert said == 'weights /no/where: no such file or folder'
+    (tmp_path / 'latin.txt').write_bytes(b'caf\xe9\n')
+    said = fails(capsys, predict_ner.main, ['--load_checkpoint_prefix', str(trained), '--text_path',
+                                            str(tmp_path / 'latin.txt')])
+    assert said == '%s: not UTF-8; convert it: iconv -f ENCODING -t UTF-8' % (
+        tmp_path / 'latin.txt')
+
+
+def test_an_error_leaves_the_last_good_checkpoint(program, data, trained, tmp_path):
+    shutil.copytree(str(trained), str(tmp_path / 'out'))
+    (tmp_path / 'bad.txt').write_text('a WHAT\n', encoding='utf-8')
+    result = program(TRAIN, *flags(data, tmp_path / 'out', '--dev-path', str(tmp_path / 'bad.txt')),
+                     check=1)
+    assert result.stderr == ("finetune_ner.py: error: %s:1: 'WHAT' is not a tag like O, B-PER, "
+                             'I-PER, E-PER or S-PER; correct it, or name the column of the tags\n'
+                             % (tmp_path / 'bad.txt'))
+    assert_same(weights(tmp_path / 'out'), weights(trained))
+
+
+def test_length_must_hold_text():
+    for seq_len in 2, 513:
+        with pytest.raises(DataError, match='--seq_len %d: this model takes 3 to 512' % seq_len):
+            tagging.check_length(seq_len, {})
+    tagging.check_length(3, {})
+    tagging.check_length(512, {})

@@ -1,0 +1,329 @@
+"""Files of weights: written whole or not at all, read of every kind, refused in one line."""
+import json
+import os
+import pickle
+import shutil
+import stat
+import struct
+import subprocess
+import sys
+import types
+
+import mxnet as mx
+import numpy as np
+import pytest
+import safetensors.numpy
+from helpers import ROOT
+
+from bert.checkpoint.weights import read_params, read_weights, write_params, write_safetensors
+from bert.utils import files
+from bert.utils.errors import DataError
+
+ARRAYS = {'bert.word_embed.0.weight': np.arange(12, dtype=np.float32).reshape(3, 4),
+          'bert.pooler.bias': np.array([1.5, -2], np.float32)}
+THEIRS = {'bert.embeddings.word_embeddings.weight': ARRAYS['bert.word_embed.0.weight'],
+          'bert.pooler.dense.bias': ARRAYS['bert.pooler.bias']}
+
+
+def same(a, b):
+    return list(a) == list(b) and all(
+        a[name].dtype == b[name].dtype and np.array_equal(a[name], b[name]) for name in a)
+
+
+def refused(call, *args):
+    """The message of the DataError that a call raises, which is one line."""
+    with pytest.raises(DataError) as caught:
+        call(*args)
+    assert '\n' not in str(caught.value)
+    return str(caught.value)
+
+
+def test_params_there_and_back(tmp_path):
+    path = str(tmp_path / 'a.params')
+    arrays = dict(ARRAYS, half=np.array([0.5], np.float16), bytes=np.array([255], np.uint8),
+                  whole=np.array([[-7]], np.int32), long=np.array([1 << 40], np.int64))
+    write_params(path, arrays)
+    assert same(read_params(path), arrays)
+    write_params(path, {'bert.word_embed.0.weight': mx.nd.ones((2, 2)),
+                                   'training.state': np.array([1], np.uint8)})
+    assert same(read_weights(path),
+                {'bert.word_embed.0.weight': np.ones((2, 2), np.float32)})
+
+
+def test_safetensors_there_and_back(tmp_path):
+    path = str(tmp_path / 'a.safetensors')
+    turned = dict(THEIRS, **{'bert.pooler.dense.weight': np.arange(6, dtype=np.float32)
+                             .reshape(2, 3).T})
+    write_safetensors(path, turned)
+    arrays = read_weights(path)
+    assert arrays['bert.pooler.weight'].tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert same({name: arrays[name] for name in ARRAYS}, ARRAYS)
+    with safetensors.safe_open(path, 'np') as f:
+        assert f.metadata() == {'format': 'pt'}     # Transformers asks for it
+
+
+def test_atomic(tmp_path):
+    path = tmp_path / 'a.txt'
+    with files.atomic(str(path)) as temporary:
+        assert os.path.dirname(temporary) == str(tmp_path)
+        with open(temporary, 'w', encoding='utf-8') as f:
+            f.write('first')
+        assert not path.exists()
+    assert path.read_text() == 'first'
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+    assert os.listdir(str(tmp_path)) == ['a.txt']
+
+
+@pytest.mark.parametrize('error', [ValueError('x'), KeyboardInterrupt(), DataError('x')])
+def test_an_error_leaves_the_old_file_and_no_other(tmp_path, error):
+    path = tmp_path / 'a.txt'
+    path.write_text('old')
+    with pytest.raises(type(error)), files.atomic(str(path)) as temporary:
+        with open(temporary, 'w', encoding='utf-8') as f:
+            f.write('half of the n')
+        raise error
+    assert path.read_text() == 'old'
+    assert os.listdir(str(tmp_path)) == ['a.txt']
+
+
+def test_an_error_of_the_system_is_one_line(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text('old')
+
+    def write():
+        with files.atomic(str(path)):
+            raise OSError(28, 'No space left on device')
+    assert refused(write) == ('%s: cannot be written (No space left on device); what stood there '
+                              'before is intact' % path)
+    assert os.listdir(str(tmp_path)) == ['a.json']
+
+
+FULL_DISK = '''
+import bert, json, os, resource, signal, sys
+import mxnet, numpy as np
+from bert import checkpoint
+from bert.errors import DataError
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+kind, path = sys.argv[1:]
+write = getattr(checkpoint, 'write_' + kind)
+old = {'layer.%d.weight' % i: np.full((10, 10), i, np.float32) for i in range(20)}
+new = {name: array + 1 for name, array in old.items()}
+write(path, old)
+with open(path, 'rb') as f:
+    before = f.read()
+size = len(before)
+for limit in (0, 100, size // 2, size - 1000, size - 300, size - 1):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        write(path, new)
+        print('no error')
+    except DataError as error:
+        print(error)
+    with open(path, 'rb') as f:
+        print(f.read() == before, os.listdir(os.path.dirname(path)))
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+write(path, new)
+with open(path, 'rb') as f:
+    print(f.read() == before)
+'''
+
+
+@pytest.mark.parametrize('kind, reason', [
+    ('params', 'only a part could be written; the disk is full, or its quota'),
+    ('safetensors', 'File too large')])
+def test_a_full_disk(tmp_path, kind, reason):
+    path = str(tmp_path / 'a.weights')
+    result = subprocess.run([sys.executable, '-c', FULL_DISK, kind, path], cwd=ROOT, text=True,
+                            capture_output=True, timeout=120)
+    assert result.stdout.splitlines() == [
+        '%s: cannot be written (%s); what stood there before is intact' % (path, reason),
+        "True ['a.weights']"] * 6 + ['False'], result.stderr
+
+
+def test_too_little_room_is_seen_beforehand(tmp_path, monkeypatch):
+    path = str(tmp_path / 'a.params')
+    write_params(path, ARRAYS)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda folder: types.SimpleNamespace(free=2 << 20))
+    assert refused(write_params, path, {'a': np.zeros(3 << 18, np.float32)}) == (
+        '%s: the disk is full (3 MB needed, 2 MB free); what stood there before is intact' % path)
+    write_params(path, dict(ARRAYS, fits=np.zeros(1 << 18, np.float32)))
+    assert 'fits' in read_params(path)
+
+
+@pytest.mark.parametrize('write', [write_params, write_safetensors])
+def test_a_folder_that_cannot_be_written(tmp_path, write):
+    (tmp_path / 'file').write_text('')
+    for folder, reason in (('file', 'Not a directory'), ('none', 'No such file or directory')):
+        path = str(tmp_path / folder / 'a.weights')
+        assert refused(write, path, ARRAYS) == (
+            '%s: cannot be written (%s); choose another folder' % (path, reason))
+    if write is write_params:
+        assert refused(files.make_folder, str(tmp_path / 'file' / 'new'), '--output_dir') == (
+            '--output_dir %s: cannot be written (Not a directory)' % (tmp_path / 'file' / 'new'))
+
+
+def test_a_folder_in_the_place_of_the_file(tmp_path):
+    path = tmp_path / 'a.params'
+    path.mkdir()
+    assert 'cannot be written (Is a directory)' in refused(write_params, str(path),
+                                                           ARRAYS)
+    assert os.listdir(str(tmp_path)) == ['a.params']
+
+
+def test_cut_params(tmp_path):
+    path = tmp_path / 'a.params'
+    write_params(str(path), ARRAYS)
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        assert refused(read_weights, str(path)).startswith(
+            '%s: not a whole MXNet parameter file (' % path)
+
+
+def test_cut_safetensors(tmp_path):
+    path = tmp_path / 'a.safetensors'
+    write_safetensors(str(path), THEIRS)
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        assert refused(read_weights, str(path)).startswith(
+            '%s: not a whole safetensors file (' % path)
+
+
+@pytest.mark.parametrize('name', ['a.params', 'a.safetensors'])
+@pytest.mark.parametrize('content', [
+    b'', b'<!DOCTYPE html>\n<title>404</title>' * 99, b'\0' * 999, b'PK\3\4' + b'\xff' * 999,
+    pickle.dumps({'a': 1}), 'the other kind'])
+def test_other_files(tmp_path, name, content):
+    path = tmp_path / name
+    if content == 'the other kind':
+        if name == 'a.params':
+            write_safetensors(str(path), THEIRS)
+        else:
+            write_params(str(path), ARRAYS)
+    else:
+        path.write_bytes(content)
+    kind = 'MXNet parameter' if name == 'a.params' else 'safetensors'
+    assert refused(read_weights, str(path)).startswith(
+        '%s: not a whole %s file (' % (path, kind))
+
+
+def test_a_damaged_name(tmp_path):
+    path = tmp_path / 'a.params'
+    write_params(str(path), ARRAYS)
+    path.write_bytes(path.read_bytes().replace(b'word_embed', b'word\xffembed'))
+    assert 'not a whole MXNet parameter file' in refused(read_weights, str(path))
+
+
+@pytest.mark.parametrize('name', ['a.params', 'a.safetensors', 'a.bin'])
+def test_missing_files(tmp_path, name):
+    path = str(tmp_path / name)
+    assert refused(read_weights, path) == '%s: no such file' % path
+    assert refused(read_weights, str(tmp_path)) == '%s: no such file' % tmp_path
+
+
+def test_unnamed_arrays(tmp_path):
+    path = str(tmp_path / 'a.params')
+    mx.nd.save(path, [mx.nd.ones(2)])
+    assert refused(read_weights, path) == (
+        '%s: holds arrays without names, no weights of a network' % path)
+
+
+def test_weights_of_something_else(tmp_path):
+    message = '%s: holds no BERT encoder (no word embedding under a known name)'
+    path = str(tmp_path / 'a.params')
+    write_params(path, {'conv.weight': np.zeros(2, np.float32)})
+    assert refused(read_weights, path) == message % path
+    path = str(tmp_path / 'a.safetensors')
+    write_safetensors(path, {'roberta.embeddings.weight': np.zeros(2, np.float32)})
+    assert refused(read_weights, path) == message % path
+
+
+def test_types_of_safetensors(tmp_path):
+    """Written by hand: numpy has no bfloat16."""
+    content, header, end = b'', {}, 0
+    for name, kind, data in (
+            # 1.0, -2.5, 3.140625, 2 ** -130 (subnormal): the upper halves of their float32
+            ('bert.embeddings.word_embeddings.weight', 'BF16',
+             struct.pack('<4H', 0x3f80, 0xc020, 0x4049, 0x0008)),
+            ('bert.pooler.dense.weight', 'F16', struct.pack('<4e', 1, -2.5, 65504, 2 ** -24)),
+            ('bert.embeddings.position_embeddings.weight', 'F64', struct.pack('<4d', 1, 2, 3, 4)),
+            ('bert.embeddings.position_ids', 'I64', struct.pack('<4q', 0, 1, 2, 3)),
+            ('bert.other', 'F8_E4M3', b'1234')):
+        content += data
+        header[name] = {'dtype': kind, 'shape': [2, 2], 'data_offsets': [end, len(content)]}
+        end = len(content)
+    header = json.dumps(header).encode('ascii')
+    path = tmp_path / 'a.safetensors'
+    path.write_bytes(struct.pack('<Q', len(header)) + header + content)
+    arrays = read_weights(str(path))
+    assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
+    assert {name: array.tolist() for name, array in arrays.items()} == {
+        'bert.word_embed.0.weight': [[1, -2.5], [3.140625, 2 ** -130]],
+        'bert.pooler.weight': [[1, -2.5], [65504, 2 ** -24]],
+        'bert.encoder.position_weight': [[1, 2], [3, 4]]}
+
+
+def test_a_pickle_is_refused_without_torch(tmp_path, monkeypatch):
+    path = tmp_path / 'pytorch_model.bin'
+    marker = tmp_path / 'was_run'
+    path.write_bytes(pickle.dumps(Malicious(str(marker))))
+    monkeypatch.setitem(sys.modules, 'torch', None)
+    message = refused(read_weights, str(path))
+    assert message == (
+        '%s: a pickled PyTorch file, which can run code when it is opened, so it is refused; take '
+        'the model.safetensors of the same model, or install torch, which reads the weights alone'
+        % path)
+    assert not marker.exists()
+
+
+class Malicious:
+    """Its pickle makes a folder when it is opened."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_torch_reads_weights_alone(tmp_path):
+    torch = pytest.importorskip('torch', reason='torch is not installed: no .bin can be read')
+    path, marker = tmp_path / 'pytorch_model.bin', tmp_path / 'was_run'
+    torch.save({name: torch.tensor(array).bfloat16() for name, array in THEIRS.items()}, str(path))
+    assert same(read_weights(str(path)), ARRAYS)
+    for content, message in ((Malicious(str(marker)), 'torch cannot read weights alone from it ('),
+                             ([torch.ones(2)], 'holds something else than weights by name'),
+                             ({'state': {}}, 'holds something else than weights by name')):
+        torch.save(content, str(path))
+        assert refused(read_weights, str(path)).startswith('%s: %s' % (path, message))
+    path.write_bytes(b'')
+    assert 'torch cannot read weights alone' in refused(read_weights, str(path))
+    assert not marker.exists()
+
+
+def test_json(tmp_path):
+    path = tmp_path / 'a.json'
+    files.write_json(str(path), {'name': 'Zoë', 'sizes': [1, 2]})
+    assert path.read_text(encoding='utf-8') == (
+        '{\n  "name": "Zoë",\n  "sizes": [\n    1,\n    2\n  ]\n}\n')
+    assert files.read_json(str(path)) == {'name': 'Zoë', 'sizes': [1, 2]}
+    for content, message in ((b'{"a": 1,\n b}', 'not JSON (Expecting property name enclosed in '
+                                                'double quotes: line 2 column 2 (char 10))'),
+                             (b'{"a": "\xff"}', 'not UTF-8 text (byte 7)')):
+        path.write_bytes(content)
+        assert refused(files.read_json, str(path)) == '%s: %s' % (path, message)
+    assert refused(files.read_json, str(tmp_path)) == (
+        '%s: cannot be read (Is a directory)' % tmp_path)
+
+
+def test_a_value_that_json_lacks_leaves_the_old_file(tmp_path):
+    path = tmp_path / 'a.json'
+    files.write_json(str(path), 1)
+    with pytest.raises(TypeError):
+        files.write_json(str(path), {'a': object()})
+    assert files.read_json(str(path)) == 1
+    assert os.listdir(str(tmp_path)) == ['a.json']

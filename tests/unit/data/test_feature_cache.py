@@ -1,0 +1,239 @@
+"""Features on disk: found again, by content; damage and obstacles only cost time; bounded."""
+import logging
+import os
+import stat
+import threading
+
+import numpy as np
+import pytest
+
+from bert.data import feature_cache, squad
+from bert.data.tables import Example
+from bert.data.tasks import custom
+from bert.text import tokenizer
+from scripts import finetune_classifier, finetune_squad
+
+WORDS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'b', 'c']
+COLUMNS = {'ids': [[1, 2, 3], [4]], 'inside': [np.array([True, False]), np.array([True])],
+           'owner': [0, 7], 'score': [0.5, 1.5], 'longer': [False, True]}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty cache that keeps everything; the folder where its files will be."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.delenv('BERT_FEATURE_CACHE', raising=False)
+    monkeypatch.setattr(feature_cache, 'SLOW', -1)
+    return tmp_path / 'cache' / 'gluon-bert' / 'features'
+
+
+class Maker:
+    """Counts how often features are made."""
+
+    def __init__(self, columns=COLUMNS):
+        self.columns, self.calls = columns, 0
+
+    def cached(self, content=('text',), tok=None):
+        def make():
+            self.calls += 1
+            return self.columns
+        return feature_cache.cached('train', tok or tokenizer.WordPiece(WORDS, False), content,
+                                    make)
+
+
+def same(a, b):
+    """Whether two values are equal in value, type and dtype, all the way down."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and bool((a == b).all())
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    return a == b
+
+
+def test_made_once_and_read_the_same(folder, caplog):
+    caplog.set_level(logging.INFO, 'bert.data.feature_cache')
+    maker = Maker()
+    made = maker.cached()
+    assert not caplog.messages
+    read = maker.cached()
+    assert maker.calls == 1
+    assert same(made, read)
+    assert same(read, {
+        'ids': [np.array([1, 2, 3], 'int32'), np.array([4], 'int32')],
+        'inside': [np.array([True, False]), np.array([True])],
+        'owner': [0, 7], 'score': [0.5, 1.5], 'longer': [False, True]})
+    path, = folder.iterdir()
+    assert caplog.messages == ['train: features from the cache, %s' % path]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_no_features(folder):
+    maker = Maker({'ids': [], 'owner': []})
+    assert maker.cached() == maker.cached() == {'ids': [], 'owner': []}
+
+
+def test_key(folder):
+    tok = tokenizer.WordPiece
+    keys = [(('text',), tok(WORDS, False)), (('text ',), tok(WORDS, False)),
+            (('te', 'xt'), tok(WORDS, False)), (('text', 1), tok(WORDS, False)),
+            (('text', '1'), tok(WORDS, False)), (('text', None), tok(WORDS, False)),
+            (('te\ud800xt',), tok(WORDS, False)), (('text',), tok(WORDS + ['d'], False)),
+            (('text',), tok(WORDS, True)), (('text',), tok(WORDS, False, strip_accents=False)),
+            (('text',), tok(WORDS, False, split_han=False))]
+    maker = Maker()
+    for content, tok in keys:
+        maker.cached(content, tok)
+    assert maker.calls == len(keys) == len(list(folder.iterdir()))
+    for content, tok in keys:
+        maker.cached(iter(content), tok)
+    assert maker.calls == len(keys)
+
+
+def test_changed_code_makes_new_features(folder, tmp_path, monkeypatch):
+    maker = Maker()
+    maker.cached()
+    monkeypatch.setattr(feature_cache, '_SOURCES', ())
+    maker.cached()
+    assert maker.calls == 2
+
+
+def test_quick_features_are_not_kept(folder, monkeypatch):
+    monkeypatch.setattr(feature_cache, 'SLOW', 3.0)
+    Maker().cached()
+    assert list(folder.iterdir()) == []
+
+
+def test_turned_off(folder, monkeypatch):
+    monkeypatch.setenv('BERT_FEATURE_CACHE', '0')
+    maker = Maker()
+    maker.cached()
+    maker.cached()
+    assert maker.calls == 2
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize('damage', [
+    lambda content: b'', lambda content: b'nonsense', lambda content: content[:len(content) // 2],
+    lambda content: content.replace(b'\x02\0\0\0\x03', b'\x02\0\0\0\x09'),
+    lambda content: content.replace(b"'<i4'", b"'|O' ")])
+def test_damaged_file_is_made_anew(folder, caplog, damage):
+    caplog.set_level(logging.DEBUG, 'bert.data.feature_cache')
+    maker = Maker()
+    made = maker.cached()
+    path, = folder.iterdir()
+    good = path.read_bytes()
+    path.write_bytes(damage(good))
+    assert path.read_bytes() != good
+    assert same(maker.cached(), made)
+    assert maker.calls == 2
+    message, = caplog.messages
+    assert 'made anew' in message
+    assert same(maker.cached(), made)
+    assert maker.calls == 2
+
+
+def test_a_cache_that_cannot_be_used(folder, caplog, monkeypatch, tmp_path):
+    caplog.set_level(logging.DEBUG, 'bert.data.feature_cache')
+    maker = Maker()
+    folder.parent.mkdir(parents=True)
+    folder.write_text('a file in the place of the folder')
+    assert maker.cached()['owner'] == [0, 7]
+    folder.parent.chmod(0o777)
+    assert maker.cached()['owner'] == [0, 7]
+    assert 'can be written by other users' in caplog.messages[-1]
+    monkeypatch.setenv('XDG_CACHE_HOME', str(folder))
+    assert maker.cached()['owner'] == [0, 7]
+    assert maker.calls == 3
+
+
+def test_full_disk(folder, monkeypatch, caplog):
+    caplog.set_level(logging.DEBUG, 'bert.data.feature_cache')
+
+    def full(*args, **kwargs):
+        raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(np, 'savez', full)
+    assert Maker().cached()['owner'] == [0, 7]
+    assert 'No space left' in caplog.messages[-1]
+    assert list(folder.iterdir()) == []
+
+
+def test_the_least_recently_used_go(folder, monkeypatch):
+    maker = Maker()
+    for i in range(3):
+        maker.cached(('text', i))
+        path, = [path for path in folder.iterdir() if path.stat().st_mtime > 1000]
+        os.utime(path, (i, i))
+        size = path.stat().st_size
+    maker.cached(('text', 0))                   # used: the oldest is now number 1
+    monkeypatch.setattr(feature_cache, 'LIMIT', 3 * size)
+    maker.cached(('text', 3))
+    assert len(list(folder.iterdir())) == 3
+    assert maker.calls == 4
+    for i in (0, 2, 3):
+        maker.cached(('text', i))
+    assert maker.calls == 4
+    maker.cached(('text', 1))
+    assert maker.calls == 5
+
+
+def test_too_large_to_keep(folder, monkeypatch):
+    monkeypatch.setattr(feature_cache, 'LIMIT', 10)
+    Maker().cached()
+    assert list(folder.iterdir()) == []
+
+
+def test_many_at_once(folder):
+    makers = [Maker() for _ in range(8)]
+    out = []
+    threads = [threading.Thread(target=lambda m=m: out.extend(m.cached() for _ in range(5)))
+               for m in makers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(out) == 40
+    assert all(same(columns, out[0]) for columns in out)
+    assert len(list(folder.iterdir())) == 1     # and no temporary file
+
+
+class Args:
+    max_len, windows, stride = 6, False, 2
+    max_seq_length, doc_stride, max_query_length = 8, 2, 2
+
+
+def test_squad(folder):
+    tok = tokenizer.WordPiece(WORDS, False)
+    questions = [
+        squad.Question('x', 'a?', 'a b c a b c c', [squad.Answer('b c', 2)], False),
+        squad.Question('y', 'c', '', [], True),
+        squad.Question('z', 'b', 'b\xa0a', [squad.Answer('a', 2)], False)]
+    fresh = [squad.features(question, tok, 8, 2, 2) for question in questions]
+    assert [len(windows) for windows in fresh] == [3, 1, 1]
+    for _ in range(2):
+        assert same(finetune_squad.featurize(Args, tok, questions, 'dev'), fresh)
+    assert len(list(folder.iterdir())) == 1
+    moved = [questions[0]._replace(answers=[squad.Answer('b c', 8)])] + questions[1:]
+    assert not same(finetune_squad.featurize(Args, tok, moved, 'dev'), fresh)
+
+
+@pytest.mark.parametrize('windows', [False, True])
+def test_classifier(folder, monkeypatch, caplog, windows):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(Args, 'windows', windows)
+    tok, task = tokenizer.WordPiece(WORDS, False), custom(False, ('no', 'yes'))
+    examples = [Example('a b', None, 'yes', '0'), Example('a b c a b c', None, 'no', '1')]
+    made, read = (finetune_classifier.featurize(tok, examples, task, Args, 'dev')
+                  for _ in range(2))
+    assert same(made, read)
+    assert made.ids[0].tolist() == [2, 5, 6, 3]
+    assert made.owner == ([0, 1, 1] if windows else [0, 1])
+    assert made.labels == ([1, 0, 0] if windows else [1, 0])
+    assert sum('1 of 2 texts are longer' in message for message in caplog.messages) == 2
+    # labels are no part of what is kept
+    other = [example._replace(label='no') for example in examples]
+    assert set(finetune_classifier.featurize(tok, other, task, Args, 'dev').labels) == {0}
+    assert len(list(folder.iterdir())) == 1

@@ -1,0 +1,100 @@
+"""Which examples make up an update."""
+import mxnet as mx
+import numpy as np
+import pytest
+
+from bert.data import sampling
+from bert.model.inputs import pad
+from bert.training.evaluation import score_rows
+
+
+@pytest.mark.parametrize('alike', [True, False])
+def test_every_example_once_an_epoch_and_the_remainder_kept(alike):
+    lengths = np.random.RandomState(0).randint(3, 60, 103)
+    updates = sampling.epoch_updates(lengths, 8, seed=1, epoch=0, alike=alike)
+    assert sorted(len(u) for u in updates) == [7] + [8] * 12
+    assert sorted(np.concatenate(updates)) == list(range(103))
+    assert len(updates) == sampling.updates_per_epoch(103, 8)
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    lengths = np.arange(40)
+    first = sampling.epoch_updates(lengths, 4, seed=1, epoch=0)
+    np.random.rand(3)
+    again = sampling.epoch_updates(lengths, 4, seed=1, epoch=0)
+    assert all((a == b).all() for a, b in zip(first, again))
+    for seed, epoch in ((2, 0), (1, 1)):
+        other = sampling.epoch_updates(lengths, 4, seed, epoch)
+        assert any((a != b).any() for a, b in zip(first, other))
+
+
+def test_updates_are_alike_in_length():
+    lengths = np.random.RandomState(0).randint(3, 128, 1600)
+    waste = [1 - lengths[u].mean() / lengths[u].max()
+             for u in sampling.epoch_updates(lengths, 32, seed=0, epoch=0)]
+    assert np.mean(waste) < 0.05
+    assert all((np.diff(lengths[u]) <= 0).all()
+               for u in sampling.epoch_updates(lengths, 32, seed=0, epoch=0))
+
+
+def test_updates_are_of_all_lengths_where_padding_does_not_matter():
+    lengths = np.random.RandomState(0).randint(3, 128, 1600)
+    updates = sampling.epoch_updates(lengths, 32, seed=0, epoch=0, alike=False)
+    assert np.std([lengths[u].mean() for u in updates]) < 12    # 36 / sqrt(32) is 6.4
+    assert all((np.diff(lengths[u]) <= 0).all() for u in updates)
+
+
+@pytest.mark.parametrize('count', [1, 5, 31, 32])
+def test_shares_of_workers_partition_the_update(count):
+    indices = np.arange(count) * 10
+    shares = [sampling.share(indices, rank, 4, 3) for rank in range(4)]
+    pieces = [piece for share in shares for piece in share]
+    assert sorted(np.concatenate(pieces)) == list(indices)
+    assert all(1 <= len(piece) <= 3 for piece in pieces)
+
+
+def test_split_among_devices_leaves_no_empty_part():
+    assert [(list(p), d) for p, d in sampling.split(np.array([7, 8, 9]), 'ab')] == [
+        ([7, 8], 'a'), ([9], 'b')]
+    assert [(list(p), d) for p, d in sampling.split(np.array([7]), 'ab')] == [([7], 'a')]
+
+
+def test_pad():
+    rows, lengths = pad([[5, 6, 7], [8]], 1)
+    assert rows.tolist() == [[5, 6, 7], [8, 1, 1]] and rows.dtype == np.int32
+    assert lengths.tolist() == [3, 1] and lengths.dtype == np.float32
+    assert pad([[5]], 0, 4)[0].tolist() == [[5, 0, 0, 0]]
+
+
+class Two:
+    """A communicator of two workers, of which the test plays one after the other."""
+    size = 2
+
+    def __init__(self, rank):
+        self.rank, self.devices = rank, [mx.cpu(0), mx.cpu(1)]
+
+    def sum(self, values):
+        return values
+
+
+def test_scores_of_all_workers_add_up_to_every_row():
+    lengths = [3, 1, 2, 5, 4]
+
+    def forward(part, device):
+        return mx.nd.array([[i, lengths[i]] for i in part])
+
+    total = sum(score_rows(lengths, 2, Two(rank), forward) for rank in (0, 1))
+    assert total.tolist() == [[i, n] for i, n in enumerate(lengths)]
+    # a worker without any batch adds nothing
+    alone = score_rows([4], 2, Two(1), lambda part, device: mx.nd.ones((1, 2)))
+    assert alone.tolist() == [[0, 0]]
+
+
+def test_evaluation_batches_hold_so_many_tokens():
+    lengths = [2, 9, 3, 30, 4, 2]
+    assert [list(b) for b in sampling.evaluation_batches(lengths, 4)] == [[3, 1, 4, 2], [0, 5]]
+    assert [list(b) for b in sampling.evaluation_batches(lengths, 2, tokens=12)] == [
+        [3], [1], [4, 2], [0, 5]]       # 30 tokens alone are too many, and are taken all the same
+    assert [list(b) for b in sampling.evaluation_batches(lengths, 3, tokens=12)] == [
+        [3], [1], [4, 2, 0], [5]]
+    assert sampling.evaluation_batches([], 3, tokens=12) == []

@@ -1,0 +1,70 @@
+import math
+import warnings
+
+import pytest
+
+from bert.metrics import classification
+
+
+def test_counts_by_hand():
+    # class 1: 2 hits, 1 false alarm, 2 misses
+    labels = [1, 1, 1, 1, 0, 0, 0, 0]
+    predictions = [1, 1, 0, 0, 1, 0, 0, 0]
+    got = classification.compute(['accuracy', 'f1', 'macro_f1', 'matthews'], labels, predictions)
+    assert got['accuracy'] == 5 / 8
+    assert got['f1'] == pytest.approx(2 * 2 / (2 * 2 + 1 + 2))
+    assert got['macro_f1'] == pytest.approx((4 / 7 + 6 / 9) / 2)
+    assert got['matthews'] == pytest.approx((2 * 3 - 1 * 2) / math.sqrt(3 * 4 * 4 * 5))
+    assert all(type(value) is float for value in got.values())
+
+
+def test_scores_of_classes_are_argmaxed():
+    scores = [[.1, .2, .7], [2., -1., 0.], [0., 3., 1.], [5., 1., 4.]]     # 2, 0, 1, 0
+    assert classification.compute(['accuracy'], [2, 0, 1, 2], scores) == {'accuracy': .75}
+
+
+def test_f1_is_that_of_class_1_whatever_the_other_classes():
+    assert classification.compute(['f1'], [0, 1, 2, 1], [0, 1, 1, 2])['f1'] == pytest.approx(.5)
+
+
+def test_metrics_are_of_the_whole_set_not_means_over_batches():
+    labels, predictions = [1, 0, 1, 1], [1, 0, 0, 0]
+    halves = [classification.compute(['f1'], labels[i:i + 2], predictions[i:i + 2])['f1']
+              for i in (0, 2)]
+    assert halves == [1., 0.]
+    assert classification.compute(['f1'], labels, predictions)['f1'] == pytest.approx(.5)
+
+
+def test_correlations_by_hand():
+    # deviations (-1.5, -.5, .5, 1.5) and (-2, -1, -2, 5): 3 + .5 - 1 + 7.5 = 10
+    got = classification.compute(['pearson', 'spearman'], [1., 2., 3., 4.], [1., 2., 1., 8.])
+    assert got['pearson'] == pytest.approx(10 / math.sqrt(5 * 34))
+    # ranks (1, 2, 3, 4) and (1.5, 3, 1.5, 4): 1.5 - .25 - .5 + 2.25 = 3 of 5 and 4.5
+    assert got['spearman'] == pytest.approx(3 / math.sqrt(5 * 4.5))
+    got = classification.compute(['pearson', 'spearman'], [1., 2., 3.], [-2., -4., -6.])
+    assert got == {'pearson': pytest.approx(-1), 'spearman': pytest.approx(-1)}
+
+
+@pytest.mark.parametrize('name', sorted(classification.METRICS))
+@pytest.mark.parametrize('labels,predictions', [
+    ([0, 1, 0, 1], [0, 0, 0, 0]), ([0, 0, 0], [0, 1, 0]), ([0, 0, 0], [0, 0, 0]), ([1], [0])])
+def test_degenerate_sets_are_finite_and_silent(name, labels, predictions):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        value = classification.compute([name], labels, predictions)[name]
+    assert -1 <= value <= 1
+    if name not in ('accuracy', 'macro_f1'):
+        assert value == 0
+
+
+def test_wrong_calls():
+    with pytest.raises(ValueError, match='unknown metric bleu; the metrics are: accuracy, f1'):
+        classification.compute(['accuracy', 'bleu'], [0], [0])
+    for labels, scores in (([0, 1], [0]), ([], []), ([[0], [1]], [0, 1])):
+        with pytest.raises(ValueError, match='make no metric'):
+            classification.compute(['accuracy'], labels, scores)
+
+
+def test_confusion():
+    counts = classification.confusion([0, 0, 1, 2, 2, 2], [0, 1, 1, 2, 0, 0], 4)
+    assert counts.tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [2, 0, 1, 0], [0, 0, 0, 0]]

@@ -1,0 +1,147 @@
+"""Building the operators: the cache, and every way in which it cannot be done."""
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from bert.model import ops
+from bert.model.ops import build
+
+# Answers --version, else writes a line to $LOG and something to the file after -o.
+COMPILER = '''#!/bin/sh
+if [ "$1" = --version ]; then echo "fake 1.0"; exit; fi
+while [ "$1" != -o ]; do shift; done
+sleep 0.05; echo "$2" >> "$LOG"; echo built > "$2"
+'''
+
+
+@pytest.fixture
+def compiler(tmp_path, monkeypatch):
+    """A fake compiler and an empty cache; returns the compiler's path."""
+    path = tmp_path / 'c++'
+    path.write_text(COMPILER)
+    path.chmod(0o755)
+    monkeypatch.delenv('BERT_OPS', raising=False)
+    monkeypatch.setenv('CXX', str(path))
+    monkeypatch.setenv('LOG', str(tmp_path / 'log'))
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    return path
+
+
+def reason():
+    with pytest.raises(build.Unavailable) as caught:
+        build.library()
+    assert '\n' not in str(caught.value)
+    return str(caught.value)
+
+
+def outputs(tmp_path):
+    return (tmp_path / 'log').read_text().splitlines()
+
+
+def test_builds_once_and_privately(compiler, tmp_path):
+    path = build.library()
+    assert path.startswith(str(tmp_path / 'cache' / 'gluon-bert' / 'operators-'))
+    assert os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o700
+    count = len(outputs(tmp_path))
+    assert build.library() == path and len(outputs(tmp_path)) == count
+    assert sorted(os.listdir(os.path.dirname(path))) == sorted(
+        [os.path.basename(path), 'operators.lock'])
+
+
+def test_a_change_of_anything_builds_anew(compiler, tmp_path, monkeypatch):
+    paths = {build.library()}
+    compiler.write_text(COMPILER.replace('1.0', '1.1'))
+    paths.add(build.library())
+    monkeypatch.setattr(build, '_cpu', lambda: 'another')
+    paths.add(build.library())
+    monkeypatch.setattr(build, 'FLAGS', build.FLAGS + ['-O2'])
+    paths.add(build.library())
+    copy = tmp_path / 'ops'
+    shutil.copytree(build.HERE, copy)
+    monkeypatch.setattr(build, 'HERE', str(copy))
+    assert build.library() in paths
+    with open(copy / 'dropout.h', 'a', encoding='utf-8') as f:
+        f.write('// changed\n')
+    paths.add(build.library())
+    assert len(paths) == 5
+
+
+def test_two_processes_at_once(compiler, tmp_path):
+    code = 'import bert; from bert.model.ops import build; print(build.library())'
+    started = [subprocess.Popen([sys.executable, '-c', code], cwd=ROOT, text=True,
+                                stdout=subprocess.PIPE) for _ in range(3)]
+    paths = {process.communicate(timeout=120)[0].strip() for process in started}
+    assert len(paths) == 1 and os.path.exists(paths.pop())
+    names = [os.path.basename(name) for name in outputs(tmp_path)]
+    assert len(names) == len(set(names))
+
+
+def test_no_compiler(compiler, monkeypatch, tmp_path):
+    monkeypatch.delenv('CXX')
+    monkeypatch.setenv('PATH', str(tmp_path / 'nothing'))
+    assert 'no C++ compiler; install g++' in reason()
+    monkeypatch.setenv('CXX', 'no-such-compiler -x')
+    assert 'the compiler no-such-compiler does not run (No such file' in reason()
+
+
+def test_failing_compiler(compiler, tmp_path):
+    compiler.write_text('#!/bin/sh\n[ "$1" = --version ] && exit\n'
+                        'echo "a note"; echo "x.cc:1: error: boom" >&2; exit 1\n')
+    assert 'could not build them (x.cc:1: error: boom)' in reason()
+    assert os.listdir(tmp_path / 'cache' / 'gluon-bert') == ['operators.lock']
+    compiler.write_text('#!/bin/sh\necho "error: no licence"; exit 2\n')
+    assert 'does not run (error: no licence)' in reason()
+
+
+def test_slow_compiler(compiler, monkeypatch):
+    compiler.write_text('#!/bin/sh\n[ "$1" = --version ] && exit\nexec sleep 60\n')
+    monkeypatch.setattr(build, 'TIMEOUT', 0.2)
+    assert 'took over' in reason()
+
+
+def test_cache_that_cannot_be_used(compiler, tmp_path, monkeypatch):
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
+    assert 'set XDG_CACHE_HOME to a folder that can be written' in reason()
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    (tmp_path / 'gluon-bert').mkdir()
+    (tmp_path / 'gluon-bert').chmod(0o777)
+    assert 'can be written by other users' in reason()
+    (tmp_path / 'gluon-bert').chmod(0o700)
+    monkeypatch.setattr(os, 'getuid', lambda: 12345)
+    assert 'can be written by other users' in reason()
+
+
+def test_wrong_machine_and_wrong_mxnet(compiler, tmp_path, monkeypatch):
+    with monkeypatch.context() as m:
+        m.setattr(platform, 'machine', lambda: 'aarch64')
+        assert 'Linux on aarch64' in reason()
+    folder = tmp_path / 'mxnet'
+    monkeypatch.setattr(build, '_mxnet_folder', lambda: str(folder))
+    assert 'lib_api.h: No such file' in reason()
+    for name in ('include/mxnet/lib_api.h', 'src/lib_api.cc'):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text('of another version')
+    assert "lib_api.cc is not that of 1.9" in reason()
+
+
+def test_load_notices_once(compiler, caplog, monkeypatch):
+    monkeypatch.setattr(ops, '_loaded', None)
+    monkeypatch.setenv('BERT_OPS', '0')
+    with caplog.at_level(logging.INFO):
+        assert ops.load() is False and ops.load() is False
+    assert len(caplog.messages) == 1 and 'BERT_OPS=0' in caplog.messages[0]
+
+
+def test_library_that_does_not_load(compiler, caplog, monkeypatch):
+    """The fake compiler's output is no library: a notice, not an error."""
+    monkeypatch.setattr(ops, '_loaded', None)
+    assert ops.load() is False
+    notices = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert len(notices) == 1 and 'does not load' in notices[0]

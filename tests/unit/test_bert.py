@@ -1,0 +1,40 @@
+"""What ``import bert`` does to the process."""
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT
+
+import bert
+
+
+def child(code, **env):
+    ours = ('OMP_NUM_THREADS', 'MXNET_MKLDNN_CACHE_NUM')    # import bert in this process set them
+    env = {**{k: v for k, v in os.environ.items() if k not in ours}, **env}
+    return subprocess.run([sys.executable, '-c', code], cwd=ROOT, env=env, check=True,
+                          capture_output=True, text=True).stdout.strip()
+
+
+def test_mxnet_imports_after_it():
+    assert child('import bert, mxnet; print(mxnet.__version__)') == '1.9.1'
+
+
+def test_it_imports_no_mxnet_and_gives_the_aliases():
+    code = 'import bert, sys, numpy; print("mxnet" in sys.modules, numpy.bool is bool)'
+    assert child(code) == 'False True'
+
+
+def test_what_mxnet_keeps_is_bounded():
+    code = 'import bert, os; print(os.environ["MXNET_MKLDNN_CACHE_NUM"])'
+    assert child(code) == '100' and child(code, MXNET_MKLDNN_CACHE_NUM='-1') == '-1'
+
+
+@pytest.mark.parametrize('env, threads', [
+    ({}, None), ({'OMP_NUM_THREADS': '7'}, 7), ({'OMPI_COMM_WORLD_LOCAL_SIZE': '1000'}, 1),
+    ({'HOROVOD_LOCAL_SIZE': '1000'}, 1)])
+def test_threads_are_the_cores_of_this_process(env, threads):
+    cores = bert._cores(os.sched_getaffinity(0))
+    assert 1 <= cores <= os.cpu_count()
+    said = child('import bert, os; print(os.environ["OMP_NUM_THREADS"])', **env)
+    assert int(said) == (threads or cores)

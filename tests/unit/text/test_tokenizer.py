@@ -1,0 +1,317 @@
+"""WordPiece against stored tokens of the reference, SentencePiece, offsets, files, bad files."""
+import json
+import multiprocessing
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+from helpers import DATA_FOLDER
+
+from bert.text import tokenizer
+from bert.utils.errors import DataError
+
+SPECIALS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
+HARD = json.loads((Path(DATA_FOLDER) / 'hard_strings.json').read_text('utf-8'))
+
+
+def write(path, content):
+    path.write_bytes(content.encode('utf-8') if isinstance(content, str) else content)
+    return str(path)
+
+
+def lines(*tokens):
+    return ''.join(token + '\n' for token in SPECIALS + list(tokens))
+
+
+def pieces(tok, text):
+    """[(token, its stretch of the text)]"""
+    ids, starts, ends = tok.pieces(text)
+    return [(token, text[start:end]) for token, start, end in zip(tok.tokens(ids), starts, ends)]
+
+
+@pytest.mark.parametrize('casing', ['uncased', 'cased'])
+def test_hard_strings(casing):
+    tok = tokenizer.WordPiece(HARD['vocabulary'], cased=casing == 'cased')
+    found = {row['text']: tok.tokenize(row['text']) for row in HARD['strings']}
+    assert found == {row['text']: row[casing] for row in HARD['strings']}
+    assert len(found) > 150
+    for text in found:
+        ids, starts, ends = tok.pieces(text)
+        assert tok.tokens(ids) == found[text] and ids == tok.ids(text)
+        assert starts == sorted(starts) and ends == sorted(ends)
+        assert all(0 <= start < end <= len(text) for start, end in zip(starts, ends))
+        if tok.cased:       # where characters are dropped, none is changed
+            for token, start, end in zip(found[text], starts, ends):
+                assert token == '[UNK]' or set(token.replace('##', '')) <= set(text[start:end])
+
+
+def test_where_huggingface_differs():
+    """Only where the docstring says: long words, typed special tokens, composed cased text."""
+    for row in HARD['strings']:
+        for casing, tokens in row.get('huggingface', {}).items():
+            assert tokens != row[casing]
+            long_word = any(len(word) > 100 for word in row['text'].split())
+            typed = any(special in row['text'] for special in SPECIALS)
+            assert long_word or typed or casing == 'cased'
+
+
+def test_wordpiece_takes_the_longest_piece_first():
+    tok = tokenizer.WordPiece(SPECIALS + ['un', 'u', '##aff', '##a', '##able', '##ffable'], False)
+    assert tok.tokenize('unaffable') == ['un', '##aff', '##able']
+    assert tok.tokenize('unaffably') == ['[UNK]']
+    assert tok.ids('unaffable u') == [5, 7, 9, 6]
+    assert [tok.pad_id, tok.unk_id, tok.cls_id, tok.sep_id, tok.mask_id] == [0, 1, 2, 3, 4]
+    assert len(tok) == 11 and tok.cased is False
+    assert tok.is_first_subword('un') and not tok.is_first_subword('##aff')
+
+
+def test_words_of_201_characters_are_unknown():
+    tok = tokenizer.WordPiece(SPECIALS + ['a', '##a'], False)
+    assert tok.ids('a' * 200) == [5] + [6] * 199
+    assert tok.ids('a' * 201) == [1]
+    assert tok.pieces('b' * 300 + ' a') == ([1, 5], [0, 301], [300, 302])
+
+
+def test_a_typed_special_token_is_text():
+    tok = tokenizer.WordPiece(SPECIALS + ['[', ']', 'mask', 'MASK'], False)
+    assert tok.tokenize('[MASK]') == ['[', 'mask', ']']
+    assert tokenizer.WordPiece(tok.tokens(range(len(tok))), True).ids('[MASK]') == [5, 8, 6]
+
+
+def test_offsets():
+    tok = tokenizer.WordPiece(
+        SPECIALS + ['he', '##llo', 'istanbul', '中', '文', '.', '##s', 'a'], cased=False)
+    assert pieces(tok, ' He\u0301\u0302llo.') == [
+        ('he', 'He\u0301\u0302'), ('##llo', 'llo'), ('.', '.')]
+    assert pieces(tok, 'H\u00c9LLO\u0301s') == [
+        ('he', 'H\u00c9'), ('##llo', 'LLO\u0301'), ('##s', 's')]
+    assert pieces(tok, '\u0130stanbul') == [('istanbul', '\u0130stanbul')]
+    assert pieces(tok, 'h\u200be\u00adllo') == [('he', 'h\u200be'), ('##llo', 'llo')]
+    assert pieces(tok, 'a中文a') == [('a', 'a'), ('中', '中'), ('文', '文'), ('a', 'a')]
+    assert pieces(tok, 'a q\u00fbux, a') == [
+        ('a', 'a'), ('[UNK]', 'q\u00fbux'), ('[UNK]', ','), ('a', 'a')]
+    assert tok.pieces('\u200b \x00\u0301') == ([], [], [])
+
+
+def test_accents_and_chinese_characters_as_the_checkpoint_says():
+    tokens = SPECIALS + ['caf\u00e9', 'cafe', '中', '文', '中文']
+    assert tokenizer.WordPiece(tokens, False, strip_accents=False).ids('CAF\u00c9') == [5]
+    assert tokenizer.WordPiece(tokens, True, strip_accents=True).tokenize('caf\u00e9') == ['cafe']
+    assert tokenizer.WordPiece(tokens, True).tokenize('中文') == ['中', '文']
+    assert tokenizer.WordPiece(tokens, True, split_han=False).tokenize('中文') == ['中文']
+
+
+def test_vocab_txt_ids_are_the_line_numbers(tmp_path):
+    content = '\ufeff' + lines('b', '\u2028', 'a').replace('\n', '\r\n') + '\r\n'
+    tok = tokenizer.load(write(tmp_path / 'vocab.txt', content), cased=True)
+    assert tok.tokens(range(len(tok))) == SPECIALS + ['b', '\u2028', 'a']
+
+
+def test_tokenizer_json(tmp_path):
+    vocab = {token: i for i, token in enumerate(['a', '##b', 'B'] + SPECIALS[:4])}
+    content = {'model': {'type': 'WordPiece', 'continuing_subword_prefix': '##', 'vocab': vocab},
+               'normalizer': {'type': 'BertNormalizer', 'lowercase': False, 'strip_accents': None,
+                              'handle_chinese_chars': False},
+               'added_tokens': [{'id': 7, 'content': '[MASK]'}, {'id': 4, 'content': '[UNK]'}]}
+    write(tmp_path / 'tokenizer.json', json.dumps(content))
+    tok = tokenizer.load(tmp_path)
+    assert (tok.ids('ab B'), tok.mask_id, tok.unk_id, len(tok)) == ([0, 1, 2], 7, 4, 8)
+    assert tok.cased and tok.ids('中a') == [4] and tok.pieces('中a')[2] == [2]
+
+    content['normalizer']['lowercase'] = True
+    write(tmp_path / 'tokenizer.json', json.dumps(content))
+    assert not tokenizer.load(tmp_path).cased
+    write(tmp_path / 'tokenizer_config.json', '{"do_lower_case": false}')
+    assert tokenizer.load(tmp_path).cased               # the config speaks first
+    assert not tokenizer.load(tmp_path, cased=False).cased      # and the caller before it
+
+
+def test_gluonnlp_vocabulary(tmp_path):
+    pytest.importorskip('gluonnlp', reason='writes the vocabulary file of the test')
+    from gluonnlp.data import count_tokens
+    from gluonnlp.vocab import BERTVocab
+    theirs = BERTVocab(count_tokens(['the', 'a', '##b', 'zz', 'a']))
+    tok = tokenizer.load(write(tmp_path / 'wiki-0123.vocab', theirs.to_json()), cased=False)
+    assert tok.tokens(range(len(tok))) == theirs.idx_to_token
+    assert tok.cls_id == theirs[theirs.cls_token] and tok.pad_id == theirs[theirs.padding_token]
+    assert tok.ids('the zz ab') == theirs[['the', 'zz', 'a', '##b']]
+
+
+@pytest.mark.parametrize('token, cased', [('b', False), ('##B', True), ('[unused1]', False)])
+def test_casing_from_the_vocabulary_is_said(tmp_path, caplog, token, cased):
+    assert tokenizer.load(write(tmp_path / 'vocab.txt', lines('a', token))).cased is cased
+    assert 'taken as %s,' % ('cased' if cased else 'uncased') in caplog.text
+    caplog.clear()
+    assert tokenizer.load(tmp_path, cased=not cased).cased is not cased
+    assert not caplog.text
+
+
+@pytest.mark.parametrize('name, content, message', [
+    ('vocab.txt', '', 'vocab.txt: an empty vocabulary'),
+    ('vocab.txt', '[PAD]\n[UNK]\n[SEP]\na\n', r'vocab.txt: no \[CLS\] \[MASK\] among its 4 tokens'),
+    ('vocab.txt', lines('a', 'b', 'a'), "vocab.txt line 8: 'a' stands on line 6 already"),
+    ('vocab.txt', lines('a').encode() + b'b\xff\n', 'vocab.txt line 7: not UTF-8'),
+    ('a.vocab', '<unk>\t0\n', 'a.vocab: not JSON'),
+    ('a.vocab', '[1]', 'a.vocab: JSON, but not an object'),
+    ('a.vocab', '{"idx_to_token": ["a"]}', 'a.vocab: no table of tokens'),
+    ('a.vocab', '{"token_to_idx": {"a": 0, "b": 2}}', 'a.vocab: no table of tokens'),
+    ('tokenizer.json', '{"model": "x"}', "not a tokenizer.json of Hugging Face's"),
+    ('tokenizer.json', '{"model": {"type": "BPE", "vocab": {}}}', 'tokenizer.json: a BPE model'),
+    ('config.json', '{}', 'no vocabulary in this folder'),
+])
+def test_bad_vocabularies(tmp_path, name, content, message):
+    write(tmp_path / name, content)
+    with pytest.raises(DataError, match=message):
+        tokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize('name, content, message', [
+    ('tokenizer_config.json', '{"do_lower_case": "yes"}', r'casing \(yes, None, True\)'),
+    ('tokenizer_config.json', '{', 'tokenizer_config.json: not JSON'),
+    ('tokenizer.json', '{"normalizer": {"type": "NFKC"}}', 'its normalizer is NFKC'),
+])
+def test_bad_neighbours_of_a_vocabulary(tmp_path, name, content, message):
+    write(tmp_path / 'vocab.txt', lines('a'))
+    write(tmp_path / name, content)
+    with pytest.raises(DataError, match=message):
+        tokenizer.load(tmp_path / 'vocab.txt')
+
+
+def test_missing_and_ambiguous_paths(tmp_path):
+    with pytest.raises(DataError, match='nowhere: no such file or folder'):
+        tokenizer.load(tmp_path / 'nowhere')
+    write(tmp_path / 'a.vocab', '{}')
+    write(tmp_path / 'b.vocab', '{}')
+    with pytest.raises(DataError, match=r'2 files \*\.vocab; name the one to use'):
+        tokenizer.load(tmp_path)
+
+
+def test_save_keeps_ids_and_rules(tmp_path):
+    tok = tokenizer.WordPiece(['b', '\u2028'] + SPECIALS + ['caf\u00e9', ''], False,
+                              strip_accents=False, split_han=False)
+    (tmp_path / 'out').mkdir()
+    write(tmp_path / 'out' / 'spm.model', 'of another run')
+    tok.save(str(tmp_path / 'out'))
+    assert sorted(os.listdir(tmp_path / 'out')) == ['tokenizer_config.json', 'vocab.txt']
+    config = json.loads((tmp_path / 'out' / 'tokenizer_config.json').read_text(encoding='utf-8'))
+    assert config == {'do_lower_case': True, 'strip_accents': False,
+                      'tokenize_chinese_chars': False, 'tokenizer_class': 'BertTokenizer'}
+    again = tokenizer.load(tmp_path / 'out')
+    assert again.ids('CAF\u00c9 B 中b') == tok.ids('CAF\u00c9 B 中b') == [7, 0, 3]
+    assert again.tokens(range(8)) == tok.tokens(range(8))
+
+
+def test_copies_for_other_processes():
+    tok = tokenizer.WordPiece(SPECIALS + ['a', '##b'], False)
+    assert tok.ids('Ab a') == [5, 6, 5]
+    assert pickle.loads(pickle.dumps(tok)).pieces('Ab a') == tok.pieces('Ab a')
+    with multiprocessing.get_context('spawn').Pool(1) as pool:
+        assert pool.map(tok.ids, ['Ab', 'c']) == [[5, 6], [1]]
+
+
+STEMS = ['fig', 'test', 'sell', 'shell', 'jump', 'quick', 'cafe', 'walk', 'box']
+ENDINGS = ['', 's', 'ing', 'ed', 'er', 'est', 'ly']
+
+
+def train(folder, **options):
+    """A tiny SentencePiece model: the path of its file."""
+    sentencepiece = pytest.importorskip('sentencepiece', reason='trains the model of these tests')
+    pytest.importorskip('gluonnlp', reason='numbers the special tokens')
+    text = write(folder / 'text.txt', ''.join(
+        'the %s%s of a %s%s\n' % (STEMS[i % 9], ENDINGS[i % 7], STEMS[i * i % 9], ENDINGS[i % 5])
+        for i in range(300)))
+    options = dict({'vocab_size': 50}, **options)
+    sentencepiece.SentencePieceTrainer.train(
+        input=text, model_prefix=str(folder / 'tiny'), minloglevel=2, **options)
+    return str(folder / 'tiny.model')
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    return train(tmp_path_factory.mktemp('sentencepiece'))
+
+
+def test_sentencepiece_ids_are_gluonnlps(model):
+    import sentencepiece
+    from gluonnlp.vocab import BERTVocab
+    theirs = BERTVocab.from_sentencepiece(model)
+    processor = sentencepiece.SentencePieceProcessor(model_file=model)
+    tok = tokenizer.load(model, cased=False)
+    assert len(tok) == 53 and tok.tokens(range(53)) == theirs.idx_to_token
+    assert sorted([tok.cls_id, tok.sep_id, tok.mask_id]) == [50, 51, 52]
+    assert tok.tokens([tok.cls_id, tok.sep_id, tok.mask_id]) == ['[CLS]', '[SEP]', '[MASK]']
+    assert tok.unk_id == processor.unk_id() == tok.pad_id      # this model has no padding piece
+    words = ['the', 'cafe', 'dog', '.']
+    assert tok.ids('The Caf\u00e9 dog.') == sum(processor.encode(words), [])
+    assert [tok.is_first_subword(token) for token in ('\u2581the', 'the')] == [True, False]
+
+
+def test_sentencepiece_offsets(model):
+    text = ' She SELLS caf\u00e9\u0301s, \ufb01gs \U0001f600x'
+    for nbest in (0, -1, -1, -1):       # other splits, too
+        tok = tokenizer.load(model, cased=False, nbest=nbest, alpha=0.1)
+        ids, starts, ends = tok.pieces(text)
+        covered = {i for start, end in zip(starts, ends) for i in range(start, end)}
+        assert covered == {i for i, char in enumerate(text) if char != ' '}
+        for token, start, end in zip(tok.tokens(ids), starts, ends):
+            assert start < end or token == '\u2581'
+            if token == '<unk>':
+                assert text[start:end] in (',', '\U0001f600')
+            elif '\ufb01' not in text[start:end] and '\u00e9' not in text[start:end]:
+                assert token.replace('\u2581', '') == text[start:end].lower()
+        assert [text[start] for token, start in zip(tok.tokens(ids), starts)
+                if tok.is_first_subword(token)] == ['S', 'S', 'c', ',', '\ufb01', '\U0001f600']
+
+
+@pytest.mark.parametrize('options', [
+    {'model_type': 'bpe'}, {'byte_fallback': True, 'vocab_size': 310},
+    {'treat_whitespace_as_suffix': True}, {'add_dummy_prefix': False}])
+def test_other_sentencepiece_models(tmp_path, options):
+    tok = tokenizer.load(train(tmp_path, **options), cased=False)
+    text = 'cafes, \U0001f600 x'
+    ids, starts, ends = tok.pieces(text)
+    assert ids == tok.ids(text)
+    assert {i for start, end in zip(starts, ends) for i in range(start, end)} == {
+        i for i, char in enumerate(text) if char != ' '}
+    assert (tok.unk_id in ids) is ('byte_fallback' not in options)
+
+
+def test_sentencepiece_padding(tmp_path):
+    tok = tokenizer.load(train(tmp_path, pad_id=3), cased=False)
+    assert tok.pad_id == 3 and tok.tokens([3]) == ['<pad>']
+
+
+def test_sentencepiece_sampling(model):
+    import sentencepiece
+    plain = tokenizer.load(model, cased=False)
+    tok = tokenizer.load(model, cased=False, nbest=-1, alpha=0.1)
+    sentencepiece.set_random_generator_seed(1)
+    drawn = {tuple(tok.tokenize('the quick fox')) for _ in range(50)}
+    assert len(drawn) > 1
+    for tokens in drawn:
+        assert ''.join(tokens) == '\u2581the\u2581quick\u2581fox'
+    assert {tuple(plain.tokenize('the quick fox')) for _ in range(5)} == {
+        tuple(tokenizer.load(model, cased=False, nbest=1).tokenize('the quick fox'))}
+
+
+def test_sentencepiece_is_saved_and_copied(model, tmp_path):
+    tok = tokenizer.load(model, cased=True)
+    write(tmp_path / 'vocab.txt', 'of another run')
+    tok.save(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ['spm.model', 'tokenizer_config.json']
+    with open(model, 'rb') as first, open(tmp_path / 'spm.model', 'rb') as second:
+        assert first.read() == second.read()
+    again = tokenizer.load(tmp_path)
+    assert again.cased and again.cls_id == tok.cls_id
+    assert again.pieces('the fox') == tok.pieces('the fox')
+    os.remove(tmp_path / 'spm.model')       # a copy does not need the file
+    assert pickle.loads(pickle.dumps(again)).pieces('the fox') == tok.pieces('the fox')
+
+
+@pytest.mark.parametrize('content', [b'', b'the\n', b'\x0a\xff\xff'])
+def test_damaged_sentencepiece_models(tmp_path, content):
+    pytest.importorskip('sentencepiece', reason='reads the models')
+    write(tmp_path / 'spm.model', content)
+    with pytest.raises(DataError, match='spm.model: not a SentencePiece model'):
+        tokenizer.load(tmp_path)

@@ -1,0 +1,34 @@
+"""What goes into the pictures of a run."""
+import json
+
+import pytest
+
+plot = pytest.importorskip('bert.training.plot')
+pyplot = pytest.importorskip('matplotlib.pyplot', reason='needs the extra plot')
+
+TRAIN = {'type': 'train', 'update': 10, 'epoch': 1, 'loss': 3.5, 'lr': 1e-3, 'gradient_norm': 1.0}
+FINE_TUNING = [dict(TRAIN, examples_per_second=9.0),
+               {'type': 'dev', 'update': 20, 'epoch': 1, 'set': 'dev', 'accuracy': 0.75, 'f1': 0.5}]
+PRE_TRAINING = [dict(TRAIN, tokens_per_second=9.0, MLM_loss=3.0, NSP_loss=0.5, MLM_accuracy=0.25),
+                {'type': 'dev', 'update': 20, 'set': 'dev', 'MLM_loss': 2.5, 'MLM_accuracy': 0.5}]
+
+
+@pytest.mark.parametrize('records, unit, losses, scores', [
+    (FINE_TUNING, 'epoch', {'loss': (10, 3.5)},
+     {'dev accuracy': (1, 0.75), 'dev f1': (1, 0.5)}),
+    (PRE_TRAINING, 'update', {'MLM loss': (10, 3.0), 'NSP loss': (10, 0.5),
+                              'dev MLM loss': (20, 2.5)},
+     {'MLM accuracy': (10, 0.25), 'dev MLM accuracy': (20, 0.5)})])
+def test_training_curves(records, unit, losses, scores, tmp_path, monkeypatch):
+    with open(str(tmp_path / 'metrics.jsonl'), 'w') as f:
+        f.writelines(json.dumps(record) + '\n' for record in records)
+    drawn = []
+    monkeypatch.setattr(plot, '_save', lambda figure, path: drawn.append((figure, path)))
+    assert plot.training_curves(str(tmp_path)) == drawn[0][1] == str(tmp_path / 'curves.png')
+    left, right, rate = drawn[0][0].axes
+    for panel, expected in (left, losses), (right, scores):
+        assert {line.get_label(): tuple(point[0] for point in line.get_data())
+                for line in panel.lines} == expected
+    assert right.get_xlabel() == unit
+    assert [list(line.get_ydata()) for line in rate.lines] == [[1e-3]]
+    pyplot.close(drawn[0][0])

@@ -1,0 +1,209 @@
+"""The schedule, the updates against their formulas, and the training step."""
+import math
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet.gluon import nn
+
+from bert.model import ops
+from bert.training import distributed
+from bert.training.schedules import linear_decay, polynomial_decay
+from bert.training.stepper import OPTIMIZERS, Stepper, _depths
+from bert.utils.errors import DataError
+
+
+def test_linear_decay_by_hand():
+    rates = [linear_decay(u, 1.0, warmup=4, total=10) for u in range(1, 11)]
+    assert rates == pytest.approx([.25, .5, .75, 1, 6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7, 1 / 7])
+    assert linear_decay(1, 1.0, warmup=0, total=2) == pytest.approx(2 / 3)
+    assert min(rates) > 0
+
+
+def test_polynomial_decay_by_hand():
+    rates = [polynomial_decay(u, 2.0, 2, 5, power=2) for u in range(1, 6)]
+    assert rates == pytest.approx([1, 2, 2 * 9 / 16, 2 * 4 / 16, 2 / 16])
+    assert polynomial_decay(4, 2.0, 2, 5, power=0.5) == pytest.approx(2 ** 0.5)
+    for update in range(1, 11):     # a power of 1 is the line, to the bit
+        assert polynomial_decay(update, 3e-5, 4, 10) == linear_decay(
+            update, 3e-5, 4, 10)
+
+
+class Line(nn.HybridBlock):
+    """y = w x + b with names as a head of ours has them."""
+
+    def __init__(self):
+        super().__init__()
+        with self.name_scope():
+            self.classifier = nn.Dense(1, in_units=3)
+
+    def hybrid_forward(self, F, x):
+        return self.classifier(x)
+
+
+X = np.random.RandomState(0).randn(8, 3).astype('float32')
+Y = np.random.RandomState(1).randn(8, 1).astype('float32')
+
+
+def make(devices=1, **kwargs):
+    mx.random.seed(0)
+    net = Line()
+    net.initialize(mx.init.Normal(1.0), ctx=[mx.cpu(i) for i in range(devices)])
+    comm = distributed.create('local', [mx.cpu(i) for i in range(devices)])
+    return net, Stepper(net, comm, lambda update: 0.1, **kwargs)
+
+
+def backward(net, stepper, rows):
+    parts = np.array_split(rows, len(stepper.comm.devices))
+    with mx.autograd.record():
+        losses = [((net(mx.nd.array(X[p], ctx=c)) - mx.nd.array(Y[p], ctx=c)) ** 2).sum()
+                  for p, c in zip(parts, stepper.comm.devices)]
+    stepper.backward(losses, len(rows))
+
+
+def weights(net):
+    return np.concatenate([p.data(p.list_ctx()[0]).asnumpy().ravel()
+                           for p in net.collect_params().values()])
+
+
+def gradient(w):
+    """Of the mean squared error, by hand; w = (3 weights, bias)."""
+    error = X @ w[:3] + w[3] - Y[:, 0]
+    return np.append(2 * X.T @ error, 2 * error.sum()) / len(X)
+
+
+def expected(name, w, steps, clip, epsilon=1e-6, decay=0.01, lr=0.1):
+    """The published formulas in float64; MXNet computes 1 - 0.999 in float32, 5e-5 off."""
+    w, m, v = w.astype('float64'), np.zeros(4), np.zeros(4)
+    decays = np.array([decay] * 3 + [0.0])
+    for t in range(1, steps + 1):
+        g = gradient(w)
+        g = g * min(1, clip / np.linalg.norm(g))
+        m, v = .9 * m + .1 * g, .999 * v + .001 * g * g
+        if name == 'bertadam':
+            w = w - lr * (m / (np.sqrt(v) + epsilon) + decays * w)
+        elif name == 'lamb':
+            ratio = np.ones(4)
+            u = (m / (1 - .9 ** t)) / (np.sqrt(v / (1 - .999 ** t)) + epsilon) + decays * w
+            for part in (slice(0, 3), slice(3, 4)):
+                norm_w, norm_u = np.linalg.norm(w[part]), np.linalg.norm(u[part])
+                ratio[part] = norm_w / norm_u if norm_w and norm_u else 1.0
+            w = w - lr * ratio * u
+        else:
+            step = (m / (1 - .9 ** t)) / (np.sqrt(v / (1 - .999 ** t)) + epsilon)
+            w = w - lr * (step + (decays * w if name == 'adamw' else 0))
+    return w
+
+
+@pytest.mark.parametrize('name', OPTIMIZERS)
+@pytest.mark.parametrize('clip', [0.5, 1e9])
+@pytest.mark.parametrize('fused', [False, True])
+def test_updates_follow_the_formulas(name, clip, fused):
+    if fused and not ops.load():
+        pytest.skip('the operators of bert/ops cannot be built here')
+    net, stepper = make(optimizer=name, clip=clip, fused=fused)
+    before = weights(net)
+    for _ in range(5):
+        backward(net, stepper, np.arange(8))
+        stepper.step()
+    assert np.abs(weights(net) - before).max() > 0.05
+    np.testing.assert_allclose(weights(net), expected(name, before, 5, clip), atol=1e-4)
+
+
+@pytest.mark.parametrize('pieces, devices', [([8], 1), ([2, 2, 2, 2], 1), ([3, 5], 1), ([8], 2),
+                                             ([4, 4], 2)])
+def test_accumulation_and_devices_give_the_update_of_the_whole_batch(pieces, devices):
+    net, stepper = make(devices, accumulate=len(pieces) > 1)
+    whole = expected('bertadam', weights(net), 3, clip=1.0)
+    for _ in range(3):
+        start = 0
+        for piece in pieces:
+            backward(net, stepper, np.arange(start, start + piece))
+            start += piece
+        step = stepper.step()
+    np.testing.assert_allclose(weights(net), whole, atol=1e-4)
+    assert step.update == 3 and not step.skipped and not step.stop
+    if devices == 2:
+        for p in net.collect_params().values():
+            assert (p.list_data()[0].asnumpy() == p.list_data()[1].asnumpy()).all()
+
+
+def test_step_reports_mean_loss_and_norm():
+    net, stepper = make()
+    w = weights(net)
+    backward(net, stepper, np.arange(8))
+    step = stepper.step(stop=True)
+    assert step.loss == pytest.approx(np.mean((X @ w[:3] + w[3] - Y[:, 0]) ** 2), rel=1e-5)
+    assert step.norm == pytest.approx(np.linalg.norm(gradient(w)), rel=1e-5)
+    assert step.lr == 0.1 and step.stop
+
+
+def test_loss_scaling_unscales_before_clipping_and_skips_overflows():
+    net, plain = make(clip=0.5)
+    other, scaled = make(clip=0.5, loss_scale=1024.0)
+    for n, s in ((net, plain), (other, scaled)):
+        backward(n, s, np.arange(8))
+        s.step()
+    np.testing.assert_allclose(weights(net), weights(other), rtol=1e-6)
+    before = weights(other)
+    with mx.autograd.record():
+        losses = [(other(mx.nd.array(X)) * 1e38 * 1e3).sum()]
+    scaled.backward(losses, 8)
+    step = scaled.step()
+    assert step.skipped and scaled.loss_scale == 512 and (weights(other) == before).all()
+
+
+def test_loss_scale_doubles_after_2000_good_updates():
+    _, stepper = make(loss_scale=8.0)
+    for _ in range(2000):
+        stepper._adapt_loss_scale(skipped=False)
+    assert stepper.loss_scale == 16
+
+
+def test_a_gradient_that_is_not_finite_is_an_error_without_scaling():
+    net, stepper = make()
+    before = weights(net)
+    with mx.autograd.record():
+        losses = [(net(mx.nd.array(X)) * float('nan')).sum()]
+    stepper.backward(losses, 8)
+    with pytest.raises(DataError, match='update 1 is not finite .*--lr'):
+        stepper.step()
+    assert (weights(net) == before).all()
+
+
+def test_state_goes_on_exactly():
+    net, stepper = make(optimizer='adamw')
+    for _ in range(2):
+        backward(net, stepper, np.arange(8))
+        stepper.step()
+    arrays, scalars = stepper.state()
+    arrays = {name: a.asnumpy() for name, a in arrays.items()}
+    middle = {name: p.data().asnumpy() for name, p in net.collect_params().items()}
+    backward(net, stepper, np.arange(8))
+    stepper.step()
+    end, after = weights(net), mx.nd.random.uniform(shape=4).asnumpy()
+
+    other, resumed = make(optimizer='adamw')
+    for p, value in zip(other.collect_params().values(), middle.values()):
+        p.set_data(mx.nd.array(value))
+    resumed.load_state(arrays, scalars)
+    backward(other, resumed, np.arange(8))
+    assert resumed.step().update == 3
+    assert (weights(other) == end).all()
+    assert (mx.nd.random.uniform(shape=4).asnumpy() == after).all()     # the same dropout follows
+
+
+def test_layer_decay_by_depth():
+    names = ['bert.word_embed.0.weight', 'bert.encoder.position_weight',
+             'bert.encoder.transformer_cells.0.proj.weight',
+             'bert.encoder.transformer_cells.11.proj.weight', 'bert.pooler.weight',
+             'classifier.1.weight']
+    depths, top = _depths(names)
+    assert top == 13 and [depths[n] for n in names] == [0, 0, 1, 12, 13, 13]
+
+
+def test_layer_decay_scales_the_rate():
+    assert _depths(['classifier.weight']) == ({'classifier.weight': 1}, 1)
+    net, stepper = make(layer_decay=0.5)
+    assert stepper._rates == [1.0, 1.0]
+    assert math.isclose(stepper.schedule(1), 0.1)
