@@ -26,7 +26,7 @@ def _cores(processors):
     """How many cores the processors (a set of numbers) are threads of."""
     cores = set()
     for number in processors:
-        path = '/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list' % number
+        path = f'/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list'
         try:
             with open(path, encoding='ascii') as f:
                 cores.add(f.read())

@@ -88,14 +88,14 @@ class BertEmbedding:
         positions, depth = config.get('max_position_embeddings', 512), config['num_hidden_layers']
         self._room = (max_seq_length or positions) - 2
         if not 3 <= self._room + 2 <= positions:
-            raise DataError('--max_seq_length %d: this model takes 3 to %d tokens; longer texts '
-                            'are taken as windows anyway' % (max_seq_length, positions))
+            raise DataError(f'--max_seq_length {max_seq_length}: this model takes 3 to {positions} '
+                            'tokens; longer texts are taken as windows anyway')
         for layer in layers:
             if not 1 <= abs(layer) <= depth:
-                raise DataError('--layers: there is no layer %d, they are 1 to %d, or from the '
-                                'highest down -1 to -%d' % (layer, depth, depth))
+                raise DataError(f'--layers: there is no layer {layer}, they are 1 to {depth}, or '
+                                f'from the highest down -1 to -{depth}')
         layers = [layer % (depth + 1) for layer in layers]
-        unused = tuple('bert.encoder.transformer_cells.%d.' % i for i in range(max(layers), depth))
+        unused = tuple(f'bert.encoder.transformer_cells.{i}.' for i in range(max(layers), depth))
         self._net = TokenVectors(config, layers)
         initialize(self._net, config, self._devices)
         load_parameters(self._net, {name: array for name, array in arrays.items()
@@ -131,7 +131,7 @@ class BertEmbedding:
         (list of str, float32 array (words, size))
         """
         if oov_way not in OOV_WAYS:
-            raise DataError('oov_way "%s" is not one of %s' % (oov_way, ', '.join(OOV_WAYS)))
+            raise DataError(f"oov_way \"{oov_way}\" is not one of {', '.join(OOV_WAYS)}")
         for ids, rows in self.iterate(texts):
             yield self._merge(ids, rows[1:-1], oov_way)
 
@@ -148,7 +148,7 @@ class BertEmbedding:
             Divide each vector by its length.
         """
         if pooling not in POOLINGS:
-            raise DataError('pooling "%s" is not one of %s' % (pooling, ', '.join(POOLINGS)))
+            raise DataError(f"pooling \"{pooling}\" is not one of {', '.join(POOLINGS)}")
         for _, rows in self.iterate(texts):
             vector = rows[0] if pooling == 'cls' else getattr(rows, pooling)(axis=0)
             yield vector / np.linalg.norm(vector) if normalize else vector
@@ -273,8 +273,7 @@ def parse_args(argv=None):
     args = parser.parse_args(argv)
     kind = args.output and vectors.suffix(args.output)
     if args.output and kind not in vectors.FORMATS:
-        parser.error('--output %s: end its name in one of %s' % (
-            args.output, ', '.join(vectors.FORMATS)))
+        parser.error(f"--output {args.output}: end its name in one of {', '.join(vectors.FORMATS)}")
     if args.similarity is not None or args.map or kind == '.npy':
         args.pooling = args.pooling or 'mean'
         args.normalize |= args.similarity is not None
@@ -292,7 +291,7 @@ def layer_list(text):
     try:
         return tuple(int(number) for number in text.split(','))
     except ValueError:
-        raise argparse.ArgumentTypeError('"%s" is not a list such as -2,-1' % text) from None
+        raise argparse.ArgumentTypeError(f'"{text}" is not a list such as -2,-1') from None
 
 
 def main(argv=None):
@@ -309,20 +308,20 @@ def main(argv=None):
         args.force_dtype)
     if args.similarity is not None:
         for score, number, text in nearest(embedding, texts, args):
-            print('%.4f\t%d\t%s' % (score, number, text))
+            print(f'{score:.4f}\t{number}\t{text}')
     elif args.map:
         draw(embedding, texts, args)
     elif args.output:
         write = vectors.write_sentences if args.pooling else vectors.write_words
         count = write(args.output, progress(embed(embedding, texts, args)), embedding.size)
-        print('%s: %d texts, %d numbers a vector' % (args.output, count, embedding.size))
+        print(f'{args.output}: {count} texts, {embedding.size} numbers a vector')
     else:
         with np.printoptions(threshold=5):
             for text, *item in embed(embedding, texts, args):
                 if args.pooling:
-                    print('Text: %s\nSentence embedding: %s' % (text, item[0]))
+                    print(f'Text: {text}\nSentence embedding: {item[0]}')
                 else:
-                    print('Text: %s\nTokens embedding: %s' % (' '.join(item[0]), list(item[1])))
+                    print(f"Text: {' '.join(item[0])}\nTokens embedding: {list(item[1])}")
     return 0
 
 
@@ -335,7 +334,7 @@ def read_texts(args):
     try:
         first = next(lines)
     except StopIteration:
-        raise DataError('%s: empty; write a text a line' % args.file) from None
+        raise DataError(f'{args.file}: empty; write a text a line') from None
     return itertools.chain([first], lines)
 
 
@@ -368,11 +367,11 @@ def draw(embedding, texts, args):
     from bert.training import plot
     labels, rows = zip(*progress(embed(embedding, texts, args)))
     if len(rows) < 3:
-        raise DataError('--map: %d texts are too few for a map; give 3 or more' % len(rows))
+        raise DataError(f'--map: {len(rows)} texts are too few for a map; give 3 or more')
     from sklearn.decomposition import PCA
     pca = PCA(2, random_state=0)
     points = pca.fit_transform(np.stack(rows))
-    print('map: %s' % plot.sentence_map(args.map, points, labels, pca.explained_variance_ratio_))
+    print(f'map: {plot.sentence_map(args.map, points, labels, pca.explained_variance_ratio_)}')
 
 
 def program():

@@ -58,7 +58,7 @@ def parse_args(argv=None):
     if args.task is None and not args.model_parameters:
         parser.error('--task is missing; only --model_parameters, a result folder, tells it')
     if args.seq_length < 8:
-        parser.error('--seq_length %d leaves no room for text; take 8 or more' % args.seq_length)
+        parser.error(f'--seq_length {args.seq_length} leaves no room for text; take 8 or more')
     return args
 
 
@@ -80,16 +80,16 @@ def main(argv=None):
     with staged(args.output_dir) as folder:
         form.write(net, folder, batches[0])
         worst = formats.check(form.load(folder), batches, live, form.scaled)
-        print('%s, %s: largest difference from the live model %.2g, on %d batches of text and %d '
-              'of random ids up to length %d' % (task, args.format, worst, len(batches)
-                                                 - len(noise), len(noise), len(noise[-1][0][0])))
+        print(f'{task}, {args.format}: largest difference from the live model {worst:.2g}, on '
+              f'{len(batches) - len(noise)} batches of text and {len(noise)} '
+              f'of random ids up to length {len(noise[-1][0][0])}')
         measured = {'outputs': formats.TASKS[task].outputs[:len(live[0])],    # no pooler, say
                     'largest_difference': worst}
         if args.quantize:
             measured['int8'] = quantize(task, form, net, folder, texts)
         describe(args, task, config, tok, labels, measured, folder)
-        print('%s: %.1f MB' % (', '.join(form.files), formats.size(folder, form.files) / 1e6))
-    print('export: %s' % args.output_dir)
+        print(f"{', '.join(form.files)}: {formats.size(folder, form.files) / 1000000.0:.1f} MB")
+    print(f'export: {args.output_dir}')
     return 0
 
 
@@ -100,8 +100,8 @@ def check_onnx():
     try:
         from onnx import mapping  # noqa: F401
     except ImportError:
-        raise DataError('onnx %s is too new for MXNet; install a fitting one with: pip install '
-                        '"gluon-bert[onnx]"' % onnx.__version__) from None
+        raise DataError(f'onnx {onnx.__version__} is too new for MXNet; install a fitting one '
+                        'with: pip install "gluon-bert[onnx]"') from None
 
 
 def load(args):
@@ -122,14 +122,15 @@ def settle(args, config, arrays, source):
     found = find_task(config, arrays)
     task = args.task or found
     if task is None:
-        raise DataError('%s: an encoder without a head; take --task embedding' % source)
+        raise DataError(f'{source}: an encoder without a head; take --task embedding')
     if args.model_parameters and task not in (found, 'embedding'):
-        raise DataError('--task %s: %s has %s; train one first, or leave --task out' % (
-            task, source, 'a head for %s' % found if found else 'no head for a task'))
+        raise DataError(f"--task {task}: {source} has "
+                        f"{f'a head for {found}' if found else 'no head for a task'}; train one "
+                        "first, or leave --task out")
     positions = config.get('max_position_embeddings', 512)
     if args.seq_length > positions:
-        raise DataError('--seq_length %d: this model has positions for %d tokens'
-                        % (args.seq_length, positions))
+        raise DataError(f'--seq_length {args.seq_length}: this model has positions for {positions} '
+                        'tokens')
     return task
 
 
@@ -144,9 +145,9 @@ def find_labels(task, config, arrays, source):
     count = len(arrays[head]) if head in arrays else TASKS[task].classes
     labels = result_folder.labels_of(config) if head in arrays else None
     if labels and len(labels) != count:
-        raise DataError('%s: config.json names %d labels but the weights have %d'
-                        % (source, len(labels), count))
-    return labels or tuple('LABEL_%d' % i for i in range(count))
+        raise DataError(f'{source}: config.json names {len(labels)} labels but the weights have '
+                        f'{count}')
+    return labels or tuple(f'LABEL_{i}' for i in range(count))
 
 
 def build(args, task, config, arrays, source):
@@ -175,9 +176,9 @@ def read_texts(path):
                     texts = line.rstrip('\r\n').split('\t')
                     rows.append((texts[0], texts[1] if len(texts) > 1 else None))
     except UnicodeDecodeError as error:
-        raise DataError('%s: not UTF-8 text (%s)' % (path, error.reason)) from None
+        raise DataError(f'{path}: not UTF-8 text ({error.reason})') from None
     if not rows:
-        raise DataError('--text_file %s: no text in it' % path)
+        raise DataError(f'--text_file {path}: no text in it')
     return rows
 
 
@@ -212,8 +213,8 @@ def staged(output_dir):
     from . import formats
     config = os.path.join(output_dir, 'config.json')
     if os.path.exists(config) and 'export' not in files.read_json(config).get('gluon_bert', {}):
-        raise DataError('--output_dir %s: has the config.json of a model, which the export would '
-                        'replace; name another folder' % output_dir)
+        raise DataError(f'--output_dir {output_dir}: has the config.json of a model, which the '
+                        'export would replace; name another folder')
     new = not os.path.exists(output_dir)
     files.make_folder(output_dir, '--output_dir')
     folder = tempfile.mkdtemp(dir=output_dir, prefix='.export.')
@@ -247,16 +248,16 @@ def quantize(task, form, net, folder, texts):
     found = formats.differences(task, small, held_out, live)
     fast, slow = formats.speed([small, full], held_out)
     print('int8 beside float32, on %d texts (%s):' % (rows(held_out), (
-        'calibrated on %d others' % rows(calibration) if form.calibrated
+        f'calibrated on {rows(calibration)} others' if form.calibrated
         else 'nothing to calibrate, each input sets its own ranges')))
     for name, row in found.items():
         print('  %s: largest difference %.3g, mean %.3g, cosine %.4f%s' % (
             name, row['largest'], row['mean'], row['cosine'],
-            '' if row['same'] is None else ', %.1f %% the same choice' % (100 * row['same'])))
+            '' if row['same'] is None else f", {100 * row['same']:.1f} % the same choice"))
     print('  size: %.1f MB, float32 %.1f MB%s' % (
         formats.size(folder, form.files) / 1e6, bytes_before / 1e6,
         ' (MXNet makes the weights int8 when it runs them)' if form.calibrated else ''))
-    print('  speed: %.1f texts/s, float32 %.1f texts/s' % (fast, slow))
+    print(f'  speed: {fast:.1f} texts/s, float32 {slow:.1f} texts/s')
     return found
 
 

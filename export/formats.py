@@ -134,8 +134,8 @@ class Symbol:
         try:
             net.export(os.path.join(folder, 'model'), epoch=0)
         except mx.MXNetError as error:
-            raise DataError('%s: cannot be written (%s)' % (
-                os.path.join(folder, cls.files[1]), _last_line(error))) from None
+            raise DataError(f'{os.path.join(folder, cls.files[1])}: cannot be written '
+                            f'({_last_line(error)})') from None
 
     @classmethod
     def load(cls, folder):
@@ -145,8 +145,8 @@ class Symbol:
             with _quiet():      # it can't know the inputs' types, and need not
                 net = mx.gluon.SymbolBlock.imports(symbol, list(INPUTS), params)
         except (mx.MXNetError, AssertionError, ValueError) as error:
-            raise DataError('%s: cannot be read back (%s); is the disk full?'
-                            % (params, _last_line(error))) from None
+            raise DataError(f'{params}: cannot be read back ({_last_line(error)}); is the disk '
+                            'full?') from None
         net.hybridize(static_alloc=True)
         return predictor(net)
 
@@ -176,8 +176,8 @@ class Symbol:
             small.hybridize(static_alloc=True)
             before = predictor(small)(batch)
         except mx.MXNetError as error:
-            raise DataError('--quantize int8: MXNet cannot do it for this model (%s); take '
-                            '--format onnx' % _last_line(error)) from None
+            raise DataError('--quantize int8: MXNet cannot do it for this model '
+                            f'({_last_line(error)}); take --format onnx') from None
         cls._save(small, folder)
         check(cls.load(folder), [batch], [before])
 
@@ -223,8 +223,8 @@ class Onnx:
         try:
             onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
         except Exception as error:      # its own kinds have no common base
-            raise DataError('%s: ONNX Runtime cannot rewrite it (%s)'
-                            % (path, _last_line(error))) from None
+            raise DataError(f'{path}: ONNX Runtime cannot rewrite it '
+                            f'({_last_line(error)})') from None
         graph = onnx.load(options.optimized_model_filepath)
         os.remove(options.optimized_model_filepath)
         cls._save(graph, path)
@@ -280,14 +280,15 @@ def check(predict, batches, expected, scaled=False):
     for batch, outputs in zip(batches, expected):
         got = predict(batch)
         if [array.shape for array in got] != [array.shape for array in outputs]:
-            raise DataError('the export gives outputs of the shapes %s where the model gives %s'
-                            % ([array.shape for array in got], [array.shape for array in outputs]))
+            raise DataError('the export gives outputs of the shapes '
+                            f'{[array.shape for array in got]} where the model gives '
+                            f'{[array.shape for array in outputs]}')
         for a, b in zip(got, outputs):
             difference = np.abs(a - b).max() / (max(1.0, np.abs(b).max()) if scaled else 1.0)
             worst = np.maximum(worst, difference)       # not a number stays that
     if not worst <= TOLERANCE:
-        raise DataError('the export differs from the model by %.3g where %g is the limit; nothing '
-                        'was written' % (worst, TOLERANCE))
+        raise DataError(f'the export differs from the model by {worst:.3g} where {TOLERANCE:g} is '
+                        'the limit; nothing was written')
     return float(worst)
 
 
@@ -317,7 +318,7 @@ def differences(task, predict, batches, expected):
             continue            # no pooler
         a, b, same = (np.concatenate(part).astype(np.float64) for part in parts)
         if not np.isfinite(b).all():
-            raise DataError('--quantize int8: %s of the int8 model are no numbers' % name)
+            raise DataError(f'--quantize int8: {name} of the int8 model are no numbers')
         out[name] = {'largest': np.abs(a - b).max(), 'mean': np.abs(a - b).mean(),
                      'cosine': a.dot(b) / (np.linalg.norm(a) * np.linalg.norm(b) or 1.0),
                      'same': same.mean() if same.size else None}

@@ -78,14 +78,14 @@ def parse_args(argv=None):
     if args.peer_python:
         found = shutil.which(args.peer_python)
         if not found:
-            parser.error('--peer_python %s: there is no such program' % args.peer_python)
+            parser.error(f'--peer_python {args.peer_python}: there is no such program')
         args.peer_python = os.path.abspath(found)
     if args.rows:
         for wanted in args.rows.split(','):
             if not any(rows.is_named(name, wanted) for name in names):
-                parser.error('--rows: there is no row %s' % wanted)
+                parser.error(f'--rows: there is no row {wanted}')
     if args.measure in ('tokens', 'sentences') and not (args.model and args.texts):
-        parser.error('--measure %s needs --model and --texts' % args.measure)
+        parser.error(f'--measure {args.measure} needs --model and --texts')
     return args
 
 
@@ -130,7 +130,7 @@ def main(argv=None):
         note(shares)
     curves = report.curves(done)
     if args.plot and curves:
-        print('picture: %s' % plot.growth(os.path.join(args.output_dir, 'growth.png'), curves))
+        print(f"picture: {plot.growth(os.path.join(args.output_dir, 'growth.png'), curves)}")
     return int(failed)
 
 
@@ -196,7 +196,7 @@ class Bench:
         if name == 'peer':
             for package in PACKAGES.get(flags[0], ('torch', 'transformers')):
                 if not self.versions[package]:
-                    raise Missing('no %s there' % package)
+                    raise Missing(f'no {package} there')
             # -I: neither PYTHONPATH nor our scripts' folder is for that interpreter
             program = [self.args.peer_python, '-I', os.path.join(HERE, 'benchmarking', 'peer.py')]
         elif __package__ == 'bert.scripts':     # installed
@@ -231,14 +231,14 @@ class Bench:
             said = f.read()
         if status:
             lines = [text.strip() for text in said.splitlines() if text.strip()]
-            raise DataError('%s (%s.err)' % (lines[-1] if lines else 'status %d' % status, log))
+            raise DataError(f"{lines[-1] if lines else f'status {status}'} ({log}.err)")
         with open(log + '.out', encoding='utf-8', errors='replace') as f:
             return Measured(seconds, usage.ru_maxrss / (1024 if sys.platform != 'darwin' else
                                                         1 << 20), f.read() + said)
 
     def _figures(self, row, command, label):
         """One measurement of a row: its value in each unit, and 'MB'."""
-        found = self._process(command, '%s %s' % (row.name, label))
+        found = self._process(command, f'{row.name} {label}')
         skip = 0 if 's' in row.units else self._skip
         values = {unit: report.value(unit, found.seconds, found.output,
                                                self.inputs['out'], skip) for unit in row.units}

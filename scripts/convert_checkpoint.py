@@ -53,8 +53,7 @@ def main(argv=None):
     try:
         theirs, architecture = to_huggingface(arrays)
     except KeyError as name:
-        raise DataError('%s: %s has no place in a BERT of Transformers' % (
-            found.weights, name)) from None
+        raise DataError(f'{found.weights}: {name} has no place in a BERT of Transformers') from None
     if to == 'safetensors':
         write_safetensors(path, theirs)
     else:
@@ -62,8 +61,8 @@ def main(argv=None):
     config.update(architectures=[architecture], model_type='bert')
     files.write_json(os.path.join(folder, 'config.json'), config)
     tok.save(folder)
-    print('%s: %d parameters in %d arrays, from %s' % (
-        path, sum(array.size for array in arrays.values()), len(arrays), found.source))
+    print(f'{path}: {sum((array.size for array in arrays.values()))} parameters in {len(arrays)} '
+          f'arrays, from {found.source}')
     return 0
 
 
@@ -75,12 +74,12 @@ def open_target(target, found, to):
     for source in (found.weights, found.vocab):
         if folder == os.path.realpath(source if os.path.isdir(source)
                                       else os.path.dirname(source)):
-            raise DataError('target %s: it is the folder of the source; name another' % target)
+            raise DataError(f'target {target}: it is the folder of the source; name another')
     names = {'params': result_folder.WEIGHTS, 'safetensors': 'model.safetensors'}
     path = os.path.join(target, names.pop(to))
     for other in names.values():    # whoever reads the folder could take one for the other
         if os.path.exists(os.path.join(target, other)):
-            raise DataError('target %s: holds %s already; name another folder' % (target, other))
+            raise DataError(f'target {target}: holds {other} already; name another folder')
     return path
 
 
@@ -91,7 +90,7 @@ def check_fit(config, arrays, found):
     from bert.model.heads import backbone
     from bert.model.parameters import check_parameters
     net = HybridBlock()
-    net.bert = backbone(config, 0, *('bert.%s.weight' % part in arrays for part in (
+    net.bert = backbone(config, 0, *(f'bert.{part}.weight' in arrays for part in (
         'pooler', 'decoder.0', 'classifier')))
     check_parameters(net, arrays, found.weights)
 

@@ -44,7 +44,7 @@ def parse_args(argv=None):
     running.add_argument('--verbose', action='store_true', help='show an instance at the end')
     args = parser.parse_args(argv)
     if args.random_seed < 0:
-        parser.error('--random_seed %d is below 0' % args.random_seed)
+        parser.error(f'--random_seed {args.random_seed} is below 0')
     return flags.check(parser, args)
 
 

@@ -83,7 +83,7 @@ def parse_args(argv=None):
     if args.labels and args.regression:
         parser.error('--labels are for classes, --regression is for numbers')
     if args.max_len < 8:
-        parser.error('--max_len %d leaves no room for text; take 8 or more' % args.max_len)
+        parser.error(f'--max_len {args.max_len} leaves no room for text; take 8 or more')
     return args
 
 
@@ -102,8 +102,8 @@ def main(argv=None):
     if args.task_name:
         task = tasks.get(args.task_name)
         if not task.train and not args.only_inference:
-            raise DataError('--task_name %s has no training data, it is predicted with a model of '
-                            'MNLI: add --only_inference --model_parameters DIR' % task.name)
+            raise DataError(f'--task_name {task.name} has no training data, it is predicted with a '
+                            'model of MNLI: add --only_inference --model_parameters DIR')
         examples = read_official(task, args, glue.find(task, args.data_dir,
                                                             offline=args.offline))
     else:
@@ -112,8 +112,8 @@ def main(argv=None):
     task = settle(args, task, examples, config)
     positions = config.get('max_position_embeddings', 512)
     if args.max_len > positions:
-        raise DataError('--max_len %d: this model has positions for %d tokens; for longer texts '
-                        'take --max_len %d --windows' % (args.max_len, positions, positions))
+        raise DataError(f'--max_len {args.max_len}: this model has positions for {positions} '
+                        f'tokens; for longer texts take --max_len {positions} --windows')
     net = build(args, task, config, arrays, source, comm)
     del arrays      # as large as the network
     forward = create_forward(net, args.path, args.dtype, tok.pad_id,
@@ -122,7 +122,7 @@ def main(argv=None):
         return predict_texts(args, task, forward, tok, comm)
     sets = {split: featurize(tok, rows, task, args, split) for split, rows in examples.items()}
     logging.info('%s: %s examples; model: %s', task.name, ', '.join(
-        '%d %s' % (len(rows), split) for split, rows in examples.items()), source)
+        f'{len(rows)} {split}' for split, rows in examples.items()), source)
     known = None
     if not args.only_inference:
         known = train(args, task, net, forward, tok, comm, config, examples, sets)
@@ -180,8 +180,8 @@ def settle(args, task, examples, config):
     elif 'train' in examples:
         labels = tables.find_labels(examples['train'])
     else:
-        raise DataError('%s does not name its labels: give them with --labels, or the task with '
-                        '--task_name' % args.model_parameters)
+        raise DataError(f'{args.model_parameters} does not name its labels: give them with '
+                        '--labels, or the task with --task_name')
     first = next(iter(examples.values()))[0] if examples else None
     pair = first.text_b is not None if first else saved.get('pair', False)
     return tasks.custom(pair, labels, saved.get('task', 'custom'))
@@ -339,7 +339,7 @@ def report(args, task, forward, comm, examples, sets, known):
                 counts = classification.confusion(
                     [task.labels.index(e.label) for e in examples[split]],
                     scores.argmax(axis=1), len(task.labels))
-                plot.confusion(os.path.join(folder, 'confusion-%s.png' % split), counts,
+                plot.confusion(os.path.join(folder, f'confusion-{split}.png'), counts,
                                task.labels)
         if split not in task.dev:
             write_predictions(args, task, split, [e.index for e in examples[split]], scores)
@@ -349,7 +349,7 @@ def report(args, task, forward, comm, examples, sets, known):
         files.write_json(os.path.join(folder, 'results.json'), results)
     if args.plot and not args.only_inference:
         plot.training_curves(folder)
-    print('results: %s' % folder)
+    print(f'results: {folder}')
     if not args.only_inference:
         print('to predict: python %s --model_parameters %s --predict "%s"%s' % (
             sys.argv[0] if __name__ == '__main__' else 'scripts/finetune_classifier.py', folder,
@@ -364,10 +364,10 @@ def write_predictions(args, task, split, indices, scores):
         path = os.path.join(args.output_dir, task.submission(split))
         tables.write_submission(path, task, indices, chosen)
     else:
-        path = os.path.join(args.output_dir, 'predictions-%s.tsv' % split)
+        path = os.path.join(args.output_dir, f'predictions-{split}.tsv')
         tables.write_predictions(path, indices, chosen, task.labels,
                                     None if task.labels is None else softmax(scores))
-    print('predictions: %s' % path)
+    print(f'predictions: {path}')
 
 
 def predict_texts(args, task, forward, tok, comm):
@@ -385,15 +385,15 @@ def predict_texts(args, task, forward, tok, comm):
             texts = line.split('\t')
             if len(texts) != 1 + task.pair:
                 raise DataError('%s: %d texts where the model takes %s' % (
-                    '--predict' if args.predict else 'standard input line %d' % number, len(texts),
+                    '--predict' if args.predict else f'standard input line {number}', len(texts),
                     'two, in a line with a tab between them' if task.pair else 'one'))
             examples.append(Example(texts[0], texts[1] if task.pair else None, None, str(number)))
         scores = score(args, forward, comm, featurize(tok, examples, task, args, 'texts'))
         for line, row, likely in zip(lines, scores, softmax(scores).max(axis=1)):
             if task.labels is None:
-                print('%.4f\t%s' % (row[0], line))
+                print(f'{row[0]:.4f}\t{line}')
             else:
-                print('%s\t%.4f\t%s' % (task.labels[row.argmax()], likely, line))
+                print(f'{task.labels[row.argmax()]}\t{likely:.4f}\t{line}')
 
 
 def program():

@@ -63,7 +63,7 @@ def parse_args(argv=None):
     if args.cased:
         name = args.bert_dataset or 'book_corpus_wiki_en'
         if name.endswith('_uncased'):
-            parser.error('--cased and --bert_dataset %s contradict each other' % name)
+            parser.error(f'--cased and --bert_dataset {name} contradict each other')
         args.bert_dataset = name if name.endswith('_cased') else name + '_cased'
     return args
 
@@ -80,11 +80,11 @@ def main(argv=None):
                  if path}
     for split, path in ('train', args.train_path), ('dev', args.dev_path):
         if split in sentences and sentences[split][0].tags is None:
-            raise DataError('%s: one column, so no tags; each word needs its tag here' % path)
+            raise DataError(f'{path}: one column, so no tags; each word needs its tag here')
     config, tok, arrays, source = result_folder.load(args)
     if args.cased and not tok.cased:
-        raise DataError('--cased: the model %s is uncased; leave the flag out, or take another'
-                        % source)
+        raise DataError(f'--cased: the model {source} is uncased; leave the flag out, or take '
+                        'another')
     args.seq_len = args.seq_len or config.get('gluon_bert', {}).get('seq_len', tagging.SEQ_LEN)
     tagging.check_length(args.seq_len, config)
     labels = settle(args, config, sentences)
@@ -95,8 +95,8 @@ def main(argv=None):
             for split, given in sentences.items()}
     for split, (given, rows) in sets.items():
         long = len({row.sentence for row in rows if row.word})
-        logging.info('%s: %d sentences%s', split, len(given), ', %d of them longer than --seq_len '
-                     '%d and taken as windows' % (long, args.seq_len) if long else '')
+        windows = f', {long} of them longer than --seq_len {args.seq_len} and taken as windows'
+        logging.info('%s: %d sentences%s', split, len(given), windows if long else '')
     logging.info('tags: %s; model: %s', ' '.join(labels), source)
     known = train(args, labels, net, forward, tok, comm, config, sets)
     report(args, labels, forward, comm, sets, known)
@@ -110,13 +110,14 @@ def settle(args, config, sentences):
     scheme = args.scheme or (tagging.scheme_of(known) if known else 'BIO2')
     found = tagging.find_labels(sentences['train'] + sentences.get('dev', []), scheme)
     if len(found) == 1:
-        raise DataError('%s: no word is tagged as an entity, all are O; is --tag_column right?'
-                        % args.train_path)
+        raise DataError(f'{args.train_path}: no word is tagged as an entity, all are O; is '
+                        '--tag_column right?')
     new = [label for label in found if known and label not in known]
     if new:
-        raise DataError('the data have the tag %s, which %s does not know: %s; train a fresh head '
-                        'with --pretrained_bert_parameters %s instead of --model_parameters'
-                        % (new[0], args.model_parameters, ' '.join(known), args.model_parameters))
+        raise DataError(f"the data have the tag {new[0]}, which {args.model_parameters} does not "
+                        f"know: {' '.join(known)}; train a fresh head "
+                        f'with --pretrained_bert_parameters {args.model_parameters} instead of '
+                        '--model_parameters')
     return known or found
 
 
@@ -208,19 +209,19 @@ def report(args, labels, forward, comm, sets, known):
         if comm.rank:
             continue
         sentences = sets[split].sentences
-        path = os.path.join(args.output_dir, 'predictions-%s.txt' % split)
+        path = os.path.join(args.output_dir, f'predictions-{split}.txt')
         tagging.write(path, sentences, tags, labels)
         if sentences[0].tags is not None:
             results[split] = tagging.score(sentences, tags)
-            print('%s:\n%s' % (split, tagging.table(results[split])))
-        print('predictions: %s' % path)
+            print(f'{split}:\n{tagging.table(results[split])}')
+        print(f'predictions: {path}')
     if comm.rank:
         return
     if results:
         files.write_json(os.path.join(args.output_dir, 'results.json'), results)
     if args.plot:
         plot.training_curves(args.output_dir)
-    print('results: %s' % args.output_dir)
+    print(f'results: {args.output_dir}')
     print('to predict: python %s --load-checkpoint-prefix %s --text "Some text."' % (
         os.path.join(os.path.dirname(sys.argv[0]), 'predict_ner.py') if __name__ == '__main__'
         else 'scripts/predict_ner.py', args.output_dir))

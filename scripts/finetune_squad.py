@@ -51,7 +51,7 @@ def parse_args(argv=None):
     data.add_argument('--sentencepiece', metavar='FILE',
                       help="take this SentencePiece model as the vocabulary, not the model's own")
     data.add_argument('--debug', action='store_true',
-                      help='take only the first %d questions of each file' % DEBUG_QUESTIONS)
+                      help=f'take only the first {DEBUG_QUESTIONS} questions of each file')
     cli.add_model_flags(parser)
     cli.add_training_flags(parser, lr=5e-5, epochs=3, batch_size=32, seed=6)
     cli.add_runtime_flags(parser)
@@ -96,21 +96,21 @@ def read_settings(path):
         return {}
     for name in SETTINGS:
         if not isinstance(saved.get(name, 0), (int, float)):
-            raise DataError('%s: %s is %r where a number belongs' % (config, name, saved[name]))
+            raise DataError(f'{config}: {name} is {saved[name]!r} where a number belongs')
     return saved
 
 
 def check(parser, args):
     """End the program where flags make no sense together."""
     if args.max_seq_length <= args.max_query_length + 3:
-        parser.error('--max_seq_length %d must exceed --max_query_length + 3 (%d)'
-                     % (args.max_seq_length, args.max_query_length + 3))
+        parser.error(f'--max_seq_length {args.max_seq_length} must exceed --max_query_length + 3 '
+                     f'({args.max_query_length + 3})')
     if args.doc_stride >= args.max_seq_length - 3:
-        parser.error('--doc_stride %d must be under --max_seq_length - 3 (%d), or windows do not '
-                     'overlap' % (args.doc_stride, args.max_seq_length - 3))
+        parser.error(f'--doc_stride {args.doc_stride} must be under --max_seq_length - 3 '
+                     f'({args.max_seq_length - 3}), or windows do not overlap')
     if not math.isfinite(args.null_score_diff_threshold):
-        parser.error('--null_score_diff_threshold %g is not a finite number'
-                     % args.null_score_diff_threshold)
+        parser.error(f'--null_score_diff_threshold {args.null_score_diff_threshold:g} is not a '
+                     'finite number')
     if args.null_score_diff_threshold and not args.version_2:
         parser.error('--null_score_diff_threshold decides where questions may have no answer: add '
                      '--version_2')
@@ -135,8 +135,8 @@ def main(argv=None):
                                               False if args.uncased else None)
     positions = config.get('max_position_embeddings', 512)
     if args.max_seq_length > positions:
-        raise DataError('--max_seq_length %d: this model has positions for %d tokens; give that or '
-                        'less' % (args.max_seq_length, positions))
+        raise DataError(f'--max_seq_length {args.max_seq_length}: this model has positions for '
+                        f'{positions} tokens; give that or less')
     net = build(args, config, arrays, source, comm)
     del arrays      # as large as the network
     forward = create_forward(net, args.path, args.dtype, tok.pad_id)
@@ -176,11 +176,11 @@ def read_questions(args):
         questions = {split: rows[:DEBUG_QUESTIONS] for split, rows in questions.items()}
     impossible = sum(question.impossible for question in questions.get('train', ()))
     if impossible and not args.version_2:
-        raise DataError('%s: %d questions have no answer; add --version_2'
-                        % (paths['train'], impossible))
+        raise DataError(f"{paths['train']}: {impossible} questions have no answer; add --version_2")
     if not args.only_predict and not is_labelled(questions.get('dev', ())):
-        raise DataError('%s: has questions without labels, so no epoch can be the best; leave out '
-                        '--dev_file, or answer them with --only_predict' % paths['dev'])
+        raise DataError(f"{paths['dev']}: has questions without labels, so no epoch can be the "
+                        "best; leave out "
+                        '--dev_file, or answer them with --only_predict')
     return questions
 
 
@@ -335,7 +335,7 @@ def report(args, forward, comm, questions, windows, known):
                 plot.precision_recall(os.path.join(folder, 'precision-recall.png'), curves)
     if args.plot and not args.only_predict:
         plot.training_curves(folder)
-    print('results: %s' % folder)
+    print(f'results: {folder}')
     if not args.only_predict:
         print('to answer: python %s --model_parameters %s --predict "A question?" "A passage."'
               % (sys.argv[0] if __name__ == '__main__' else 'scripts/finetune_squad.py', folder))
@@ -350,8 +350,8 @@ def suggest_threshold(args, questions, predictions, scores):
              for p in predictions]
     wider = evaluate(args, questions, given)
     if wider['best_f1'] > scores['best_f1']:
-        print('answers withheld now would make it f1 %.2f with --null_score_diff_threshold %r'
-              % (wider['best_f1'], wider['best_f1_thresh']))
+        print(f"answers withheld now would make it f1 {wider['best_f1']:.2f} with "
+              f"--null_score_diff_threshold {wider['best_f1_thresh']!r}")
 
 
 def answer_texts(args, forward, tok, comm):
@@ -367,16 +367,16 @@ def answer_texts(args, forward, tok, comm):
         for line, number in zip(lines, numbers):
             question, tab, passage = line.rstrip('\r\n').partition('\t')
             if not tab:
-                raise DataError('standard input line %d: one text where a question and a passage '
-                                'belong, with a tab between them' % number)
+                raise DataError(f'standard input line {number}: one text where a question and a '
+                                'passage belong, with a tab between them')
             questions.append(squad.Question(str(number), question, passage, [], False))
         for p in predict(args, forward, comm, questions, featurize(args, tok, questions, 'texts')):
             likely = next(entry['probability'] for entry in p.nbest if entry['text'] == p.text)
             if p.text:
-                print('%s\t%.4f\t%d\t%d' % (' '.join(p.text.split()), likely, p.start,
-                                            p.start + len(p.text)))
+                text, end = ' '.join(p.text.split()), p.start + len(p.text)
+                print(f'{text}\t{likely:.4f}\t{p.start}\t{end}')
             else:
-                print('(no answer)\t%.4f\t-\t-' % likely)
+                print(f'(no answer)\t{likely:.4f}\t-\t-')
 
 
 def program():

@@ -23,7 +23,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # servers and the scheduler serve inside `import mxnet`
-SERVE = [sys.executable, '-c', 'import sys; sys.path.insert(0, %r); import bert, mxnet' % ROOT]
+SERVE = [sys.executable, '-c', f'import sys; sys.path.insert(0, {ROOT!r}); import bert, mxnet']
 GRACE = 5       # seconds to end in
 STOP = (signal.SIGINT, signal.SIGTERM)
 
@@ -61,12 +61,12 @@ def main(argv=None):
     try:
         processes['the scheduler'] = start(SERVE, env, 'scheduler')
         for i in range(args.num_servers):
-            processes['server %d' % i] = start(SERVE, env, 'server')
+            processes[f'server {i}'] = start(SERVE, env, 'server')
         for i in range(args.num_workers):
-            processes['worker %d' % i] = start(args.command, env, 'worker')
+            processes[f'worker {i}'] = start(args.command, env, 'worker')
         return follow(processes, stopped)
     except OSError as error:
-        say('%s: %s' % (args.command[0], error.strerror))
+        say(f'{args.command[0]}: {error.strerror}')
         return 1
     finally:
         end(processes.values())
@@ -102,8 +102,8 @@ def follow(processes, stopped):
             code = process.poll()
             if code and not (asked and name in workers):
                 say('%s (process %d) %s; the others are ended now' % (
-                    name, process.pid, 'was killed by signal %d' % -code if code < 0 else
-                    'ended with exit code %d' % code))
+                    name, process.pid, f'was killed by signal {-code}' if code < 0 else
+                    f'ended with exit code {code}'))
                 return 128 - code if code < 0 else code
         time.sleep(0.1)
     codes = [p.returncode for p in workers.values()]
@@ -125,7 +125,7 @@ def end(processes):
 
 
 def say(text):
-    print('launch.py: %s' % text, file=sys.stderr, flush=True)
+    print(f'launch.py: {text}', file=sys.stderr, flush=True)
 
 
 def program():

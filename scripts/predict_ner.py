@@ -59,8 +59,8 @@ def main(argv=None):
     config, tok, arrays, source = result_folder.load(args)
     labels = result_folder.labels_of(config)
     if labels is None or 'O' not in labels:
-        raise DataError('%s: config.json names no tags such as O and B-PER (id2label); take a '
-                        'folder that finetune_ner.py has written' % source)
+        raise DataError(f'{source}: config.json names no tags such as O and B-PER (id2label); take '
+                        'a folder that finetune_ner.py has written')
     seq_len = args.seq_len or config.get('gluon_bert', {}).get('seq_len', tagging.SEQ_LEN)
     tagging.check_length(seq_len, config)
     net = Tagger(config, len(labels))
@@ -91,9 +91,9 @@ def predict_columns(args, tag, labels):
     if sentences[0].tags is not None:
         print(tagging.table(tagging.score(sentences, predicted)))
     name = os.path.splitext(os.path.basename(args.test_path))[0]
-    path = os.path.join(args.output_dir, 'predictions-%s.txt' % name)
+    path = os.path.join(args.output_dir, f'predictions-{name}.txt')
     tagging.write(path, sentences, predicted, labels)
-    print('predictions: %s' % path)
+    print(f'predictions: {path}')
 
 
 def predict_text(args, tag):
@@ -125,8 +125,8 @@ def read_lines(source, count, args):
     try:
         return list(itertools.islice(source, count))
     except UnicodeDecodeError:
-        raise DataError('%s: not UTF-8; convert it: iconv -f ENCODING -t UTF-8'
-                        % (args.text_path or 'standard input')) from None
+        raise DataError(f"{args.text_path or 'standard input'}: not UTF-8; convert it: iconv -f "
+                        "ENCODING -t UTF-8") from None
 
 
 def program():

@@ -32,7 +32,7 @@ class Server:
 
         self.http = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
         self.http.daemon_threads = True
-        self.url = 'http://127.0.0.1:%d/' % self.http.server_port
+        self.url = f'http://127.0.0.1:{self.http.server_port}/'
 
     def __enter__(self):
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
@@ -47,7 +47,7 @@ class Server:
         """Serve ``body`` at ``path``; returns its address."""
         headers = dict(headers)
         if etag:
-            headers.setdefault('ETag', '"%s"' % hashlib.sha1(body).hexdigest())
+            headers.setdefault('ETag', f'"{hashlib.sha1(body).hexdigest()}"')
         self.answers[path] = Answer(body, status, headers)
         return self.url + path
 
@@ -88,7 +88,7 @@ class Server:
             handler.send_header(name, value)
         handler.send_header('Content-Length', str(len(body)))
         if status == 206:
-            handler.send_header('Content-Range', 'bytes %d-%d/%d' % (start, whole - 1, whole))
+            handler.send_header('Content-Range', f'bytes {start}-{whole - 1}/{whole}')
         handler.end_headers()
         if handler.command == 'GET':
             try:
@@ -118,11 +118,11 @@ def put_hub(server, repo, files, commit='c' * 40):
 
     A body over 1000 bytes is named by its SHA-256, as the hub names large files.
     """
-    server.put('api/models/%s/revision/main' % repo, b'{"sha": "%s"}' % commit.encode())
+    server.put(f'api/models/{repo}/revision/main', b'{"sha": "%s"}' % commit.encode())
     for revision in ('main', commit):
         for name in ('config.json', 'tokenizer_config.json', 'tokenizer.json', 'vocab.txt',
                      'model.safetensors', 'pytorch_model.bin'):
-            path = '%s/resolve/%s/%s' % (repo, revision, name)
+            path = f'{repo}/resolve/{revision}/{name}'
             headers = {'X-Repo-Commit': commit}
             if name not in files:
                 server.put(path, b'', 404, False, dict(headers, **{
@@ -131,4 +131,4 @@ def put_hub(server, repo, files, commit='c' * 40):
             body = files[name]
             digest = hashlib.sha256(body) if len(body) > 1000 else hashlib.sha1(
                 b'blob %d\0' % len(body) + body)
-            server.put(path, body, headers=dict(headers, ETag='"%s"' % digest.hexdigest()))
+            server.put(path, body, headers=dict(headers, ETag=f'"{digest.hexdigest()}"'))

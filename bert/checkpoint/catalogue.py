@@ -23,11 +23,11 @@ class Row(collections.namedtuple('Row', 'model dataset weights_sha1 vocab_sha1 h
 
     @property
     def weights_file(self):
-        return '%s_%s-%s.params' % (self.model, self.dataset, self.weights_sha1[:8])
+        return f'{self.model}_{self.dataset}-{self.weights_sha1[:8]}.params'
 
     @property
     def vocab_file(self):
-        return '%s-%s.vocab' % (self.dataset, self.vocab_sha1[:8])
+        return f'{self.dataset}-{self.vocab_sha1[:8]}.vocab'
 
 
 def _sizes(layers, units, heads):
@@ -99,7 +99,7 @@ def find(model, dataset=None):
     names = [name for name in known if re.sub('_(un)?cased$', '', name) == dataset]
     dataset = names[0] if len(names) == 1 else dataset or known[0]
     if dataset not in known:
-        raise _unknown('data set', dataset, known, ' (for %s)' % model)
+        raise _unknown('data set', dataset, known, f' (for {model})')
     return next(row for row in CATALOGUE if (row.model, row.dataset) == (model, dataset))
 
 

@@ -77,7 +77,7 @@ def to_huggingface(arrays):
         head = next((h for h in _HEADS if name.startswith(h)), None)
         if layer:
             inner = _swap_prefix(layer.group(2), _LAYER)
-            theirs = inner and 'bert.encoder.layer.%s.%s' % (layer.group(1), inner)
+            theirs = inner and f'bert.encoder.layer.{layer.group(1)}.{inner}'
         elif head:
             theirs, architecture = _HEADS[head][0] + name[len(head):], _HEADS[head][1]
         else:
@@ -110,7 +110,7 @@ def from_huggingface(arrays, architectures=()):
         layer = re.match(r'bert\.encoder\.layer\.(\d+)\.(.*)', name)
         if layer:
             inner = _swap_prefix(layer.group(2), layer_names)
-            ours = inner and 'bert.encoder.transformer_cells.%s.%s' % (layer.group(1), inner)
+            ours = inner and f'bert.encoder.transformer_cells.{layer.group(1)}.{inner}'
         else:
             ours = _swap_prefix(name, whole)
         if ours is not None:

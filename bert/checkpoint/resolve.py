@@ -107,7 +107,7 @@ def _resolve(model, dataset, weights, offline, log, needs_vocab):
                           + _hub_sources(model, wanted, None, offline), offline, log,
                           'correct the name, name a local folder, or set HF_ENDPOINT to a mirror')
         if os.sep in model:
-            raise DataError('model %s: no such file or folder' % model)
+            raise DataError(f'model {model}: no such file or folder')
     return _named(find(model, dataset), wanted, offline, log)
 
 
@@ -116,7 +116,7 @@ def _given(path, model, dataset, offline, log, needs_vocab):
     if os.path.isdir(path):
         return _folder(path, True, path, needs_vocab=needs_vocab)
     if not os.path.isfile(path):
-        raise DataError('weights %s: no such file or folder' % path)
+        raise DataError(f'weights {path}: no such file or folder')
     folder = os.path.dirname(path) or '.'
     config = _config(folder) if os.path.exists(os.path.join(folder, 'config.json')) else None
     vocab = folder if not needs_vocab or any(os.path.exists(os.path.join(folder, name))
@@ -126,14 +126,14 @@ def _given(path, model, dataset, offline, log, needs_vocab):
     if model in MODELS:     # ids in a .params file are GluonNLP's, in other files Google's
         base = _named(find(model, dataset), False, offline, log,
                       'gluon' if path.endswith('.params') else 'hub',
-                      'put its config.json and vocab.txt beside %s; or ' % path)
+                      f'put its config.json and vocab.txt beside {path}; or ')
     else:
         base = resolve(model, dataset, False, offline, log)
     if vocab:
         config = {key: value for key, value in base.config.items() if key != 'vocab_size'}
         return Checkpoint(path, vocab, config, None, path)
     return Checkpoint(path, base.vocab, config or base.config, base.cased,
-                      '%s, vocabulary from %s' % (path, base.source))
+                      f'{path}, vocabulary from {base.source}')
 
 
 def _folder(folder, wanted, source, cased=None, needs_vocab=True):
@@ -142,8 +142,8 @@ def _folder(folder, wanted, source, cased=None, needs_vocab=True):
              if os.path.exists(os.path.join(folder, name))]
     config = _config(folder)
     if wanted and not found:
-        raise DataError('%s: no weights in this folder; one of these is needed: %s'
-                        % (folder, ', '.join(_WEIGHTS)))
+        raise DataError(f"{folder}: no weights in this folder; one of these is needed: "
+                        f"{', '.join(_WEIGHTS)}")
     if needs_vocab:
         vocabulary.find(folder)     # or an error that names what is missing
     return Checkpoint(found[0] if wanted else None, folder, config, cased, source)
@@ -164,7 +164,7 @@ def _named(row, wanted, offline, log, only=None, cure=''):
 
     ``only`` ('gluon' or 'hub') leaves the sources of the other vocabulary out.
     """
-    gluon = [('cache %s' % _cache(), lambda: _zoo(row, wanted, _cached, _cache())),
+    gluon = [(f'cache {_cache()}', lambda: _zoo(row, wanted, _cached, _cache())),
              ('Gluon repository', lambda: _zoo(
                  row, wanted, lambda name, sha1: _fetched(name, sha1, offline), _gluon_repo()))]
     hub = [('Hugging Face hub', lambda: _fail('no repository with these weights is known'))]
@@ -172,10 +172,10 @@ def _named(row, wanted, offline, log, only=None, cure=''):
         hub = _hub_sources(row.hub, wanted, row.cased, offline)
     # what is on this machine before what is not
     sources = {'gluon': gluon, 'hub': hub, None: gluon[:1] + hub[:-1] + gluon[1:] + hub[-1:]}
-    return _first('%s %s' % (row.model, row.dataset), sources[only], offline, log,
+    return _first(f'{row.model} {row.dataset}', sources[only], offline, log,
                   cure + 'name a folder with config.json, vocab.txt and model.safetensors or '
-                  'model.params as the model; set MXNET_GLUON_REPO or HF_ENDPOINT to a mirror; or '
-                  'put %s and %s into %s' % (row.weights_file, row.vocab_file, _cache()))
+                         'model.params as the model; set MXNET_GLUON_REPO or HF_ENDPOINT to a '
+                         f'mirror; or put {row.weights_file} and {row.vocab_file} into {_cache()}')
 
 
 def _first(name, sources, offline, log, cure):
@@ -185,11 +185,11 @@ def _first(name, sources, offline, log, cure):
         try:
             return source()
         except (DataError, OSError) as error:
-            failed.append('  %s: %s' % (label, getattr(error, 'reason', error)))
-            log('%s: not in%s' % (name, failed[-1][1:]))
+            failed.append(f"  {label}: {getattr(error, 'reason', error)}")
+            log(f'{name}: not in{failed[-1][1:]}')
     if offline:
         cure = 'go online (BERT_OFFLINE, HF_HUB_OFFLINE); ' + cure
-    raise DataError('\n'.join(['%s: every source failed' % name] + failed + [
+    raise DataError('\n'.join([f'{name}: every source failed'] + failed + [
         'what to do: ' + cure]))
 
 
@@ -211,15 +211,15 @@ def _zoo(row, wanted, get, source):
     weights = get(row.weights_file, row.weights_sha1) if wanted else None
     config = dict(MODELS[row.model], vocab_size=len(read_json(vocab)['token_to_idx']))
     return Checkpoint(weights, vocab, config, row.cased,
-                      '%s %s from %s' % (row.model, row.dataset, source))
+                      f'{row.model} {row.dataset} from {source}')
 
 
 def _cached(name, sha1):
     path = os.path.join(_cache(), name)
     if not os.path.exists(path):
-        raise DataError('%s is not there' % name)
+        raise DataError(f'{name} is not there')
     if sha1sum(path) != sha1:
-        raise DataError('%s is broken: its SHA-1 is not %s' % (name, sha1))
+        raise DataError(f'{name} is broken: its SHA-1 is not {sha1}')
     return path
 
 
@@ -227,8 +227,7 @@ def _fetched(name, sha1, offline):
     """A file of the Gluon repository, by way of the cache."""
     path = os.path.join(_cache(), name)
     stem, kind = os.path.splitext(name)
-    url = '%sgluon/%s/%s.zip' % (
-        _gluon_repo(), 'models' if kind == '.params' else 'dataset/vocab', stem)
+    url = f"{_gluon_repo()}gluon/{'models' if kind == '.params' else 'dataset/vocab'}/{stem}.zip"
     os.makedirs(_cache(), exist_ok=True)
     with locked(path):
         with contextlib.suppress(DataError):
@@ -240,10 +239,11 @@ def _fetched(name, sha1, offline):
             finally:
                 os.remove(archive)
             if not os.path.isfile(member):
-                raise DownloadError(url, '%s is not in this archive' % name, 'try another mirror')
+                raise DownloadError(url, f'{name} is not in this archive', 'try another mirror')
             if sha1sum(member) != sha1:
-                raise DownloadError(url, 'the SHA-1 of %s is %s where %s was expected' % (
-                    name, sha1sum(member), sha1), 'what came was removed; try another mirror')
+                raise DownloadError(url, f'the SHA-1 of {name} is {sha1sum(member)} where {sha1} '
+                                         'was '
+                                         'expected', 'what came was removed; try another mirror')
             os.replace(member, path)
     return path
 
@@ -251,9 +251,9 @@ def _fetched(name, sha1, offline):
 def _hub_sources(repo, wanted, cased, offline):
     """The (label, callable) of Hugging Face's cache and of the hub."""
     endpoint = (os.environ.get('HF_ENDPOINT') or _HF_ENDPOINT).rstrip('/')
-    return [('Hugging Face cache, %s' % repo,
+    return [(f'Hugging Face cache, {repo}',
              lambda: _hub(repo, wanted, cased, endpoint, True)),
-            ('Hugging Face hub %s, %s' % (endpoint, repo),
+            (f'Hugging Face hub {endpoint}, {repo}',
              lambda: _fail('not asked, since this run is offline') if offline
              else _hub(repo, wanted, cased, endpoint, False))]
 
@@ -281,7 +281,7 @@ def _hub(repo, wanted, cased, endpoint, local):
             status = _refused(error)
             if not (status or unreachable) and tries > 1:   # a broken stream: it is resumed
                 return fetch(name, revision, tries - 1)
-            raise DataError('%s: %s' % (name, status or why(error))) from error
+            raise DataError(f'{name}: {status or why(error)}') from error
         if _is_intact(path):
             return path
         if not local:
@@ -289,7 +289,7 @@ def _hub(repo, wanted, cased, endpoint, local):
             os.remove(path)
             if tries > 1:       # it may have been broken before: once more, from nothing
                 return fetch(name, revision, 1)
-        raise DataError('%s is broken: its SHA-256 is not what the hub names' % name)
+        raise DataError(f'{name} is broken: its SHA-256 is not what the hub names')
 
     config = fetch('config.json') or _fail('no config.json')
     folder = os.path.dirname(config)
@@ -303,8 +303,8 @@ def _hub(repo, wanted, cased, endpoint, local):
             _fail('no model.safetensors (a pickled pytorch_model.bin is taken only where torch is '
                   'installed to load it weights-only)')
         fetch('pytorch_model.bin', commit)
-    return _folder(folder, wanted, '%s from %s' % (repo, 'the Hugging Face cache' if local
-                                                   else endpoint), cased)
+    return _folder(folder, wanted, f"{repo} from "
+                                   f"{'the Hugging Face cache' if local else endpoint}", cased)
 
 
 def _refused(error):
@@ -323,7 +323,7 @@ def _knock(endpoint, repo):
     """Fail soon where the hub can't be reached; its own library goes on trying for minutes."""
     import requests
     try:
-        status = requests.head('%s/%s/resolve/main/config.json' % (endpoint, repo),
+        status = requests.head(f'{endpoint}/{repo}/resolve/main/config.json',
                                timeout=10).status_code
     except requests.RequestException as error:
         raise DataError(why(error)) from error

@@ -63,9 +63,9 @@ def read(found, cased=None):
 def check_vocabulary(embedded, tokens, found):
     """Raise DataError unless weights with ``embedded`` rows go with a vocabulary of ``tokens``."""
     if not 0 <= embedded - tokens < _SPARE:
-        raise DataError('the vocabulary %s has %d tokens but the weights %s know %d; take the '
-                        'vocabulary that belongs to them' % (found.vocab, tokens, found.weights,
-                                                             embedded))
+        raise DataError(f'the vocabulary {found.vocab} has {tokens} tokens but the weights '
+                        f'{found.weights} know {embedded}; take the '
+                        'vocabulary that belongs to them')
 
 
 def labels_of(config):
@@ -75,7 +75,7 @@ def labels_of(config):
     """
     by_id = config.get('id2label') or {}
     labels = tuple(str(by_id[key]) for key in sorted(by_id, key=int))
-    if not labels or all(label == 'LABEL_%d' % i for i, label in enumerate(labels)):
+    if not labels or all(label == f'LABEL_{i}' for i, label in enumerate(labels)):
         return None
     return labels
 
@@ -155,14 +155,14 @@ def load_last(folder, net, stepper, args, name=LAST, free=()):
             'offline', 'dev_batch_size', 'test_batch_size', 'predict'}.union(free)
     for flag, value in vars(args).items():
         if flag not in free and before.get(flag, value) != value:
-            raise DataError('--resume: the run in %s had --%s %s, not %s; give the same arguments, '
-                            'or another --output_dir' % (folder, flag, before[flag], value))
+            raise DataError(f'--resume: the run in {folder} had --{flag} {before[flag]}, not '
+                            f'{value}; give the same arguments, or another --output_dir')
     arrays = read_params(path)
     try:
         state = json.loads(arrays['training.state'].tobytes().decode('utf-8'))
         load_parameters(net, arrays, path)
         stepper.load_state(arrays, state['stepper'])
     except KeyError as missing:
-        raise DataError('%s: %s is missing, it is no checkpoint of this program; start again '
-                        'without --resume' % (path, missing)) from None
+        raise DataError(f'{path}: {missing} is missing, it is no checkpoint of this program; start '
+                        'again without --resume') from None
     return state['position']

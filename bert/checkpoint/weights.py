@@ -27,8 +27,8 @@ def write_params(path, arrays):
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(folder).free
         if free < need:
-            raise DataError('%s: the disk is full (%d MB needed, %d MB free); what stood there '
-                            'before is intact' % (path, need >> 20, free >> 20))
+            raise DataError(f'{path}: the disk is full ({need >> 20} MB needed, {free >> 20} MB '
+                            'free); what stood there before is intact')
     with atomic(path) as temporary:
         try:
             mx.nd.save(temporary, arrays)
@@ -46,14 +46,14 @@ def read_params(path):
     """{name: numpy.ndarray} of an MXNet ``.params`` file, as it is."""
     import mxnet as mx
     if not os.path.isfile(path):
-        raise DataError('%s: no such file' % path)
+        raise DataError(f'{path}: no such file')
     try:
         arrays = mx.nd.load(path)
     except (mx.MXNetError, UnicodeDecodeError) as error:    # the latter from a damaged name
-        raise DataError('%s: not a whole MXNet parameter file (%s)'
-                        % (path, str(error).strip().splitlines()[-1])) from None
+        raise DataError(f'{path}: not a whole MXNet parameter file '
+                        f'({str(error).strip().splitlines()[-1]})') from None
     if not isinstance(arrays, dict):
-        raise DataError('%s: holds arrays without names, no weights of a network' % path)
+        raise DataError(f'{path}: holds arrays without names, no weights of a network')
     return {name: array.asnumpy() for name, array in arrays.items()}
 
 
@@ -64,9 +64,9 @@ def _read_safetensors(path):
         with open(path, 'rb') as f:
             tensors = safetensors.deserialize(f.read())
     except safetensors.SafetensorError as error:
-        raise DataError('%s: not a whole safetensors file (%s)' % (path, error)) from None
+        raise DataError(f'{path}: not a whole safetensors file ({error})') from None
     except OSError as error:
-        raise DataError('%s: cannot be read (%s)' % (path, error.strerror)) from None
+        raise DataError(f'{path}: cannot be read ({error.strerror})') from None
     types = {'F64': np.float64, 'F32': np.float32, 'F16': np.float16, 'I64': np.int64,
              'I32': np.int32, 'U8': np.uint8, 'BOOL': np.bool_}
     out = {}
@@ -88,16 +88,17 @@ def _read_torch(path):
         import torch
     except ModuleNotFoundError:
         raise DataError(
-            '%s: a pickled PyTorch file, which can run code when it is opened, so it is refused; '
+            f'{path}: a pickled PyTorch file, which can run code when it is opened, so it is '
+            'refused; '
             'take the model.safetensors of the same model, or install torch, which reads the '
-            'weights alone' % path) from None
+            'weights alone') from None
     try:
         state = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:          # torch raises UnpicklingError, RuntimeError, EOFError, ...
-        raise DataError('%s: torch cannot read weights alone from it (%s)'
-                        % (path, (str(error) or type(error).__name__).splitlines()[0])) from None
+        raise DataError(f'{path}: torch cannot read weights alone from it '
+                        f'({(str(error) or type(error).__name__).splitlines()[0]})') from None
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
-        raise DataError('%s: holds something else than weights by name' % path)
+        raise DataError(f'{path}: holds something else than weights by name')
     return {name: tensor.float().numpy() for name, tensor in state.items()}
 
 
@@ -131,7 +132,7 @@ def read_weights(path, architectures=()):
         When it is no such file, is cut short, or holds no BERT.
     """
     if not os.path.isfile(path):
-        raise DataError('%s: no such file' % path)
+        raise DataError(f'{path}: no such file')
     if path.endswith(('.bin', '.pt', '.pth')):
         arrays = from_huggingface(_read_torch(path), architectures)
     elif path.endswith('.safetensors'):
@@ -139,6 +140,6 @@ def read_weights(path, architectures=()):
     else:
         arrays = from_gluonnlp(read_params(path))
     if 'bert.word_embed.0.weight' not in arrays:
-        raise DataError('%s: holds no BERT encoder (no word embedding under a known name)' % path)
+        raise DataError(f'{path}: holds no BERT encoder (no word embedding under a known name)')
     return {name: np.asarray(array, np.float32) for name, array in arrays.items()
             if not name.startswith('training.')}

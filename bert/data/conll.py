@@ -36,7 +36,7 @@ _WORD = re.compile(r"""
   | ['’] (?:s|m|d|re|ve|ll)\b
   | {W}+ (?: (?: [-‐‑&] | ['’](?!(?:s|m|d|re|ve|ll)\b) | (?<=\d)[.,:/](?=\d) ) {W}+ )*
   | ([^\w\s{M}]) (?:\1|{M})*
-""".format(M=_MARK, HAN=_HAN, L=r'[^\W\d_]', W=r'(?:[^\W%s]%s*)' % (_HAN, _MARK)), re.X | re.I)
+""".format(M=_MARK, HAN=_HAN, L=r'[^\W\d_]', W=rf'(?:[^\W{_HAN}]{_MARK}*)'), re.X | re.I)
 
 
 class Sentence(NamedTuple):
@@ -64,9 +64,9 @@ def read(path, token_column=0, tag_column=-1):
             if width is None:
                 width, first = len(columns), number
             elif len(columns) != width:
-                raise DataError('%s:%d: %d column(s) where line %d has %d; give every token a line '
-                                'with the same columns, and a blank line between sentences'
-                                % (path, number, len(columns), first, width))
+                raise DataError(f'{path}:{number}: {len(columns)} column(s) where line {first} has '
+                                f'{width}; give every token a line '
+                                'with the same columns, and a blank line between sentences')
             rows.append(columns)
             if '\t' in line:
                 separator = '\t'
@@ -77,20 +77,20 @@ def read(path, token_column=0, tag_column=-1):
             if columns:
                 before.append(line)
     if not groups:
-        raise DataError('%s: no sentences; give every token a line, and a blank line between '
-                        'sentences' % path)
+        raise DataError(f'{path}: no sentences; give every token a line, and a blank line between '
+                        'sentences')
 
     if width == 1 and tag_column == -1:
         tag_column = None
     for name, column in ('token', token_column), ('tag', tag_column):
         if column is not None and not -width <= column < width:
-            raise DataError('%s:%d: no column %d for the %s where there are %d; columns count from '
-                            '0, or from -1 at the end' % (path, first, column, name, width))
+            raise DataError(f'{path}:{first}: no column {column} for the {name} where there are '
+                            f'{width}; columns count from 0, or from -1 at the end')
     token = token_column % width
     tag = width if tag_column is None else tag_column % width
     if token == tag:
-        raise DataError('%s:%d: column %d cannot be both token and tag; name another for one of '
-                        'them' % (path, first, token))
+        raise DataError(f'{path}:{first}: column {token} cannot be both token and tag; name '
+                        'another for one of them')
     sentences = [Sentence([row[token] for row in rows],
                           [row[tag] for row in rows] if tag < width else None,
                           [row[:tag] + row[tag + 1:] for row in rows], line, before, separator)
@@ -112,8 +112,8 @@ def _lines(path):
                            error.object[error.start])) from None
     for number, line in enumerate(io.StringIO(text, newline=None), 1):
         if '\0' in line:
-            raise DataError('%s:%d: a NUL character; the file is not UTF-8 text: remove the NUL, '
-                            'or convert the file' % (path, number))
+            raise DataError(f'{path}:{number}: a NUL character; the file is not UTF-8 text: remove '
+                            'the NUL, or convert the file')
         yield line.rstrip('\n')
 
 
@@ -129,8 +129,8 @@ def _check_tags(path, sentences):
     for sentence in sentences:
         for number, tag in enumerate(sentence.tags, sentence.line):
             if not _TAG.fullmatch(tag):
-                raise DataError('%s:%d: %r is not a tag like O, B-PER, I-PER, E-PER or S-PER; '
-                                'correct it, or name the column of the tags' % (path, number, tag))
+                raise DataError(f'{path}:{number}: {tag!r} is not a tag like O, B-PER, I-PER, '
+                                'E-PER or S-PER; correct it, or name the column of the tags')
     several = [(number, tag) for sentence in sentences
                for number, tag in enumerate(sentence.tags, sentence.line) if _SEVERAL.search(tag)]
     if several:

@@ -70,23 +70,23 @@ def find(task, data_dir=None, root=None, offline=False):
                 data_dir]:
             if len(_missing(task, folder)) < len(task.splits):
                 return folder
-        raise DataError('--data_dir %s has no files of %s, which are: %s' % (
-            data_dir, task.name, _wanted(task)))
+        raise DataError(f'--data_dir {data_dir} has no files of {task.name}, which are: '
+                        f'{_wanted(task)}')
     if task.name in _TOYS:
         return os.path.join(SAMPLE, _TOYS[task.name])
     root = os.path.expanduser(root or os.environ.get('MXNET_HOME') or '~/.mxnet')
     folder = os.path.join(root, 'datasets', 'glue-official', task.name)
-    cure = 'put its files (%s) into a folder and name that with --data_dir' % _wanted(task)
+    cure = f'put its files ({_wanted(task)}) into a folder and name that with --data_dir'
     if not _missing(task, folder):
         return folder
     if is_offline(offline or None):
-        raise DataError('%s is not in %s, and this run is offline; %s' % (task.name, folder, cure))
+        raise DataError(f'{task.name} is not in {folder}, and this run is offline; {cure}')
     os.makedirs(folder, exist_ok=True)
     with locked(folder):
         failures = _fetch(task, folder)
     if _missing(task, folder):
-        raise DataError('no source gave the data of %s (%s); %s' % (
-            task.name, '; '.join(failures) or 'no public host is known', cure))
+        raise DataError(f"no source gave the data of {task.name} "
+                        f"({'; '.join(failures) or 'no public host is known'}); {cure}")
     return folder
 
 
@@ -125,7 +125,7 @@ def _fetch(task, folder):
                     error.name.split('.')[0], ' (pip install "gluon-bert[hub]")' * (name == 'hub'))
             else:
                 reason = getattr(error, 'reason', None) or why(error)
-            failures.append('%s: %s' % (name, reason))
+            failures.append(f'{name}: {reason}')
             logger.info('failed: %s', failures[-1])
     return failures
 
@@ -146,7 +146,7 @@ def _from_archive(task, scratch):
     finally:
         os.remove(archive)              # a broken one must not stay either
     if _missing(task, folder):
-        raise DataError('%s lacks %s' % (url, ', '.join(_missing(task, folder))))
+        raise DataError(f"{url} lacks {', '.join(_missing(task, folder))}")
     for split in task.splits:
         os.replace(os.path.join(folder, split + '.tsv'), os.path.join(scratch, split + '.tsv'))
 
@@ -177,7 +177,7 @@ def _from_hub(task, scratch):
     from huggingface_hub import hf_hub_download
     repository, folder, labels = _HUB[task.name]
     for split in task.splits:
-        name = '%s/%s-00000-of-00001.parquet' % (folder, split.replace('dev', 'validation'))
+        name = f"{folder}/{split.replace('dev', 'validation')}-00000-of-00001.parquet"
         table = pyarrow.parquet.read_table(hf_hub_download(repository, name, repo_type='dataset'))
         _write_official(os.path.join(scratch, split + '.tsv'), task.columns_of(split),
                         table.to_pydict(), labels)

@@ -83,9 +83,9 @@ def read(path, train):
     questions, seen, moved, lost = [], set(), 0, []
     for where, context, qa in _entries(path):
         id_ = _get(qa, 'id', str, where)
-        where = '%s: question %s' % (path, id_)
+        where = f'{path}: question {id_}'
         if id_ in seen:
-            raise DataError('%s: this id occurs twice; give each question its own' % where)
+            raise DataError(f'{where}: this id occurs twice; give each question its own')
         seen.add(id_)
         given, impossible = _labels(qa, where, train)
         answers = [_locate(answer, context) for answer in given]
@@ -104,27 +104,27 @@ def read(path, train):
         log.warning('%s: %d questions skipped, their answers do not occur in the passage '
                     '(the first is %s)', path, len(lost), lost[0])
     if not questions:
-        raise DataError('%s: has no questions%s; %s' % (path, ' left' if lost else '', _SHAPE))
+        raise DataError(f"{path}: has no questions{' left' if lost else ''}; {_SHAPE}")
     return questions
 
 
 def _entries(path):
     """Yield (place in the file for messages, context, qa) of each question."""
     for i, article in enumerate(_get(read_json(path), 'data', list, path)):
-        where = '%s: data[%d]' % (path, i)
+        where = f'{path}: data[{i}]'
         for k, paragraph in enumerate(_get(article, 'paragraphs', list, where)):
-            place = '%s.paragraphs[%d]' % (where, k)
+            place = f'{where}.paragraphs[{k}]'
             context = _get(paragraph, 'context', str, place)
             for n, qa in enumerate(_get(paragraph, 'qas', list, place)):
-                yield '%s.qas[%d]' % (place, n), context, qa
+                yield f'{place}.qas[{n}]', context, qa
 
 
 def _get(node, key, kind, where):
     """``node[key]``, which has to be of type ``kind``; ``where`` names the node to the user."""
     if not isinstance(node, dict) or key not in node:
-        raise DataError('%s: "%s" is missing; %s' % (where, key, _SHAPE))
+        raise DataError(f'{where}: "{key}" is missing; {_SHAPE}')
     if not isinstance(node[key], kind):
-        raise DataError('%s: "%s" has to be %s; %s' % (where, key, _KINDS[kind], _SHAPE))
+        raise DataError(f'{where}: "{key}" has to be {_KINDS[kind]}; {_SHAPE}')
     return node[key]
 
 
@@ -140,11 +140,11 @@ def _labels(qa, where, train):
                for a in _get(qa, 'answers', list, where)]
     answers = [answer for answer in answers if answer.text.strip()]
     if impossible and answers:
-        raise DataError('%s: "is_impossible" is true, yet it has answers; remove one of the two '
-                        '(or call them "plausible_answers")' % where)
+        raise DataError(f'{where}: "is_impossible" is true, yet it has answers; remove one of the '
+                        'two (or call them "plausible_answers")')
     if not answers and not impossible and 'is_impossible' in qa:
-        raise DataError('%s: "is_impossible" is false, yet it has no answer; correct one of the '
-                        'two' % where)
+        raise DataError(f'{where}: "is_impossible" is false, yet it has no answer; correct one of '
+                        'the two')
     return answers, not answers
 
 
@@ -168,9 +168,8 @@ def features(question, tok, max_seq_length=384, doc_stride=128, max_query_length
     query = tok.ids(question.question)[:max_query_length]
     room = max_seq_length - len(query) - 3
     if room < 1 or doc_stride < 1:
-        raise DataError('--max_seq_length %d must exceed --max_query_length + 3 (%d), and '
-                        '--doc_stride %d must be positive'
-                        % (max_seq_length, max_query_length + 3, doc_stride))
+        raise DataError(f'--max_seq_length {max_seq_length} must exceed --max_query_length + 3 '
+                        f'({max_query_length + 3}), and --doc_stride {doc_stride} must be positive')
     ids, starts, ends = _pieces(tok, question.context)
     windows = _windows(len(ids), room, doc_stride)
     max_context = _max_context(windows, len(ids))
@@ -245,8 +244,8 @@ def predict(question, features, start_logits, end_logits, n_best_size=20, max_an
         start = np.asarray(start[:len(feature.ids)], 'float64')
         end = np.asarray(end[:len(feature.ids)], 'float64')
         if not (np.isfinite(start).all() and np.isfinite(end).all()):
-            raise DataError('question %s: the model returned scores that are not finite; check its '
-                            'parameters, or use --dtype float32' % question.id)
+            raise DataError(f'question {question.id}: the model returned scores that are not '
+                            'finite; check its parameters, or use --dtype float32')
         no_answer = _entry('', start[0], end[0])
         if null is None or _score(no_answer) < _score(null):
             null = no_answer

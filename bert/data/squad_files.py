@@ -24,7 +24,7 @@ _SHA1 = {       # on the site first, then in GluonNLP's archive where that is an
 
 def sample(split, version):
     """The toy file of a split ('train' or 'dev') and a version ('1.1' or '2.0')."""
-    return os.path.join(SAMPLE, 'squad', '%s-v%s.json' % (split, version))
+    return os.path.join(SAMPLE, 'squad', f'{split}-v{version}.json')
 
 
 def find(split, version, root=None, offline=False):
@@ -39,15 +39,15 @@ def find(split, version, root=None, offline=False):
 
     Raises :class:`~bert.utils.errors.DataError`, which tells why each source failed and what to do.
     """
-    name = '%s-v%s.json' % (split, version)
+    name = f'{split}-v{version}.json'
     root = os.path.expanduser(root or os.environ.get('MXNET_HOME') or '~/.mxnet')
     folder = os.path.join(root, 'datasets', 'squad')
     path = os.path.join(folder, name)
-    cure = 'name your copy with --%s_file FILE; --bert_model sample runs on toy data' % split
+    cure = f'name your copy with --{split}_file FILE; --bert_model sample runs on toy data'
     if _is_whole(path, name):
         return path
     if offline:
-        raise DataError('%s is not in %s, and this run is offline; %s' % (name, folder, cure))
+        raise DataError(f'{name} is not in {folder}, and this run is offline; {cure}')
     os.makedirs(folder, exist_ok=True)
     failures = []
     with locked(path):
@@ -57,9 +57,9 @@ def find(split, version, root=None, offline=False):
             try:
                 fetch(split, version, folder)
             except Exception as error:      # of whatever kind: the next source may do better
-                failures.append('%s: %s' % (host, getattr(error, 'reason', None) or why(error)))
+                failures.append(f"{host}: {getattr(error, 'reason', None) or why(error)}")
     if not _is_whole(path, name):
-        raise DataError('no host gave %s (%s); %s' % (name, '; '.join(failures), cure))
+        raise DataError(f"no host gave {name} ({'; '.join(failures)}); {cure}")
     return path
 
 
@@ -74,6 +74,6 @@ def _from_gluonnlp(split, version, folder):
 
 
 def _from_site(split, version, folder):
-    name = '%s-v%s.json' % (split, version)
+    name = f'{split}-v{version}.json'
     fetched = download(_SITE + name, os.path.join(folder, 'site-' + name), _SHA1[name][0])
     os.replace(fetched, os.path.join(folder, name))

@@ -67,9 +67,9 @@ def read_table(path, columns=None, labels=None, regression=False, optional=(), a
             where = _locate(path, columns, names, width, regression, optional)
         if len(fields) != width:
             if not skip_ragged:
-                raise DataError('%s:%d: %d column(s) where there should be %d; a text that holds '
-                                'the separator belongs in double quotes in a .csv file'
-                                % (path, line, len(fields), width))
+                raise DataError(f'{path}:{line}: {len(fields)} column(s) where there should be '
+                                f'{width}; a text that holds '
+                                'the separator belongs in double quotes in a .csv file')
             ragged.append(line)
             continue
         texts, label, index = [fields[place] for place in where.texts], None, str(len(examples))
@@ -82,7 +82,7 @@ def read_table(path, columns=None, labels=None, regression=False, optional=(), a
                 label = _label(fields[place], known, regression, aliases or {})
         except ValueError as error:
             raise DataError('%s:%d: column %s: %s' % (
-                path, line, '"%s"' % names[place] if names else place, error)) from None
+                path, line, f'"{names[place]}"' if names else place, error)) from None
         if where.index is not None:
             index = _word(fields[where.index])
         examples.append(Example(texts[0], texts[1] if len(texts) == 2 else None, label, index))
@@ -90,8 +90,8 @@ def read_table(path, columns=None, labels=None, regression=False, optional=(), a
         logger.warning('%s: left out %d broken line(s), the first is line %d', path, len(ragged),
                        ragged[0])
     if not examples:
-        raise DataError('%s: no examples; it needs %sone example a line' % (
-            path, 'a header and ' if columns.header else ''))
+        raise DataError(f"{path}: no examples; it needs "
+                        f"{'a header and ' if columns.header else ''}one example a line")
     return examples
 
 
@@ -110,8 +110,8 @@ def find_labels(examples):
     """The labels that occur, as a sorted tuple; numbers are sorted as numbers."""
     labels = sorted({example.label for example in examples})
     if len(labels) < 2:
-        raise DataError('every training example has the label "%s"; a classifier needs two '
-                        'classes: is --label_column right?' % labels[0])
+        raise DataError(f'every training example has the label "{labels[0]}"; a classifier needs '
+                        'two classes: is --label_column right?')
     if all(math.isfinite(_number(label)) for label in labels):
         labels.sort(key=_number)
     return tuple(labels)
@@ -127,7 +127,7 @@ def write_submission(path, task, indices, predictions):
         words = [task.labels[prediction] for prediction in predictions]
     else:
         low, high = task.bounds or (-math.inf, math.inf)
-        words = ['%.3f' % min(max(score, low), high) for score in predictions]
+        words = [f'{min(max(score, low), high):.3f}' for score in predictions]
     _write(path, ['index', 'prediction'], indices, words)
 
 
@@ -143,17 +143,17 @@ def write_predictions(path, indices, predictions, labels=None, probabilities=Non
     probabilities : (n, classes) array, optional
         Becomes one column a class, called as the class is.
     """
-    words = ['%.6g' % value if labels is None else labels[value] for value in predictions]
+    words = [f'{value:.6g}' if labels is None else labels[value] for value in predictions]
     if probabilities is None:
         _write(path, ['index', 'prediction'], indices, words)
     else:
         _write(path, ['index', 'prediction'] + list(labels), indices, words,
-               *(['%.6f' % value for value in values] for values in zip(*probabilities)))
+               *([f'{value:.6f}' for value in values] for values in zip(*probabilities)))
 
 
 def _write(path, header, *columns):
     if len({len(column) for column in columns}) != 1:
-        raise ValueError('columns of lengths %s' % [len(column) for column in columns])
+        raise ValueError(f'columns of lengths {[len(column) for column in columns]}')
     with atomic(path) as temporary, open(temporary, 'w', encoding='utf-8', newline='\n') as f:
         for row in [header, *zip(*columns)]:
             f.write('\t'.join(map(str, row)) + '\n')
@@ -189,8 +189,8 @@ def _quoted(path):
         except StopIteration:
             return
         except csv.Error as error:
-            raise DataError('%s:%d: %s; a text with quotes is written "say ""yes"", then go"' % (
-                path, number, error)) from None
+            raise DataError(f'{path}:{number}: {error}; a text with quotes is written "say '
+                            '""yes"", then go"') from None
         yield number, fields or ['']
 
 
@@ -217,11 +217,11 @@ def _json(path):
         try:
             item = json.loads(line)
         except ValueError as error:
-            raise DataError('%s:%d: not JSON (%s); write one object a line' % (
-                path, number, error)) from None
+            raise DataError(f'{path}:{number}: not JSON ({error}); write one object a '
+                            'line') from None
         if not isinstance(item, dict):
-            raise DataError('%s:%d: not a JSON object; write one a line, as '
-                            '{"text": "...", "label": "..."}' % (path, number))
+            raise DataError(f'{path}:{number}: not a JSON object; write one a line, as '
+                            '{"text": "...", "label": "..."}')
         if names is None:
             names = list(item)
             yield number, names
@@ -234,8 +234,11 @@ _FORMATS = {'.csv': _csv, '.tsv': _tsv, '.txt': _tsv, '.jsonl': _json, '.json': 
 
 def _locate(path, columns, names, width, regression, optional):
     """:class:`~bert.data.tasks.Columns` as places in a row, None for what is not there."""
-    has = 'it has: %s%s' % (', '.join(names), ' (is it separated as its suffix says?)' * (
-        len(names) == 1)) if names else 'it has no header, and columns 0 to %d' % (width - 1)
+    if names:
+        hint = ' (is it separated as its suffix says?)' if len(names) == 1 else ''
+        has = f"it has: {', '.join(names)}{hint}"
+    else:
+        has = f'it has no header, and columns 0 to {width - 1}'
 
     def place(column, flag, needed=True):
         if column is None:
@@ -257,8 +260,9 @@ def _locate(path, columns, names, width, regression, optional):
             if names and all(name in names for name in choice):
                 return choice
         if needed:
-            raise DataError('%s: no column %s; %s; name yours with %s' % (
-                path, ' or '.join('+'.join(choice) for choice in choices), has, flag))
+            raise DataError(f"{path}: no column "
+                            f"{' or '.join(('+'.join(choice) for choice in choices))}; {has}; name "
+                            f"yours with {flag}")
         return (None,)
 
     texts = tuple(place(text, '--text_columns')
@@ -288,7 +292,7 @@ def _label(value, known, regression, aliases):
     word = '' if value is None else _word(value)
     if regression:
         if not math.isfinite(_number(word)):
-            raise ValueError('"%s" is not a number' % word)
+            raise ValueError(f'"{word}" is not a number')
         return float(word)
     word = aliases.get(word, word)
     if not word:

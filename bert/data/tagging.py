@@ -32,7 +32,7 @@ def add_data_flags(group):
     """How CoNLL files are read and cut; ``group`` is one of a parser."""
     group.add_argument('--seq_len', type=cli.positive_int, metavar='TOKENS',
                        help='sub-words, special ones included; a longer sentence is taken as '
-                            "overlapping windows (default: the trained model's, or %d)" % SEQ_LEN)
+                            f"overlapping windows (default: the trained model's, or {SEQ_LEN})")
     group.add_argument('--token_column', type=int, default=0, metavar='N',
                        help='column of the words, from 0, or from -1 at the end '
                             '(default: %(default)s)')
@@ -45,8 +45,8 @@ def check_length(seq_len, config):
     """
     positions = config.get('max_position_embeddings', 512)
     if not 3 <= seq_len <= positions:
-        raise DataError('--seq_len %d: this model takes 3 to %d tokens; longer sentences are taken '
-                        'as windows anyway' % (seq_len, positions))
+        raise DataError(f'--seq_len {seq_len}: this model takes 3 to {positions} tokens; longer '
+                        'sentences are taken as windows anyway')
 
 
 def find_labels(sentences, scheme):
@@ -97,8 +97,8 @@ def table(scores):
     """The scores as lines of text: a type a line, and all of them together."""
     lines = ['%-20s %9s %9s %9s %9s' % ('', 'precision', 'recall', 'f1', 'support')]
     for name, row in [*scores['types'].items(), ('overall', scores['overall'])]:
-        lines.append('%-20s %9.4f %9.4f %9.4f %9d' % (
-            name, row['precision'], row['recall'], row['f1'], row['support']))
+        lines.append(f"{name:<20} {row['precision']:9.4f} {row['recall']:9.4f} {row['f1']:9.4f} "
+                     f"{row['support']:9d}")
     return '\n'.join(lines)
 
 

@@ -117,7 +117,7 @@ def get(name):
         return _BY_KEY[_key(name)]
     close = difflib.get_close_matches(_key(name), _BY_KEY, 1)
     raise DataError('unknown task "%s"%s; the tasks are: %s; your own data need --train_file' % (
-        name, ', did you mean %s?' % _BY_KEY[close[0]].name if close else '',
+        name, f', did you mean {_BY_KEY[close[0]].name}?' if close else '',
         ', '.join(task.name for task in TASKS)))
 
 
@@ -141,8 +141,9 @@ def official(task, split, folder):
     names = task.files(split)
     here = [name for name in names if os.path.isfile(os.path.join(folder, name))]
     if not here:
-        raise DataError('%s has no %s, the %s file of %s; put it there or name another folder '
-                        'with --data_dir' % (folder, ' or '.join(names), split, task.name))
+        raise DataError(f"{folder} has no {' or '.join(names)}, the {split} file of {task.name}; "
+                        "put it there or name another folder "
+                        'with --data_dir')
     if here[0] != names[0]:
         logger.info('%s: %s has no %s; the %s set is %s', task.name, folder, names[0], split,
                     here[0])

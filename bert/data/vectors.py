@@ -47,7 +47,7 @@ def write_sentences(path, items, size):
         if suffix(path) == '.jsonl':
             out = stack.enter_context(open(temporary, 'w', encoding='utf-8', newline='\n'))
             for text, vector in items:
-                out.write('{"text": %s, "vector": %s}\n' % (_json(text), _numbers(vector)))
+                out.write(f'{{"text": {_json(text)}, "vector": {_numbers(vector)}}}\n')
                 count += 1
             return count
         npz = suffix(path) == '.npz'
@@ -99,7 +99,7 @@ def write_words(path, items, size):
         offsets.finish()
         # an array of words is as wide as the longest, which is known only now
         files[2].seek(0)
-        words = _Array(files[3], '<U%d' % width)
+        words = _Array(files[3], f'<U{width}')
         for line in io.TextIOWrapper(files[2], encoding='utf-8', newline='\n'):
             words.append([line[:-1]])
         words.finish()
@@ -146,4 +146,4 @@ def _json(value):
 
 def _numbers(vector):
     """A JSON list; nine digits tell a float32 exactly."""
-    return '[%s]' % ', '.join(['%.9g' % number for number in vector.tolist()])
+    return f"[{', '.join([f'{number:.9g}' for number in vector.tolist()])}]"

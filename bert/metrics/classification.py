@@ -56,14 +56,13 @@ def compute(names, labels, scores):
     """
     unknown = [name for name in names if name not in METRICS]
     if unknown:
-        raise ValueError('unknown metric %s; the metrics are: %s' % (
-            ', '.join(unknown), ', '.join(METRICS)))
+        raise ValueError(f"unknown metric {', '.join(unknown)}; the metrics are: "
+                         f"{', '.join(METRICS)}")
     labels, predictions = np.asarray(labels), np.asarray(scores)
     if predictions.ndim == 2:
         predictions = predictions.argmax(axis=1)
     if labels.shape != predictions.shape or labels.ndim != 1 or not len(labels):
-        raise ValueError('%s labels and %s scores make no metric' % (
-            labels.shape, np.shape(scores)))
+        raise ValueError(f'{labels.shape} labels and {np.shape(scores)} scores make no metric')
     result = {}
     for name in names:
         with warnings.catch_warnings():

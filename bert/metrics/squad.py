@@ -72,9 +72,9 @@ def evaluate(questions, predictions, null_odds=None, threshold=None):
         ranked = _rank(null_odds, answerable)
         for name, scores in (('exact', exact), ('f1', overlap)):
             best, at = _best_threshold(scores, ranked, answerable, predictions, null_odds)
-            result['best_' + name], result['best_%s_thresh' % name] = best, at
+            result['best_' + name], result[f'best_{name}_thresh'] = best, at
         for name, curve in precision_recall(questions, predictions, null_odds).items():
-            result['pr_%s_ap' % name] = 100 * curve.average_precision
+            result[f'pr_{name}_ap'] = 100 * curve.average_precision
     return result
 
 
@@ -83,11 +83,11 @@ def summary(scores):
     parts = [('', 'dev')]
     if 'NoAns_total' in scores:
         parts += [(name + '_', name) for name in ('HasAns', 'NoAns') if name + '_total' in scores]
-    lines = ['%s: exact %.2f, f1 %.2f (%d questions)' % (
-        name, scores[prefix + 'exact'], scores[prefix + 'f1'], scores[prefix + 'total'])
+    lines = [f"{name}: exact {scores[prefix + 'exact']:.2f}, f1 {scores[prefix + 'f1']:.2f} "
+             f"({scores[prefix + 'total']} questions)"
         for prefix, name in parts]
-    return lines + ['best %s %.2f with --null_score_diff_threshold %r' % (
-        name, scores['best_' + name], scores['best_%s_thresh' % name])
+    return lines + [f"best {name} {scores['best_' + name]:.2f} with --null_score_diff_threshold "
+                    f"{scores[f'best_{name}_thresh']!r}"
         for name in ('exact', 'f1') if 'best_' + name in scores]
 
 
@@ -111,11 +111,11 @@ def _raw(questions, predictions, null_odds):
     for question in questions:
         for name, values in (('prediction', predictions), ('null odds', null_odds)):
             if values is not None and question.id not in values:
-                raise DataError('question %s: has no %s; predict the same file that is scored'
-                                % (question.id, name))
+                raise DataError(f'question {question.id}: has no {name}; predict the same file '
+                                'that is scored')
         if not question.answers and not question.impossible:
-            raise DataError('question %s: has no answers to score against; give a labelled file'
-                            % question.id)
+            raise DataError(f'question {question.id}: has no answers to score against; give a '
+                            'labelled file')
         predicted = predictions[question.id]
         golds = [a.text for a in question.answers if normalize(a.text)] or ['']
         answerable[question.id] = bool(question.answers)

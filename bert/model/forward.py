@@ -41,13 +41,14 @@ def choose_layout(path, dtype, devices, pad=False):
     elif pad:
         obstacle = 'there is no padding in packed tokens; leave out --pad'
     if path == 'packed' and obstacle:
-        raise DataError('--path packed: %s' % obstacle)
+        raise DataError(f'--path packed: {obstacle}')
     if path == 'padded' or obstacle:
         return 'padded'
     if ops.load():
         return 'packed'
     if path == 'packed':
-        raise DataError('--path packed: the operators of bert/ops could not be loaded, see above')
+        raise DataError('--path packed: the operators of bert/model/ops could not be loaded, see '
+                        'above')
     return 'padded'
 
 

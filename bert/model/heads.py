@@ -49,11 +49,11 @@ def backbone(config, dropout=None, use_pooler=True, use_decoder=False, use_class
         heads, hidden = config['num_attention_heads'], config['intermediate_size']
         vocab_size = config['vocab_size']
     except KeyError as missing:
-        raise DataError('config.json: %s is missing; it must describe a BERT model'
-                        % missing) from None
+        raise DataError(f'config.json: {missing} is missing; it must describe a BERT '
+                        'model') from None
     if heads < 1 or units % heads:
-        raise DataError('config.json: hidden_size %d is not a multiple of num_attention_heads %d'
-                        % (units, heads))
+        raise DataError(f'config.json: hidden_size {units} is not a multiple of '
+                        f'num_attention_heads {heads}')
     activation = _ACTIVATIONS.get(config.get('hidden_act', 'gelu'))
     if activation is None:
         raise DataError('config.json: hidden_act "%s" is not known; one of: %s'

@@ -74,7 +74,7 @@ class Encoder(HybridBlock):
         cells = list(encoder.transformer_cells)
         for number, cell in enumerate(cells):
             layer = Layer(cell, self._epsilon, bfloat16, first_only and cell is cells[-1])
-            self.register_child(layer, 'layer%d' % number)
+            self.register_child(layer, f'layer{number}')
             self._layers.append(layer)
         self.seeds = 1 + _LAYER_SEEDS * len(cells)
 

@@ -34,19 +34,18 @@ def check_parameters(net, arrays, source, optional=()):
     fresh = [name for name in parameters if name not in arrays]
     missing = [name for name in fresh if not name.startswith(tuple(optional))]
     if missing:
-        raise DataError('%s: %d of %d parameters of this model are missing, %s the first; these '
-                        'are weights of another model' % (source, len(missing), len(parameters),
-                                                          missing[0]))
+        raise DataError(f'{source}: {len(missing)} of {len(parameters)} parameters of this model '
+                        f'are missing, {missing[0]} the first; these are weights of another model')
     beyond = [name for name in arrays if name.startswith('bert.encoder.')
               and name not in parameters]
     if beyond:
-        raise DataError('%s: has %s, which this model has not; take the config or the model name '
-                        'that belong to these weights' % (source, beyond[0]))
+        raise DataError(f'{source}: has {beyond[0]}, which this model has not; take the config or '
+                        'the model name that belong to these weights')
     for name, parameter in parameters.items():
         if name in arrays and arrays[name].shape != parameter.shape:
-            raise DataError('%s: %s has the shape %s where this model needs %s; take the config, '
-                            'the labels or the model name that belong to these weights'
-                            % (source, name, arrays[name].shape, parameter.shape))
+            raise DataError(f'{source}: {name} has the shape {arrays[name].shape} where this model '
+                            f'needs {parameter.shape}; take the config, '
+                            'the labels or the model name that belong to these weights')
     return fresh
 
 

@@ -42,23 +42,22 @@ class Checkpoints:
             elif args.resume:
                 chosen = self._newest_whole(steps)
             elif steps:
-                raise DataError('--ckpt_dir %s: holds checkpoints of an earlier run (%s); go on '
-                                'with --resume, delete them, or name another folder'
-                                % (self._folder, _STATE % steps[-1]))
+                raise DataError(f'--ckpt_dir {self._folder}: holds checkpoints of an earlier run '
+                                f'({_STATE % steps[-1]}); go on '
+                                'with --resume, delete them, or name another folder')
         chosen = int(self._comm.sum([chosen])[0])   # worker 0 says
         if not chosen:
             return None
         state = result_folder.load_last(self._folder, self._net, self._stepper, args,
                                         _STATE % chosen, _FREE)
         if state is None:
-            raise DataError('%s is missing; every worker must see --ckpt_dir, which holds '
-                            'checkpoints of these updates: %s'
-                            % (os.path.join(self._folder, _STATE % chosen),
-                               ', '.join(map(str, steps)) or 'none'))
+            raise DataError(f'{os.path.join(self._folder, _STATE % chosen)} is missing; every '
+                            'worker must see --ckpt_dir, which holds '
+                            f"checkpoints of these updates: {', '.join(map(str, steps)) or 'none'}")
         if state['micro_batches'] != self._micro_batches:
-            raise DataError('the run in %s made updates of %d micro-batches, not %d; keep '
-                            '--accumulate x workers x devices the same'
-                            % (self._folder, state['micro_batches'], self._micro_batches))
+            raise DataError(f"the run in {self._folder} made updates of {state['micro_batches']} "
+                            f"micro-batches, not {self._micro_batches}; keep "
+                            '--accumulate x workers x devices the same')
         if self._comm.rank == 0:
             for step in steps:      # of a future that will be another
                 if step > chosen:
@@ -97,5 +96,5 @@ class Checkpoints:
         """How to go on after the end of this process: a line."""
         if self._saved is None:
             return 'there is no checkpoint yet: start the same command again'
-        return 'the last checkpoint is of update %d: the same command with --resume goes on' \
-            % self._saved
+        return (f'the last checkpoint is of update {self._saved}: the same command with --resume '
+                'goes on')

@@ -37,12 +37,12 @@ def expand(patterns):
                 glob.glob(part, recursive=True))    # noqa: PTH207, Path takes no absolute pattern
             files = [path for path in paths if os.path.isfile(path)]
             if not files:
-                raise DataError('%s: %s' % (part, 'a folder; name its files, with %s for all'
-                                            % os.path.join(part, '*') if paths
+                raise DataError('%s: %s' % (part, "a folder; name its files, with "
+                                                  f"{os.path.join(part, '*')} for all" if paths
                                             else 'no such file'))
             found += files
     if not found:
-        raise DataError('"%s" names no file' % ' '.join(patterns))
+        raise DataError(f"\"{' '.join(patterns)}\" names no file")
     return list(dict.fromkeys(found))
 
 
@@ -55,7 +55,7 @@ def chunks(paths):
     sizes = [os.path.getsize(path) for path in paths]
     total = sum(sizes)
     if not total:
-        raise DataError('%s: empty' % ', '.join(paths))
+        raise DataError(f"{', '.join(paths)}: empty")
     count = -(-total // min(_LARGEST, max(_SMALLEST, total // _MANY)))
     step = total / count
     out, base = [[]], 0
@@ -113,8 +113,8 @@ def _documents(span, tok):
     document, position = [], 0
     for line in content.split(b'\n'):
         if len(line) > _LONGEST_LINE:
-            raise _fault(span, position, 'longer than %d bytes; put each sentence on a line of its '
-                         'own' % _LONGEST_LINE)
+            raise _fault(span, position, f'longer than {_LONGEST_LINE} bytes; put each sentence on '
+                                         'a line of its own')
         try:
             text = line.decode('utf-8').strip()     # the tokenizer drops a byte order mark
         except UnicodeDecodeError:
@@ -138,4 +138,4 @@ def _fault(span, position, what):
                 break
             number += block.count(b'\n')
             left -= len(block)
-    return DataError('%s line %d: %s' % (span.path, number, what))
+    return DataError(f'{span.path} line {number}: {what}')

@@ -149,15 +149,15 @@ def _natural(text):
     """argparse type: a whole number from 0 up."""
     value = int(text)
     if value < 0:
-        raise argparse.ArgumentTypeError('%s is not a whole number from 0 up' % text)
+        raise argparse.ArgumentTypeError(f'{text} is not a whole number from 0 up')
     return value
 
 
 def check(parser, args):
     """``args``, or the parser's error where two flags do not go together."""
     if args.max_seq_length < 5:
-        parser.error('--max_seq_length %d leaves no room for two texts; take 5 or more'
-                     % args.max_seq_length)
+        parser.error(f'--max_seq_length {args.max_seq_length} leaves no room for two texts; take 5 '
+                     'or more')
     if args.sentencepiece and args.vocab:
         parser.error('--sentencepiece and --vocab both name a vocabulary; give one')
     if args.cased and not (args.sentencepiece or args.vocab):

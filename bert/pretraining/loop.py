@@ -36,9 +36,9 @@ def train(args):
     source, dev = make_sources(args, tok)
     longest = max(s.max_length for s in (source, dev) if s)
     if longest > config.get('max_position_embeddings', 512):
-        raise DataError('instances of %d tokens, but the model has positions for %d; take shorter '
-                        'ones (--max_seq_length)'
-                        % (longest, config.get('max_position_embeddings', 512)))
+        raise DataError(f"instances of {longest} tokens, but the model has positions for "
+                        f"{config.get('max_position_embeddings', 512)}; take shorter "
+                        'ones (--max_seq_length)')
     mx.random.seed(args.seed)
     net = PreTraining(config, args.dropout)
     initialize(net, config, comm.devices)
@@ -64,7 +64,7 @@ def train(args):
         result_folder.describe(args.ckpt_dir, config, tok, 'bert.', (), {'task': 'pretraining'},
                                args)
     logging.info('%s; vocabulary: %s, %d tokens; %d workers x %d devices, %s',
-                 'weights of %s' % origin if arrays else 'fresh weights', vocabulary, len(tok),
+                 f'weights of {origin}' if arrays else 'fresh weights', vocabulary, len(tok),
                  comm.size, len(comm.devices), args.dtype)
     _log.debug('config: %s', config)
     follow = progress.Progress(args.ckpt_dir, args.num_steps, stepper.update, comm.rank,
@@ -74,7 +74,7 @@ def train(args):
     tell = None
     if comm.rank < 2:       # two of them, for one may be the worker that is gone
         def tell():
-            return 'stopping after this update; should that not come about: %s' % store.advice()
+            return f'stopping after this update; should that not come about: {store.advice()}'
     try:
         with stream, runtime.Interrupt(tell) as interrupt:
             run(args, comm, network, stepper, store, stream, dev, follow, interrupt)
@@ -205,7 +205,7 @@ def report(args, comm, network, source, follow, update):
     """Evaluate, and tell."""
     scores = evaluate(args, comm, network, source)
     follow.say('update %d, dev: %s' % (update, ', '.join(
-        '%s %.4f' % (name.replace('_', ' '), value) for name, value in scores.items())))
+        f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items())))
     follow.record('dev', update, set='dev', **scores)
     follow.restart_clock()
 
@@ -244,13 +244,13 @@ def source_of(args, patterns, raw, tok, seed):
     if not raw:
         other = [path for path in found if not path.endswith('.npz')]
         if other:
-            raise DataError('%s: not a shard (.npz); for text add --raw' % other[0])
+            raise DataError(f'{other[0]}: not a shard (.npz); for text add --raw')
         for folder in sorted({os.path.dirname(path) for path in found}):
             made = os.path.join(folder, shards.DESCRIPTION)
             if os.path.exists(made) and files.read_json(made).get(
                     'vocabulary_sha1') != shards.fingerprint(tok):
-                raise DataError('%s: made with another vocabulary; name that with --dataset_name, '
-                                '--vocab or --sentencepiece' % folder)
+                raise DataError(f'{folder}: made with another vocabulary; name that with '
+                                '--dataset_name, --vocab or --sentencepiece')
         return sources.Shards(found, len(tok))
     if any(path.endswith('.npz') for path in found):
         raise DataError('%s: a shard, no text; leave out --raw%s' % (
@@ -266,8 +266,8 @@ def load_model(args):
         tok, vocabulary = flags.load_tokenizer(args, args.bert_model)
         return dict(sizes(args), vocab_size=len(tok)), tok, vocabulary, None, None
     if args.bert_model not in MODELS and _OWN_SIZE.fullmatch(args.bert_model):
-        raise DataError('--model %s: a size of your own, so there are no weights for '
-                        '--pretrained; name a folder' % args.bert_model)
+        raise DataError(f'--model {args.bert_model}: a size of your own, so there are no weights '
+                        'for --pretrained; name a folder')
     own = args.sentencepiece or args.vocab
     found = resolve(
         args.bert_model, args.dataset_name if args.bert_model in MODELS else None,
@@ -290,8 +290,8 @@ def sizes(args):
                                   offline=args.offline or None).config
     layers, units, heads, hidden = (int(part or 0) for part in own.groups())
     if not (layers and units and heads) or units % heads:
-        raise DataError('--model %s: layers, units and heads must be 1 or more, and units a '
-                        'multiple of heads' % args.bert_model)
+        raise DataError(f'--model {args.bert_model}: layers, units and heads must be 1 or more, '
+                        'and units a multiple of heads')
     # the rest as in the models that are known
     return dict(MODELS['bert_12_768_12'], num_hidden_layers=layers, hidden_size=units,
                 num_attention_heads=heads, intermediate_size=hidden or 4 * units)

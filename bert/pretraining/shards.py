@@ -95,8 +95,8 @@ def _make(job, workers):
         counts = _follow(run(_make_rows, range(len(chunks))), sizes, 'text')
         instances, tokens = (sum(column) for column in zip(*counts))
         if not instances:
-            raise DataError('%s: no pair of sentences in it; a document has a sentence a line'
-                            % ', '.join(job.paths))
+            raise DataError(f"{', '.join(job.paths)}: no pair of sentences in it; a document has a "
+                            "sentence a line")
         pieces = _deal([count for count, _ in counts], min(job.shards, instances), job.seed)
         if len(pieces) < job.shards:
             logging.warning('only %d instances, so as many shards', len(pieces))
@@ -113,9 +113,9 @@ def _begin(folder, state, resume):
         before = files.read_json(path)
         for key, value in state.items():
             if before.get(key) != value:
-                raise DataError('--resume: the run in %s had other %s (%s); give the same '
-                                'arguments, or another --output_dir' % (folder, key,
-                                                                        before.get(key)))
+                raise DataError(f'--resume: the run in {folder} had other {key} '
+                                f'({before.get(key)}); give the same '
+                                'arguments, or another --output_dir')
         done = before.get('done')
         if done and all(os.path.exists(os.path.join(folder, _PART % i))
                         for i in range(done['shards'])):
@@ -124,8 +124,8 @@ def _begin(folder, state, resume):
     made = [name for name in os.listdir(folder) + os.listdir(work)
             if re.fullmatch(r'part-\d+\.npz|\d+\.rows', name)]
     if made:
-        raise DataError('--output_dir %s: holds the data of an earlier run (%s); finish it with '
-                        '--resume, delete it, or name another folder' % (folder, min(made)))
+        raise DataError(f'--output_dir {folder}: holds the data of an earlier run ({min(made)}); '
+                        'finish it with --resume, delete it, or name another folder')
     files.write_json(path, state)
     return None
 
@@ -139,7 +139,7 @@ def _record(masking):
 
 
 def _rows_path(job, index):
-    return os.path.join(job.folder, _WORK, '%06d.rows' % index)
+    return os.path.join(job.folder, _WORK, f'{index:06}.rows')
 
 
 def _make_rows(job, chunks, index):
@@ -299,7 +299,7 @@ def read(path):
     Raises DataError where the file is damaged, or holds something else.
     """
     if not os.path.exists(path):
-        raise DataError('%s: no such file' % path)
+        raise DataError(f'{path}: no such file')
     try:
         with zipfile.ZipFile(path):     # else np.load takes it for one of other kinds
             content = np.load(path, allow_pickle=False)
@@ -309,21 +309,21 @@ def read(path):
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
         if 'Object arrays' in str(error):
             error = 'pickled, as by GluonNLP, which is never read'
-        raise DataError('%s: not a whole shard (%s); make it again with '
-                        'create_pretraining_data.py' % (path, error)) from None
+        raise DataError(f'{path}: not a whole shard ({error}); make it again with '
+                        'create_pretraining_data.py') from None
     if missing:
-        raise DataError('%s: no %s in it; is it made by create_pretraining_data.py?'
-                        % (path, ', '.join(missing)))
+        raise DataError(f"{path}: no {', '.join(missing)} in it; is it made by "
+                        "create_pretraining_data.py?")
     rows, longest = len(arrays['valid_lengths']), (arrays['input_ids'].shape + (0,))[1]
     for name, (dtype, length) in FIELDS.items():
         like = arrays['input_ids' if length == 'max_seq_length' else 'masked_lm_ids']
         shape = (rows,) if length is None else (rows, (like.shape + (0,))[1])
         if arrays[name].dtype != dtype or arrays[name].shape != shape:
-            raise DataError('%s: %s is %s %s, not %s %s; is it made by create_pretraining_data.py?'
-                            % (path, name, arrays[name].dtype, arrays[name].shape, dtype, shape))
+            raise DataError(f'{path}: {name} is {arrays[name].dtype} {arrays[name].shape}, not '
+                            f'{dtype} {shape}; is it made by create_pretraining_data.py?')
     for name, low, high in (('valid_lengths', 1, longest), ('masked_lm_positions', 0, longest - 1)):
         values = arrays[name]
         if values.size and not low <= values.min() <= values.max() <= high:
-            raise DataError('%s: %s from %d to %d, where only %d to %d can be' % (
-                path, name, values.min(), values.max(), low, high))
+            raise DataError(f'{path}: {name} from {values.min()} to {values.max()}, where only '
+                            f'{low} to {high} can be')
     return arrays

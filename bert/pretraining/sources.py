@@ -51,9 +51,8 @@ class Shards:
                           ('segment_ids', 2), ('next_sentence_labels', 2)):
             values = arrays[name]
             if values.size and not 0 <= values.min() <= values.max() < end:
-                raise DataError('%s: %s from %d to %d, where only 0 to %d can be; give the '
-                                'vocabulary that it was made with'
-                                % (path, name, values.min(), values.max(), end - 1))
+                raise DataError(f'{path}: {name} from {values.min()} to {values.max()}, where only '
+                                f'0 to {end - 1} can be; give the vocabulary that it was made with')
         return _without_padding(arrays)
 
 

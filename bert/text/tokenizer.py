@@ -31,12 +31,12 @@ def _assigned(first, last):
     """A range for a regular expression without the unassigned end of a block."""
     while category(last) == 'Cn':
         last = chr(ord(last) - 1)
-    return '%s-%s' % (first, last)
+    return f'{first}-{last}'
 
 
 _HAN = ''.join(_assigned(*block) for block in _HAN_BLOCKS)
-_RUNS = {True: re.compile('[%s]|[^%s%s]+' % (_HAN, _HAN, _SPACES)),
-         False: re.compile('[^%s]+' % _SPACES)}
+_RUNS = {True: re.compile(f'[{_HAN}]|[^{_HAN}{_SPACES}]+'),
+         False: re.compile(f'[^{_SPACES}]+')}
 
 _PUNCTUATION = frozenset(string.punctuation)    # $ + < = > ^ ` | ~ too, to Unicode symbols
 _MAX_WORD = 200         # characters; a longer word is [UNK]

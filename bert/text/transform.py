@@ -51,8 +51,8 @@ def windows(tokenizer, text_a, text_b=None, max_len=128, stride=64):
     b = tokenizer.ids(text_b) if text_b is not None else []
     room = _room(max_len, text_b is not None, bool(b))
     if not 1 <= stride <= room:
-        raise DataError('--stride %d does not move on, or leaves gaps between the windows; with '
-                        '--max_len %d give 1 to %d' % (stride, max_len, room))
+        raise DataError(f'--stride {stride} does not move on, or leaves gaps between the windows; '
+                        f'with --max_len {max_len} give 1 to {room}')
     half, truncated = room // 2, False
     if len(a) + len(b) > room and len(a) > half and len(b) > half:
         truncated = True
@@ -98,8 +98,9 @@ def _room(max_len, is_pair, has_b):
     """How many pieces fit beside the special tokens."""
     least = 5 if is_pair else 3
     if max_len < least:
-        raise DataError('--max_len %d is too short for a piece of %s and the special tokens; give '
-                        '%d or more' % (max_len, 'each text' if is_pair else 'text', least))
+        raise DataError(f"--max_len {max_len} is too short for a piece of "
+                        f"{'each text' if is_pair else 'text'} and the special tokens; give "
+                        f'{least} or more')
     return max_len - (3 if has_b else 2)
 
 

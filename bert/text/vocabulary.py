@@ -17,16 +17,16 @@ def find(path):
     if path.is_file():
         return str(path)
     if not path.is_dir():
-        raise DataError('%s: no such file or folder' % path)
+        raise DataError(f'{path}: no such file or folder')
     # *.model before *.vocab: sentencepiece's trainer writes both, gluonnlp only the latter
     for pattern in ('vocab.txt', 'spm.model', 'tokenizer.json', '*.model', '*.vocab'):
         found = list(path.glob(pattern))
         if len(found) > 1:
-            raise DataError('%s: %d files %s; name the one to use' % (path, len(found), pattern))
+            raise DataError(f'{path}: {len(found)} files {pattern}; name the one to use')
         if found:
             return str(found[0])
-    raise DataError('%s: no vocabulary in this folder; it needs vocab.txt, tokenizer.json, *.vocab '
-                    '(gluonnlp) or *.model (SentencePiece)' % path)
+    raise DataError(f'{path}: no vocabulary in this folder; it needs vocab.txt, tokenizer.json, '
+                    '*.vocab (gluonnlp) or *.model (SentencePiece)')
 
 
 def read(path):
@@ -43,11 +43,11 @@ def read(path):
     else:
         tokens = _lines(path)
     if not tokens:
-        raise DataError('%s: an empty vocabulary; fetch it again' % path)
+        raise DataError(f'{path}: an empty vocabulary; fetch it again')
     missing = [token for token in needed if token not in tokens]
     if missing:
-        raise DataError('%s: no %s among its %d tokens; is it the vocabulary of a BERT?'
-                        % (path, ' '.join(missing), len(tokens)))
+        raise DataError(f"{path}: no {' '.join(missing)} among its {len(tokens)} tokens; is it the "
+                        "vocabulary of a BERT?")
     return tokens, processor
 
 
@@ -63,8 +63,8 @@ def casing(path):
         normalizer = os.path.exists(other) and _json(other).get('normalizer')
         if normalizer:
             if normalizer.get('type') != 'BertNormalizer':
-                raise DataError("%s: its normalizer is %s, not BERT's; set do_lower_case in %s"
-                                % (other, normalizer.get('type'), source))
+                raise DataError(f"{other}: its normalizer is {normalizer.get('type')}, not BERT's; "
+                                f"set do_lower_case in {source}")
             source, config = other, {'do_lower_case': normalizer.get('lowercase'),
                                      'strip_accents': normalizer.get('strip_accents'),
                                      'tokenize_chinese_chars':
@@ -84,8 +84,7 @@ def _lines(path):
         content = content.decode('utf-8-sig')
     except UnicodeDecodeError as error:
         line = error.object[:error.start].count(b'\n') + 1
-        raise DataError('%s line %d: not UTF-8; is it a text file, and whole?'
-                        % (path, line)) from None
+        raise DataError(f'{path} line {line}: not UTF-8; is it a text file, and whole?') from None
     # not splitlines(): U+2028 and its like are tokens of some vocabularies
     tokens = [line.rstrip('\r') for line in content.split('\n')]
     while tokens and not tokens[-1]:
@@ -93,15 +92,15 @@ def _lines(path):
     first = {}
     for i, token in enumerate(tokens, 1):
         if first.setdefault(token, i) != i:
-            raise DataError('%s line %d: %r stands on line %d already; a token has one id'
-                            % (path, i, token, first[token]))
+            raise DataError(f'{path} line {i}: {token!r} stands on line {first[token]} already; a '
+                            'token has one id')
     return tokens
 
 
 def _json(path):
     content = read_json(path)
     if not isinstance(content, dict):
-        raise DataError('%s: JSON, but not an object in braces' % path)
+        raise DataError(f'{path}: JSON, but not an object in braces')
     return content
 
 
@@ -113,10 +112,10 @@ def _tokenizer_json(path):
         ids = dict(model['vocab'])
         ids.update((token['content'], token['id']) for token in content.get('added_tokens', ()))
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise DataError("%s: not a tokenizer.json of Hugging Face's" % path) from None
+        raise DataError(f"{path}: not a tokenizer.json of Hugging Face's") from None
     if kind != 'WordPiece' or prefix != '##':
-        raise DataError("%s: a %s model with the prefix %r; BERT's is WordPiece with '##'"
-                        % (path, kind, prefix))
+        raise DataError(f"{path}: a {kind} model with the prefix {prefix!r}; BERT's is WordPiece "
+                        "with '##'")
     return _by_id(path, ids)
 
 
@@ -128,7 +127,7 @@ def _by_id(path, ids):
             return tokens
     except (AttributeError, TypeError):
         pass
-    raise DataError('%s: no table of tokens with the ids 0, 1, 2, ... in it; fetch it again' % path)
+    raise DataError(f'{path}: no table of tokens with the ids 0, 1, 2, ... in it; fetch it again')
 
 
 def _sentencepiece(path):
@@ -137,8 +136,8 @@ def _sentencepiece(path):
     try:
         import sentencepiece
     except ModuleNotFoundError:
-        raise DataError('%s is a SentencePiece model; to read it: pip install sentencepiece'
-                        % path) from None
+        raise DataError(f'{path} is a SentencePiece model; to read it: pip install '
+                        'sentencepiece') from None
     with open(path, 'rb') as file:
         content = file.read()
     try:
@@ -146,7 +145,7 @@ def _sentencepiece(path):
         if not content:             # which sentencepiece accepts
             raise RuntimeError
     except RuntimeError:
-        raise DataError('%s: not a SentencePiece model, or not a whole one; fetch it again'
-                        % path) from None
+        raise DataError(f'{path}: not a SentencePiece model, or not a whole one; fetch '
+                        'it again') from None
     from gluonnlp.vocab import BERTVocab
     return BERTVocab.from_sentencepiece(path).idx_to_token, processor

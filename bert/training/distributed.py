@@ -67,13 +67,13 @@ class Horovod(Local):
         super().__init__(devices[:1])
         # some builds average whatever is asked for
         if self.sum([1.0])[0] != self.size:
-            raise DataError('Horovod does not sum over its %d workers; rebuild it with '
-                            'scripts/install_horovod.sh' % self.size)
+            raise DataError(f'Horovod does not sum over its {self.size} workers; rebuild it with '
+                            'scripts/install_horovod.sh')
 
     def sum_gradients(self, parameters):
         for key, parameter in enumerate(parameters):
             self._hvd.allreduce_(parameter.list_grad()[0], op=self._hvd.Sum,
-                                 name='gradient.%d' % key, priority=-key)
+                                 name=f'gradient.{key}', priority=-key)
 
     def sum(self, values):
         total = self._hvd.allreduce(mx.nd.array(np.asarray(values), dtype=np.float64),
@@ -82,7 +82,7 @@ class Horovod(Local):
 
     def broadcast(self, parameters):
         for key, parameter in enumerate(parameters):
-            self._hvd.broadcast_(parameter.data(), root_rank=0, name='parameter.%d' % key)
+            self._hvd.broadcast_(parameter.data(), root_rank=0, name=f'parameter.{key}')
         mx.nd.waitall()
 
 
@@ -94,8 +94,8 @@ class KVStore(Local):
 
     def __init__(self, devices, kind='dist_sync'):
         if os.environ.get('DMLC_ROLE') != 'worker':
-            raise DataError('--kvstore %s needs a scheduler and servers: start the program with '
-                            'scripts/launch.py -n WORKERS -s SERVERS' % kind)
+            raise DataError(f'--kvstore {kind} needs a scheduler and servers: start the program '
+                            'with scripts/launch.py -n WORKERS -s SERVERS')
         self.devices, self._store, self._known = devices, mx.kv.create(kind), set()
         self.rank, self.size = self._store.rank, self._store.num_workers
 
@@ -133,6 +133,6 @@ def create(name, devices):
         return KVStore(devices, name)
     workers = int(os.environ.get('OMPI_COMM_WORLD_SIZE') or os.environ.get('HOROVOD_SIZE') or 1)
     if workers > 1:
-        raise DataError('%d processes were started, and each would train a model of its own; '
-                        'add --comm horovod, or take run_pretraining_hvd.py' % workers)
+        raise DataError(f'{workers} processes were started, and each would train a model of its '
+                        'own; add --comm horovod, or take run_pretraining_hvd.py')
     return Local(devices)

@@ -124,8 +124,8 @@ class Run:
         for name, values in scores.items():
             self._follow.record('dev', self.stepper.update, epoch=position['epoch'], set=name,
                                 **values)
-            self.say('epoch %d, %s: %s' % (position['epoch'], name, ', '.join(
-                '%s %.4f' % item for item in values.items())))
+            self.say(f"epoch {position['epoch']}, {name}: "
+                     f"{', '.join(('%s %.4f' % item for item in values.items()))}")
         if position['best'] is None or score > position['best']:
             position.update(best=score, best_epoch=position['epoch'])
             self._predicted = predicted
@@ -135,7 +135,7 @@ class Run:
         self._follow.restart_clock()
         stop = self._stalled(position['epoch'])
         if stop:
-            self.say('no better score for %d epochs: stopped early' % self._args.early_stop)
+            self.say(f'no better score for {self._args.early_stop} epochs: stopped early')
         return stop
 
     def _stalled(self, epochs):
@@ -158,7 +158,7 @@ class Run:
         self._comm.sum([0.0])       # worker 0 has written them once all have come here
         path = self._path(result_folder.WEIGHTS)
         if not os.path.exists(path):
-            raise DataError('%s is missing: --output_dir must be on a disk that every worker sees'
-                            % path)
+            raise DataError(f'{path} is missing: --output_dir must be on a disk that every worker '
+                            'sees')
         load_parameters(self._net, read_weights(path), path)
         return self._predicted

@@ -45,7 +45,7 @@ def training_curves(folder):
         losses, scores = _metrics(mine)
         for panel, x, metrics in (left, 'update', losses), (right, unit, scores):
             for metric in metrics:
-                _curve(panel, mine, x, metric, '%s %s' % (name, metric), marker='o')
+                _curve(panel, mine, x, metric, f'{name} {metric}', marker='o')
     rate = left.twinx()
     _curve(rate, train, 'update', 'lr', 'learning rate', color='tab:gray', linestyle=':')
     rate.set_ylabel('learning rate (dotted)')
@@ -97,7 +97,7 @@ def precision_recall(path, curves):
     figure, axes = _figure(figsize=(6, 5))
     for name, curve in curves.items():
         axes.step(curve.recalls, curve.precisions, where='post',
-                  label='%s (average precision %.3f)' % (name, curve.average_precision))
+                  label=f'{name} (average precision {curve.average_precision:.3f})')
     axes.set(xlabel='recall', ylabel='precision', xlim=(0, 1), ylim=(0, 1.05))
     axes.legend(loc='lower left')
     _save(figure, path)
@@ -132,15 +132,15 @@ def sentence_map(path, points, texts, shares):
     figure, axes = _figure(figsize=(12 if listed else 8, 7))
     axes.scatter(points[:, 0], points[:, 1], s=30 if listed else 8,
                  alpha=1 if listed else 0.5)
-    axes.set(title='%d texts' % len(texts),
-             xlabel='component 1 (%.0f %% of the variance)' % (100 * shares[0]),
-             ylabel='component 2 (%.0f %%)' % (100 * shares[1]))
+    axes.set(title=f'{len(texts)} texts',
+             xlabel=f'component 1 ({100 * shares[0]:.0f} % of the variance)',
+             ylabel=f'component 2 ({100 * shares[1]:.0f} %)')
     if len(texts) <= _NUMBERED:
         for number, point in enumerate(points, 1):
             axes.annotate(str(number), point, xytext=(4, 3), textcoords='offset points',
                           fontsize=8)
     if listed:
-        rows = ['%d  %s' % (number, ' '.join(text.split())[:60])
+        rows = [f"{number}  {' '.join(text.split())[:60]}"
                 for number, text in enumerate(texts, 1)]
         # a dollar sign would begin a formula
         axes.text(1.02, 1, '\n'.join(rows).replace('$', r'\$'), transform=axes.transAxes,

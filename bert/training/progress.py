@@ -67,20 +67,20 @@ class Progress:
             return
         speed = self._counted / max(1e-9, time.time() - self._since)
         if self._bar is not None:
-            self._bar.set_postfix_str('epoch %d, loss %.4f, lr %.2e, %.1f %s/s' % (
-                epoch, self._loss / self._steps, step.lr, speed, self._unit), refresh=False)
+            self._bar.set_postfix_str(f'epoch {epoch}, loss {self._loss / self._steps:.4f}, lr '
+                                      f'{step.lr:.2e}, {speed:.1f} {self._unit}/s', refresh=False)
             self._bar.update()
         if step.skipped:
-            self.say('update %d: the gradient overflowed; skipped, and the loss scale halved'
-                     % step.update)
+            self.say(f'update {step.update}: the gradient overflowed; skipped, and the loss scale '
+                     'halved')
         if due:
             if self._bar is None or measure:
                 pace = (time.time() - self._started) / (step.update - self._at_start)
-                told = ', '.join('%s %.4f' % (name.replace('_', ' '), value) for name, value in
+                told = ', '.join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in
                                  (values or {'loss': self._loss / self._steps}).items())
-                self.say('epoch %d, update %d/%d: %s, lr %.2e, %.1f %s/s, %s left' % (
-                    epoch, step.update, self._total, told, step.lr, speed, self._unit,
-                    _duration(pace * (self._total - step.update))))
+                self.say(f'epoch {epoch}, update {step.update}/{self._total}: {told}, lr '
+                         f'{step.lr:.2e}, {speed:.1f} {self._unit}/s, '
+                         f'{_duration(pace * (self._total - step.update))} left')
             self.record('train', update=step.update, epoch=epoch, loss=self._loss / self._steps,
                         lr=step.lr, gradient_norm=step.norm,
                         **{self._unit + '_per_second': round(speed, 2)}, **values)
@@ -94,11 +94,11 @@ class Progress:
             with open(self._path, 'a', encoding='utf-8') as f:
                 f.write(json.dumps(dict(type=kind, update=update, **values)) + '\n')
         except OSError as error:
-            raise DataError('%s: cannot be written (%s)' % (self._path, error.strerror)) from None
+            raise DataError(f'{self._path}: cannot be written ({error.strerror})') from None
         if self._board is not None:
             for name, value in values.items():
                 if isinstance(value, (int, float)) and name != 'epoch':
-                    self._board.add_scalar('%s/%s' % (kind, name), value, update)
+                    self._board.add_scalar(f'{kind}/{name}', value, update)
 
     def restart_clock(self):
         """Leave out of the speed what was done since the last update (an evaluation, say)."""
@@ -130,4 +130,4 @@ def _update(line):
 
 def _duration(seconds):
     seconds = int(seconds)
-    return '%d:%02d:%02d' % (seconds // 3600, seconds // 60 % 60, seconds % 60)
+    return f'{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}'

@@ -32,18 +32,18 @@ def devices(args):
     """The MXNet contexts that ``--gpu``, ``--gpus`` or ``--cpus`` name."""
     if args.gpu is None and args.gpus is None:
         return [mx.cpu(i) for i in range(args.cpus)]
-    flag = '--gpu %s' % args.gpu if args.gpus is None else '--gpus %s' % args.gpus
+    flag = f'--gpu {args.gpu}' if args.gpus is None else f'--gpus {args.gpus}'
     try:
         ids = [args.gpu] if args.gpus is None else [int(i) for i in args.gpus.split(',')]
     except ValueError:
-        raise DataError('%s: not a list of numbers such as 0,1' % flag) from None
+        raise DataError(f'{flag}: not a list of numbers such as 0,1') from None
     if not mx.runtime.Features().is_enabled('CUDA'):
-        raise DataError('%s: this MXNet %s has no CUDA; leave the flag out to run on the CPU, or '
+        raise DataError(f'{flag}: this MXNet {mx.__version__} has no CUDA; leave the flag out to '
+                        'run on the CPU, or '
                         'replace mxnet by the build for your CUDA: pip uninstall mxnet, then '
-                        'pip install "gluon-bert[cu112]"' % (flag, mx.__version__))
+                        'pip install "gluon-bert[cu112]"')
     if len(set(ids)) < len(ids) or not set(ids) <= set(range(mx.context.num_gpus())):
-        raise DataError('%s: this machine has %d GPUs, numbered from 0'
-                        % (flag, mx.context.num_gpus()))
+        raise DataError(f'{flag}: this machine has {mx.context.num_gpus()} GPUs, numbered from 0')
     return [mx.gpu(i) for i in ids]
 
 

@@ -136,9 +136,9 @@ class Stepper:
         norm = math.sqrt(squares.asnumpy().astype(np.float64).sum()) * scale
         skipped = not math.isfinite(norm)
         if skipped and self.loss_scale is None:
-            raise DataError('the gradient of update %d is not finite (loss %g); lower --lr or look '
-                            'at the data; the last checkpoint is intact'
-                            % (self.update + 1, loss / count))
+            raise DataError(f'the gradient of update {self.update + 1} is not finite (loss '
+                            f'{loss / count:g}); lower --lr or look '
+                            'at the data; the last checkpoint is intact')
         lr = self.schedule(self.update + 1)
         if not skipped:
             if self.clip and norm > self.clip:

@@ -38,7 +38,7 @@ def positive_int(text):
     """argparse type: a whole number from 1 up."""
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError('%s is not a whole number from 1 up' % text)
+        raise argparse.ArgumentTypeError(f'{text} is not a whole number from 1 up')
     return value
 
 
@@ -46,7 +46,7 @@ def fraction(text):
     """argparse type: a number from 0 to 1."""
     value = float(text)
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError('%s is not between 0 and 1' % text)
+        raise argparse.ArgumentTypeError(f'{text} is not between 0 and 1')
     return value
 
 
@@ -54,7 +54,7 @@ def positive_float(text):
     """argparse type: a number above 0."""
     value = float(text)
     if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError('%s is not a number above 0' % text)
+        raise argparse.ArgumentTypeError(f'{text} is not a number above 0')
     return value
 
 
@@ -81,7 +81,7 @@ def add_training_flags(parser, lr, epochs, batch_size, seed=2):
     """The recipe of a fine-tuning run; the defaults are the caller's."""
     group = parser.add_argument_group('training')
     group.add_argument('--epochs', type=positive_int,
-                       help='(default: %d, for the sample model more)' % epochs)
+                       help=f'(default: {epochs}, for the sample model more)')
     group.add_argument('--batch_size', type=positive_int, default=batch_size,
                        help='examples a worker takes through the model at once (default: '
                             '%(default)s)')
@@ -90,8 +90,8 @@ def add_training_flags(parser, lr, epochs, batch_size, seed=2):
                             '(default: %(default)s)')
     group.add_argument('--optimizer', choices=('bertadam', 'adam', 'adamw', 'lamb'),
                        default='bertadam', help='(default: %(default)s)')
-    group.add_argument('--lr', type=positive_float, help='peak learning rate (default: %g, for the '
-                       'sample model more)' % lr)
+    group.add_argument('--lr', type=positive_float, help=f'peak learning rate (default: {lr:g}, '
+                                                         'for the sample model more)')
     group.add_argument('--epsilon', type=positive_float, default=1e-6,
                        help="the optimizer's epsilon (default: %(default)s)")
     group.add_argument('--warmup_ratio', type=fraction, default=0.1,

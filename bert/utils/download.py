@@ -38,8 +38,8 @@ class DownloadError(DataError):
     """
 
     def __init__(self, url, what, cure):
-        self.reason = '%s: %s' % (url, what)
-        super().__init__('%s; %s' % (self.reason, cure))
+        self.reason = f'{url}: {what}'
+        super().__init__(f'{self.reason}; {cure}')
 
 
 class _Transient(Exception):
@@ -76,7 +76,7 @@ def download(url, path, sha1=None, size=None, offline=False, timeout=30.0):
         return path
     if offline:
         raise DownloadError(url, 'not fetched, since this run is offline',
-                            'put the file at %s, or go online' % path)
+                            f'put the file at {path}, or go online')
     try:
         os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
         with locked(path):
@@ -88,7 +88,7 @@ def download(url, path, sha1=None, size=None, offline=False, timeout=30.0):
                 os.replace(path + '.part', path)
                 _remove(path + '.part.etag')
     except OSError as error:
-        raise DownloadError(url, '%s can\'t be written (%s)' % (path, error.strerror or error),
+        raise DownloadError(url, f'{path} can\'t be written ({error.strerror or error})',
                             'free some space or choose another folder') from error
     return path
 
@@ -128,7 +128,7 @@ def _attempt(url, part, size, timeout):
     from tqdm import tqdm
     have, headers = _length(part), {'Accept-Encoding': 'identity'}
     if have:
-        headers['Range'] = 'bytes=%d-' % have
+        headers['Range'] = f'bytes={have}-'
         if _length(part + '.etag'):     # the server sends the whole of a file that has changed
             with open(part + '.etag', encoding='latin-1') as f:
                 headers['If-Range'] = f.read()
@@ -139,7 +139,7 @@ def _attempt(url, part, size, timeout):
             total = total or size
             name = os.path.basename(part)[:-len('.part')]
             if total and total >= _LARGE and not sys.stderr.isatty():
-                print('downloading %s (%d MB) from %s' % (name, total >> 20, url), file=sys.stderr)
+                print(f'downloading {name} ({total >> 20} MB) from {url}', file=sys.stderr)
             with open(part, 'ab') as f, tqdm(
                     total=total, initial=have, desc=name, unit='B', unit_scale=True,
                     file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
@@ -152,7 +152,7 @@ def _attempt(url, part, size, timeout):
     except requests.RequestException as error:
         raise DownloadError(url, why(error), 'correct the address') from error
     if total and _length(part) < total:
-        raise _Transient('the connection closed after %d of %d bytes' % (_length(part), total))
+        raise _Transient(f'the connection closed after {_length(part)} of {total} bytes')
 
 
 def _accept(answer, url, part, have):
@@ -164,12 +164,12 @@ def _accept(answer, url, part, have):
     if status in (206, 416):            # not the range that was asked for: begin anew
         _remove(part)
         _remove(part + '.etag')
-        raise _Transient('%s to a request to go on from byte %d' % (refusal(status), have))
+        raise _Transient(f'{refusal(status)} to a request to go on from byte {have}')
     if status in (408, 429) or status >= 500:
         raise _Transient(refusal(status))
     if status != 200:
         raise DownloadError(url, refusal(status), 'the host does not serve it: get the file '
-                            'elsewhere and put it at %s' % part[:-len('.part')])
+                                                  f"elsewhere and put it at {part[:-len('.part')]}")
     with open(part, 'wb'):              # emptied before its ETag changes
         pass
     with open(part + '.etag', 'w', encoding='latin-1') as f:
@@ -183,9 +183,9 @@ def _check(url, part, sha1, size):
     """Remove a whole ``part`` that is not the file it should be, and raise."""
     what = None
     if size is not None and _length(part) != size:
-        what = 'it has %d bytes where %d were expected' % (_length(part), size)
+        what = f'it has {_length(part)} bytes where {size} were expected'
     elif sha1 is not None and sha1sum(part) != sha1:
-        what = 'its SHA-1 is %s where %s was expected' % (sha1sum(part), sha1)
+        what = f'its SHA-1 is {sha1sum(part)} where {sha1} was expected'
     if what:
         _remove(part)
         _remove(part + '.etag')
@@ -213,7 +213,7 @@ def why(error):
 def refusal(status):
     """An HTTP status with its name: '404 Not Found'."""
     from http.client import responses
-    return ('%d %s' % (status, responses.get(status, ''))).strip()
+    return (f"{status} {responses.get(status, '')}").strip()
 
 
 @contextlib.contextmanager
@@ -225,7 +225,7 @@ def locked(path):
             try:
                 fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                print('waiting for another process that fetches %s' % path, file=sys.stderr)
+                print(f'waiting for another process that fetches {path}', file=sys.stderr)
                 fcntl.flock(f, fcntl.LOCK_EX)
             if not _is_at(f, lock):     # the holder before us removed it: nobody else sees ours
                 continue
@@ -286,8 +286,9 @@ def extract(archive, folder):
                 RuntimeError, OSError) as error:
             if getattr(error, 'errno', None):   # the system's own: a full disk, say
                 raise
-            raise DataError('%s: broken or not a zip or tar archive (%s); remove it and fetch it '
-                            'again' % (archive, ' '.join(str(error).split()))) from error
+            raise DataError(f"{archive}: broken or not a zip or tar archive "
+                            f"({' '.join(str(error).split())}); remove it and fetch it "
+                            'again') from error
         try:
             os.replace(whole, folder)
         except OSError:                 # it exists and is not empty
@@ -320,8 +321,8 @@ def _write(archive, folder, open_member, members):
     """``members``: (name, what ``open_member`` takes, is a folder, is no link or device)."""
     for name, _, _, plain in members:
         if not plain or posixpath.isabs(name) or '..' in name.replace('\\', '/').split('/'):
-            raise DataError('%s: refused, since its member %r is a link, a device or a path that '
-                            'leads out of the folder' % (archive, name))
+            raise DataError(f'{archive}: refused, since its member {name!r} is a link, a device or '
+                            'a path that leads out of the folder')
     for name, member, is_folder, _ in members:
         target = os.path.join(folder, posixpath.normpath(name))
         os.makedirs(target if is_folder else os.path.dirname(target), exist_ok=True)

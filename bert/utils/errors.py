@@ -31,7 +31,7 @@ def run(main):
     except Exception as error:
         line = _explain(error)
         if line is not None and not os.environ.get('BERT_DEBUG'):
-            print('%s: error: %s' % (os.path.basename(sys.argv[0]), line), file=sys.stderr)
+            print(f'{os.path.basename(sys.argv[0])}: error: {line}', file=sys.stderr)
         elif _is_one_of_many():
             traceback.print_exc()
         else:
@@ -67,9 +67,9 @@ def _explain(error):
         if package == 'horovod':
             return 'Horovod is not installed; build it with: bash scripts/install_horovod.sh'
         return '%s is not installed; install it with: pip install "gluon-bert%s"' % (
-            package, '[%s]' % _EXTRAS[package] if package in _EXTRAS else '')
+            package, f'[{_EXTRAS[package]}]' if package in _EXTRAS else '')
     if isinstance(error, OSError) and error.filename is not None:
-        return '%s: %s' % (error.filename, error.strerror)
+        return f'{error.filename}: {error.strerror}'
     if isinstance(error, DataError):    # may hold a line for each of several attempts
         return '\n'.join(line.rstrip() for line in str(error).splitlines() if line.strip())
     return ' '.join(str(error).split())

@@ -25,8 +25,8 @@ def atomic(path):
         handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path),
                                              prefix='.' + os.path.basename(path) + '.')
     except OSError as error:
-        raise DataError('%s: cannot be written (%s); choose another folder'
-                        % (path, error.strerror)) from None
+        raise DataError(f'{path}: cannot be written ({error.strerror}); choose another '
+                        'folder') from None
     os.close(handle)
     try:
         os.chmod(temporary, 0o666 & ~_umask())
@@ -35,8 +35,8 @@ def atomic(path):
             os.fsync(f.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise DataError('%s: cannot be written (%s); what stood there before is intact'
-                        % (path, error.strerror or error)) from None
+        raise DataError(f'{path}: cannot be written ({error.strerror or error}); what stood there '
+                        'before is intact') from None
     finally:
         with contextlib.suppress(OSError):
             os.remove(temporary)
@@ -54,7 +54,7 @@ def make_folder(path, flag):
         os.makedirs(path, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
-        raise DataError('%s %s: cannot be written (%s)' % (flag, path, error.strerror)) from None
+        raise DataError(f'{flag} {path}: cannot be written ({error.strerror})') from None
     return path
 
 
@@ -71,11 +71,11 @@ def read_json(path):
         with open(path, encoding='utf-8') as f:
             return json.load(f)
     except UnicodeDecodeError as error:
-        raise DataError('%s: not UTF-8 text (byte %d)' % (path, error.start)) from None
+        raise DataError(f'{path}: not UTF-8 text (byte {error.start})') from None
     except ValueError as error:
-        raise DataError('%s: not JSON (%s)' % (path, error)) from None
+        raise DataError(f'{path}: not JSON ({error})') from None
     except OSError as error:
-        raise DataError('%s: cannot be read (%s)' % (path, error.strerror)) from None
+        raise DataError(f'{path}: cannot be read ({error.strerror})') from None
 
 
 def cache_folder():
@@ -101,9 +101,9 @@ def read_lines(path):
             try:
                 text = line.decode('utf-8-sig' if number == 1 else 'utf-8')
             except UnicodeDecodeError as error:
-                raise DataError('%s:%d: byte 0x%02x is not UTF-8; save the file as UTF-8' % (
-                    path, number, error.object[error.start])) from None
+                raise DataError(f'{path}:{number}: byte 0x{error.object[error.start]:02x} is not '
+                                'UTF-8; save the file as UTF-8') from None
             if '\0' in text:
-                raise DataError('%s:%d: a NUL character; save the file as plain UTF-8 text' % (
-                    path, number))
+                raise DataError(f'{path}:{number}: a NUL character; save the file as plain UTF-8 '
+                                'text')
             yield number, text

@@ -29,7 +29,7 @@ vocab = {piece: i for i, piece in enumerate(
     Path(folder, 'vocab.txt').read_text(encoding='utf-8').split('\n'))}
 if casing['do_lower_case']:     # accents go too
     texts = [re.sub('[\u0300-\u036f]', '', normalize('NFD', text.lower())) for text in texts]
-words = re.findall(r'\[CLS\]|\[SEP\]|\w+|[^\w\s]', '[CLS] %s [SEP]' % ' [SEP] '.join(texts))
+words = re.findall(r'\[CLS\]|\[SEP\]|\w+|[^\w\s]', f"[CLS] {' [SEP] '.join(texts)} [SEP]")
 tokens = [piece for word in words for piece in pieces(word)]
 ids = [vocab[token] for token in tokens]
 segments = np.cumsum([0] + [token == '[SEP]' for token in tokens[:-1]])

@@ -36,7 +36,7 @@ def make_model(folder, layers, units, heads):
                 'embeddings.position_embeddings': (512, units),
                 'embeddings.token_type_embeddings': (2, units), 'pooler.dense': (units, units)}
     norms = ['embeddings.LayerNorm']
-    for layer in ('encoder.layer.%d.' % i for i in range(layers)):
+    for layer in (f'encoder.layer.{i}.' for i in range(layers)):
         for name in 'self.query', 'self.key', 'self.value', 'output.dense':
             matrices[layer + 'attention.' + name] = (units, units)
         matrices[layer + 'intermediate.dense'] = (4 * units, units)
@@ -53,7 +53,7 @@ def make_model(folder, layers, units, heads):
     files.make_folder(folder, '--output_dir')
     with open(os.path.join(files.SAMPLE, 'vocab.txt'), encoding='utf-8') as f:
         tokens = f.read().splitlines()
-    tokens += ['[unused%d]' % i for i in range(len(tokens), _VOCABULARY)]
+    tokens += [f'[unused{i}]' for i in range(len(tokens), _VOCABULARY)]
     with open(os.path.join(folder, 'vocab.txt'), 'w', encoding='utf-8') as f:
         f.writelines(token + '\n' for token in tokens)
     files.write_json(os.path.join(folder, 'tokenizer_config.json'),
@@ -113,8 +113,7 @@ class Inputs(dict):
         self._folder, self._mrpc_folder = files.make_folder(folder, '--output_dir'), mrpc
         self._words = ' '.join(text for _, text in files.read_lines(text_file)).split()
         if len(self._words) < 1000:
-            raise DataError('%s: %d words; give a text of 1000 or more'
-                            % (text_file, len(self._words)))
+            raise DataError(f'{text_file}: {len(self._words)} words; give a text of 1000 or more')
         self._lengths, self._tokenizers = {}, {}
         if model:
             self['model-6l'] = os.path.abspath(model)
@@ -130,7 +129,7 @@ class Inputs(dict):
                 maker.start()
                 maker.join()
                 if maker.exitcode:
-                    raise DataError('%s: could not be made, see above' % path)
+                    raise DataError(f'{path}: could not be made, see above')
         else:
             path = os.path.join(self._folder, key + ('.json' if kind == 'squad' else '.tsv'
                                                      if kind in ('dense', 'pairs', 'mrpc')
@@ -165,14 +164,14 @@ class Inputs(dict):
     def _dense(self, f, length, count):
         f.write('sentence\tlabel\n')
         for i in range(count):
-            f.write('%s\t%d\n' % (' '.join(self._text(length)), i % 2))
+            f.write(f"{' '.join(self._text(length))}\t{i % 2}\n")
 
     def _pairs(self, f, count):
         f.write('sentence1\tsentence2\tlabel\n')
         for i in range(count):
             tokens = self._draw(50, 13, 15, 100)
-            f.write('%s\t%s\t%d\n' % (' '.join(self._text(tokens // 2)),
-                                      ' '.join(self._text(tokens - tokens // 2)), i % 2))
+            pair = [' '.join(self._text(n)) for n in (tokens // 2, tokens - tokens // 2)]
+            f.write('\t'.join([*pair, str(i % 2)]) + '\n')
 
     def _mrpc(self, f, split, count):
         if not self._mrpc_folder:
@@ -199,7 +198,7 @@ class Inputs(dict):
         for _ in range(count):
             for word in self._text(self._draw(22, 11, 4, 80)):
                 tag = 'B-' + ('PER', 'LOC', 'ORG')[len(word) % 3] if word.istitle() else 'O'
-                f.write('%s %s\n' % (word, tag))
+                f.write(f'{word} {tag}\n')
             f.write('\n')
 
     def _texts(self, f, count):
@@ -213,7 +212,7 @@ class Inputs(dict):
 
 
 def operators():
-    """Build the operators of bert/ops if need be; say which path programs on a CPU will take."""
+    """Build the operators of bert/model/ops if need be; say which path CPUs will take."""
     from bert.model import ops
     return {'path': 'packed' if ops.load() else 'padded'}
 

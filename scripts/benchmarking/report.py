@@ -47,7 +47,7 @@ def value(unit, seconds, output, folder, skip=0):
             rate = said['examples/s' if unit == 's/step' else unit]
         return STEP / rate if unit == 's/step' else rate
     except (IndexError, KeyError, StopIteration, ValueError, ZeroDivisionError):
-        raise DataError('it gave no figure in %s' % unit) from None
+        raise DataError(f'it gave no figure in {unit}') from None
 
 
 def mean_rate(records, skip=0):
@@ -155,8 +155,8 @@ def about(peers, path):
     ours = ['gluon-bert ' + __version__, 'Python ' + platform.python_version()]
     for name in 'mxnet', 'gluonnlp', 'numpy':
         with contextlib.suppress(metadata.PackageNotFoundError):    # mxnet-cu112, say
-            ours.append('%s %s' % (name, metadata.version(name)))
-    out = {'machine': '%s, %s threads' % (processor, os.environ['OMP_NUM_THREADS']),
+            ours.append(f'{name} {metadata.version(name)}')
+    out = {'machine': f"{processor}, {os.environ['OMP_NUM_THREADS']} threads",
            'date': time.strftime('%Y-%m-%d'), 'ours': ', '.join(ours + ['--path ' + path])}
     if peers:
         out['peers'] = ', '.join('%s %s' % item for item in peers.items() if item[1])

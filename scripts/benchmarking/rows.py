@@ -24,21 +24,21 @@ def is_named(name, wanted):
 
 def steps_of(size, length, batch, steps, dtype='float32', ranks=1):
     """Our command and the peer's for training steps of a classifier on rows of full length."""
-    ours = ('finetune_classifier --bert_model {model-%s} --train_file {dense-%s-%d-%d} --max_len '
-            '%d --batch_size %d --epochs 1 --optimizer adamw --lr 2e-5 --log_interval 1 --dtype %s '
-            '--output_dir {out}'
-            % (size, size, length, ranks * steps * batch, length, batch, dtype))
-    return ours, ('peer step --model {model-%s} --length %d --batch_size %d --steps %d --warmup '
-                  '{warmup} --dtype %s' % (size, length, batch, steps, dtype))
+    ours = (f'finetune_classifier --bert_model {{model-{size}}} --train_file '
+            f'{{dense-{size}-{length}-{ranks * steps * batch}}} --max_len '
+            f'{length} --batch_size {batch} --epochs 1 --optimizer adamw --lr 2e-5 --log_interval '
+            f'1 --dtype {dtype} --output_dir {{out}}')
+    return ours, (f'peer step --model {{model-{size}}} --length {length} --batch_size {batch} '
+                  f'--steps {steps} --warmup {{warmup}} --dtype {dtype}')
 
 
 def pairs_of(train, dev, dtype='float32'):
     """The same for a script on sentence pairs: train, dev are the names of its data."""
-    ours = ('finetune_classifier --bert_model {model-6l} --train_file {%s} --dev_file {%s} '
-            '--epochs 1 --optimizer adamw --lr 2e-5 --dtype %s --output_dir {out}'
-            % (train, dev, dtype))
-    return ours, ('peer classify --model {model-6l} --train {%s} --dev {%s} --by_length --dtype %s '
-                  '--output_dir {out}' % (train, dev, dtype))
+    ours = (f'finetune_classifier --bert_model {{model-6l}} --train_file {{{train}}} --dev_file '
+            f'{{{dev}}} '
+            f'--epochs 1 --optimizer adamw --lr 2e-5 --dtype {dtype} --output_dir {{out}}')
+    return ours, (f'peer classify --model {{model-6l}} --train {{{train}}} --dev {{{dev}}} '
+                  f'--by_length --dtype {dtype} --output_dir {{out}}')
 
 
 def table(quick=False, cores=1):
@@ -57,67 +57,67 @@ def table(quick=False, cores=1):
     for shape, batch in ('6l', 32), ('base', 8):
         for short, dtype in DTYPES.items():
             ours, peer = steps_of(shape, 128, batch, steps, dtype)
-            add('train-%s-%s' % (shape, short), 'examples/s', ours, ('PyTorch step', peer))
+            add(f'train-{shape}-{short}', 'examples/s', ours, ('PyTorch step', peer))
     for short, dtype in DTYPES.items():
-        ours, peer = pairs_of('mrpc-6l-train-%d' % size(96, 3668), 'mrpc-6l-dev-%d'
-                              % size(32, 1725), dtype)
+        ours, peer = pairs_of(f'mrpc-6l-train-{size(96, 3668)}', f'mrpc-6l-dev-{size(32, 1725)}',
+                             dtype)
         add('ragged-' + short, 's examples/s', ours, ('Trainer, by length', peer))
     peer = '--model {model-6l} --length 384 --output_dir {out} '
-    data, dev = '{squad-6l-%d}' % size(24, 480), '{squad-6l-%d}' % size(23, 481)
+    data, dev = f'{{squad-6l-{size(24, 480)}}}', f'{{squad-6l-{size(23, 481)}}}'
     add('squad', 's examples/s',
-        'finetune_squad --bert_model {model-6l} --train_file %s --batch_size 12 --epochs 1 '
-        '--optimizer adamw --lr 3e-5 --output_dir {out}' % data,
-        ('Trainer, padded', 'peer squad --batch_size 12 --train %s %s' % (data, peer)),
-        ('Trainer, by length', 'peer squad --by_length --batch_size 12 --train %s %s'
-         % (data, peer)))
+        f'finetune_squad --bert_model {{model-6l}} --train_file {data} --batch_size 12 --epochs 1 '
+        '--optimizer adamw --lr 3e-5 --output_dir {out}',
+        ('Trainer, padded', f'peer squad --batch_size 12 --train {data} {peer}'),
+        ('Trainer, by length', f'peer squad --by_length --batch_size 12 --train {data} {peer}'))
     add('squad-inference', 's',
-        'finetune_squad --only_predict --model_parameters {answerer} --dev_file %s '
-        '--output_dir {out}' % dev,
-        ('PyTorch, padded', 'peer answer --batch_size 24 --dev %s %s' % (dev, peer)),
-        ('PyTorch, by length', 'peer answer --by_length --batch_size 24 --dev %s %s' % (dev, peer)))
-    train, dev = 'ner-6l-%d' % size(96, 3394), 'ner-6l-%d' % size(32, 1009)
+        f'finetune_squad --only_predict --model_parameters {{answerer}} --dev_file {dev} '
+        '--output_dir {out}',
+        ('PyTorch, padded', f'peer answer --batch_size 24 --dev {dev} {peer}'),
+        ('PyTorch, by length', f'peer answer --by_length --batch_size 24 --dev {dev} {peer}'))
+    train, dev = f'ner-6l-{size(96, 3394)}', f'ner-6l-{size(32, 1009)}'
     add('ner', 's examples/s',
-        'finetune_ner --bert_model {model-6l} --train_path {%s} --dev_path {%s} --batch_size 32 '
-        '--epochs 1 --optimizer adamw --lr 2e-5 --output_dir {out}' % (train, dev),
-        ('Trainer, by length', 'peer tag --model {model-6l} --train {%s} --dev {%s} --by_length '
-         '--length 180 --output_dir {out}' % (train, dev)))
+        f'finetune_ner --bert_model {{model-6l}} --train_path {{{train}}} --dev_path {{{dev}}} '
+        '--batch_size 32 --epochs 1 --optimizer adamw --lr 2e-5 --output_dir {out}',
+        ('Trainer, by length', f'peer tag --model {{model-6l}} --train {{{train}}} --dev {{{dev}}} '
+                               '--by_length --length 180 --output_dir {out}'))
     for shape, batch in ('6l', 32), ('base', 8):
         for short, dtype in DTYPES.items():
-            add('pretrain-%s-%s' % (shape, short), 'tokens/s',
-                'run_pretraining --model {model-%s} --vocab {model-%s} --synthetic_data '
-                '--max_seq_length 128 --max_predictions_per_seq 20 --batch_size %d --num_steps %d '
-                '--log_interval 1 --optimizer adamw --dtype %s --ckpt_dir {out}'
-                % (shape, shape, batch, steps, dtype),
-                ('BertForPreTraining', 'peer step --task pretraining --model {model-%s} '
-                 '--batch_size %d --steps %d --warmup {warmup} --dtype %s'
-                 % (shape, batch, steps, dtype)))
-    texts = '{texts-6l-%d}' % size(200, 3000)
+            add(f'pretrain-{shape}-{short}', 'tokens/s',
+                f'run_pretraining --model {{model-{shape}}} --vocab {{model-{shape}}} '
+                '--synthetic_data '
+                f'--max_seq_length 128 --max_predictions_per_seq 20 --batch_size {batch} '
+                f'--num_steps {steps} '
+                f'--log_interval 1 --optimizer adamw --dtype {dtype} --ckpt_dir {{out}}',
+                ('BertForPreTraining', f'peer step --task pretraining --model {{model-{shape}}} '
+                                       f'--batch_size {batch} --steps {steps} --warmup {{warmup}} '
+                                       f'--dtype {dtype}'))
+    texts = f'{{texts-6l-{size(200, 3000)}}}'
     for kind in 'tokens', 'sentences':
-        given = '--model {model-6l} --kind %s --train %s' % (kind, texts)
+        given = f'--model {{model-6l}} --kind {kind} --train {texts}'
         for short, dtype in DTYPES.items():
-            add('embed-%s-%s' % (kind, short), 'texts/s',
-                'benchmark --measure %s --model {model-6l} --texts %s --dtype %s'
-                % (kind, texts, dtype),
-                *[('sentence-tr., ' + other, 'peer embed %s --dtype %s' % (given, DTYPES[other]))
+            add(f'embed-{kind}-{short}', 'texts/s',
+                f'benchmark --measure {kind} --model {{model-6l}} --texts {texts} --dtype {dtype}',
+                *[('sentence-tr., ' + other, f'peer embed {given} --dtype {DTYPES[other]}')
                   for other in dict.fromkeys(('fp32', short))],
                 ('ONNX Runtime, fp32', 'peer onnx_embed --onnx {onnx} ' + given))
     add('data', 'Mtokens/s',
-        'create_pretraining_data --input_file {corpus-6l-%d} --vocab {model-6l} --max_seq_length '
-        '128 --max_predictions_per_seq 20 --dupe_factor 5 --num_workers %d --output_dir {out}'
-        % (size(2000, 25000), cores))
+        f'create_pretraining_data --input_file {{corpus-6l-{size(2000, 25000)}}} --vocab '
+        '{model-6l} --max_seq_length '
+        f'128 --max_predictions_per_seq 20 --dupe_factor 5 --num_workers {cores} --output_dir '
+        '{out}')
     # the same updates: of 2 x 16 texts, or of 32
-    add('horovod', 'examples/s', 'OMP_NUM_THREADS=1 mpirun %s --comm horovod'
-        % steps_of('6l', 128, 16, steps, ranks=2)[0],
+    add('horovod', 'examples/s', "OMP_NUM_THREADS=1 mpirun "
+                                 f"{steps_of('6l', 128, 16, steps, ranks=2)[0]} --comm horovod",
         ('1 process, 2 threads', 'OMP_NUM_THREADS=2 ' + steps_of('6l', 128, 32, steps)[0]))
 
     for length in 32, 64, 128, 256, 512:
         ours, peer = steps_of('6l', length, STEP, steps)
-        add('growth-length-%d' % length, 's/step', ours, ('PyTorch step', peer))
+        add(f'growth-length-{length}', 's/step', ours, ('PyTorch step', peer))
     for times in 1, 2, 4:
-        ours, peer = pairs_of('pairs-6l-%d' % (times * size(48, 500)), 'pairs-6l-32')
-        add('growth-data-%d' % times, 's', ours, ('Trainer, by length', peer))
+        ours, peer = pairs_of(f'pairs-6l-{times * size(48, 500)}', 'pairs-6l-32')
+        add(f'growth-data-{times}', 's', ours, ('Trainer, by length', peer))
     for count in range(1, cores + 1):
-        ours, peer = ('OMP_NUM_THREADS=%d %s' % (count, command)
+        ours, peer = (f'OMP_NUM_THREADS={count} {command}'
                       for command in steps_of('6l', 128, STEP, steps))
-        add('growth-threads-%d' % count, 's/step', ours, ('PyTorch step', peer))
+        add(f'growth-threads-{count}', 's/step', ours, ('PyTorch step', peer))
     return rows

@@ -32,7 +32,7 @@ def peer(tmp_path):
         path.write_text(
             '#!/bin/sh\ncase "$3" in versions) echo \'{"torch": "1.0", "transformers": "2.0", '
             '"sentence-transformers": null, "onnxruntime": null, "onnx": null}\';;\n'
-            '*) %s;; esac\n' % answer, encoding='utf-8')
+            f'*) {answer};; esac\n', encoding='utf-8')
         path.chmod(0o755)
         return str(path)
     return make
@@ -191,8 +191,8 @@ def test_data_look_as_told_and_are_always_the_same(inputs, tmp_path):
 
 def test_mrpc_is_the_official_one_where_it_is_given(tmp_path):
     for name in 'train', 'test':
-        (tmp_path / ('msr_paraphrase_%s.txt' % name)).write_text(
-            'Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t5\t6\tSay "a\tOne %s.\n' % name,
+        (tmp_path / (f'msr_paraphrase_{name}.txt')).write_text(
+            f'Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t5\t6\tSay "a\tOne {name}.\n',
             encoding='utf-8')
     inputs = measure.Inputs(str(tmp_path / 'inputs'), TEXT, SAMPLE, str(tmp_path))
     row, = tables.read_table(inputs['mrpc-6l-dev-99'])
@@ -229,7 +229,7 @@ def test_a_random_model_is_a_whole_encoder(tmp_path):
 
 def run_benchmark(program, tmp_path, *flags, **kwargs):
     out = tmp_path / 'out'
-    # the operators of bert/ops are not built here: that takes a while
+    # the operators of bert/model/ops are not built here: that takes a while
     env = dict({'BERT_OPS': '0', 'OMP_NUM_THREADS': '1'}, **kwargs.pop('env', {}))
     result = program(SCRIPT, '--quick', '--model', SAMPLE, '--output_dir', str(out), *flags,
                      env=env, **kwargs)
@@ -239,7 +239,7 @@ def run_benchmark(program, tmp_path, *flags, **kwargs):
 def test_rows_run_in_turn_with_a_peer(program, peer, tmp_path):
     pytest.importorskip('matplotlib', reason='needs the extra: plot')
     told = tmp_path / 'told'
-    python = peer('echo "$OMP_NUM_THREADS $*" >> %s; echo \'{"examples/s": 2.0}\'' % told)
+    python = peer(f'echo "$OMP_NUM_THREADS $*" >> {told}; echo \'{{"examples/s": 2.0}}\'')
     result, rows = run_benchmark(
         program, tmp_path, '--rows', 'growth-length-32,embed-tokens-fp32,data', '--rounds', '2',
         '--plot', '--peer_python', python, check=0)

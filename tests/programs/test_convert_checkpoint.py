@@ -42,9 +42,8 @@ def test_there_and_back(tmp_path, capsys):
     assert convert(TINY, ours) == 0
     assert convert(ours, theirs) == 0
     assert capsys.readouterr().out == (
-        '%s/model.params: 24698 parameters in 46 arrays, from %s\n'
-        '%s/model.safetensors: 24698 parameters in 46 arrays, from %s\n' % (
-            ours, TINY, theirs, ours))
+        f'{ours}/model.params: 24698 parameters in 46 arrays, from {TINY}\n'
+        f'{theirs}/model.safetensors: 24698 parameters in 46 arrays, from {ours}\n')
     vocabulary = ['config.json', 'tokenizer_config.json', 'vocab.txt']
     assert sorted(os.listdir(str(ours))) == sorted(vocabulary + ['model.params'])
     assert sorted(os.listdir(str(theirs))) == sorted(vocabulary + ['model.safetensors'])
@@ -143,7 +142,7 @@ def test_a_target_that_would_spoil_the_source(tmp_path):
                          (source, ('--to', 'safetensors')), (source, ('--weights', weights)),
                          (weights.parent, ('--weights', weights))):
         assert refused(source, target, *more) == (
-            'target %s: it is the folder of the source; name another' % target)
+            f'target {target}: it is the folder of the source; name another')
     assert {path: path.read_bytes() for path in source.iterdir()} == before
     assert os.listdir(str(weights.parent)) == ['model.safetensors']
 
@@ -152,7 +151,7 @@ def test_a_target_with_other_weights(tmp_path):
     convert(TINY, tmp_path / 'ours')
     convert(TINY, tmp_path / 'ours')        # the same again may be written over
     assert refused(TINY, tmp_path / 'ours', '--to', 'safetensors') == (
-        'target %s: holds model.params already; name another folder' % (tmp_path / 'ours'))
+        f"target {tmp_path / 'ours'}: holds model.params already; name another folder")
 
 
 def test_what_does_not_belong_together(tmp_path):
@@ -169,8 +168,8 @@ def test_what_does_not_belong_together(tmp_path):
     with open(str(longer / 'vocab.txt'), 'a', encoding='utf-8') as f:
         f.write('one\ntwo\n')
     assert refused(longer, tmp_path / 'out') == (
-        'the vocabulary %s has 122 tokens but the weights %s/model.safetensors know 120; take the '
-        'vocabulary that belongs to them' % (longer, longer))
+        f'the vocabulary {longer} has 122 tokens but the weights {longer}/model.safetensors know '
+        '120; take the vocabulary that belongs to them')
     assert not (tmp_path / 'out').exists() or not os.listdir(str(tmp_path / 'out'))
 
 
@@ -180,13 +179,13 @@ def test_an_array_that_transformers_has_no_place_for(tmp_path):
     write_params(path, dict(read_params(path),
                                        **{'bert.adapter.weight': np.zeros(2, np.float32)}))
     assert refused(tmp_path / 'ours', tmp_path / 'theirs') == (
-        "%s: 'bert.adapter.weight' has no place in a BERT of Transformers" % path)
+        f"{path}: 'bert.adapter.weight' has no place in a BERT of Transformers")
 
 
 def test_a_target_that_cannot_be_written(tmp_path):
     (tmp_path / 'file').write_text('')
     assert refused(TINY, tmp_path / 'file' / 'out') == (
-        'target %s: cannot be written (Not a directory)' % (tmp_path / 'file' / 'out'))
+        f"target {tmp_path / 'file' / 'out'}: cannot be written (Not a directory)")
 
 
 def real_model():

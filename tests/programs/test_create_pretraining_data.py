@@ -109,7 +109,7 @@ def test_the_sample_out_of_the_box(program, tmp_path):
     assert 'million tokens a second' in result.stderr and '[CLS] ' in result.stderr
     tok = tokenizer.load(os.path.join(ROOT, 'bert', 'sample'))
     text = ' '.join(tok.tokenize(Path(SAMPLE).read_text('utf-8')))
-    shards = [read(str(tmp_path / 'out' / ('part-%03d.npz' % i))) for i in range(3)]
+    shards = [read(str(tmp_path / 'out' / (f'part-{i:03}.npz'))) for i in range(3)]
     for shard in shards:
         ids = shard['input_ids'].copy()
         rows, slots = np.nonzero(shard['masked_lm_weights'])

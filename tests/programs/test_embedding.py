@@ -62,7 +62,7 @@ def lines(tmp_path):
     """A file of 60 different texts."""
     words = ['the', 'film', 'was', 'good', 'and', 'bad', ',', 'a', 'booked', 'is', 'never', 'bad']
     texts = [' '.join(words[(i * k) % 12] for k in range(1, 2 + i % 9)) for i in range(60)]
-    texts = ['%s %d' % (text, i) for i, text in enumerate(texts)]
+    texts = [f'{text} {i}' for i, text in enumerate(texts)]
     path = tmp_path / 'lines.txt'
     path.write_text('\n'.join(texts) + '\n', encoding='utf-8')
     return str(path), texts
@@ -185,7 +185,7 @@ def test_max_seq_length_bounds_the_windows(monkeypatch, plain, tok):
     assert [width for _, width in sizes] == [6] and tokens == text.split()
     assert not close(rows, plain(tok.ids(text))[-1][1:-1], 1e-2)
     for wrong in 2, 41:
-        with pytest.raises(DataError, match='max_seq_length %d: .* 3 to 40 tokens' % wrong):
+        with pytest.raises(DataError, match=f'max_seq_length {wrong}: .* 3 to 40 tokens'):
             BertEmbedding(model=TINY, max_seq_length=wrong)
 
 
@@ -330,7 +330,7 @@ def call(*args):
 def test_prints_as_the_original_did(bert, capsys):
     assert call('--sentences', *SENTENCES[:4]) == 0
     with np.printoptions(threshold=5):
-        expected = ''.join('Text: %s\nTokens embedding: %s\n' % (' '.join(tokens), rows)
+        expected = ''.join(f"Text: {' '.join(tokens)}\nTokens embedding: {rows}\n"
                            for tokens, rows in bert(SENTENCES[:4]))
     assert capsys.readouterr().out == expected
     assert expected.startswith('Text: the film was booked , badly !\nTokens embedding: [array([')
@@ -354,7 +354,7 @@ def test_every_flag_has_its_effect(bert, lines, tmp_path, capsys):
     path, texts = lines
     out = tmp_path / 'out.npy'
     base = npy(out, '--file', path)
-    assert capsys.readouterr().out == '%s: 60 texts, 32 numbers a vector\n' % out
+    assert capsys.readouterr().out == f'{out}: 60 texts, 32 numbers a vector\n'
     assert close(base, list(bert.data.tables(texts)))
     for flags, options in ((['--pooling', 'cls'], {'pooling': 'cls'}),
                            (['--normalize'], {'normalize': True})):
@@ -415,7 +415,7 @@ def test_verbose_tells_more(capsys, caplog):
         caplog.clear()
         call('--sentences', 'a', 'b', *flags)
         assert ('2 texts, 2 windows, 1 batches' in caplog.text) is expected
-        assert ('model: %s, 2 layers of 32' % TINY in caplog.text) is expected
+        assert (f'model: {TINY}, 2 layers of 32' in caplog.text) is expected
 
 
 def test_similarity(bert, lines, capsys):
@@ -444,7 +444,7 @@ def test_map(lines, tmp_path, capsys, count):
     texts = ['$1 or $2 \u6771'] + lines[1][1:count]
     assert call('--sentences', *texts, '--map', str(path)) == 0
     assert path.read_bytes().startswith(b'\x89PNG') and path.stat().st_size > 5000
-    assert capsys.readouterr().out == 'map: %s\n' % path
+    assert capsys.readouterr().out == f'map: {path}\n'
     with pytest.raises(DataError, match='--map: 2 texts are too few'):
         call('--sentences', 'a', 'b', '--map', str(path))
 
@@ -469,7 +469,7 @@ def test_wrong_flags(capsys, flags, message):
 
 def test_wrong_layers():
     for layer in 0, 3, -3:
-        with pytest.raises(DataError, match='no layer %d, they are 1 to 2' % layer):
+        with pytest.raises(DataError, match=f'no layer {layer}, they are 1 to 2'):
             BertEmbedding(model=TINY, layers=(-1, layer))
 
 
@@ -481,7 +481,7 @@ def test_both_files_are_the_program(program, bert, tmp_path):
                for script in ('bert/embedding.py', 'scripts/embedding.py')]
     (tokens, rows), = bert(['The film was booked.'])
     with np.printoptions(threshold=5):
-        expected = 'Text: the film was booked .\nTokens embedding: %s\n' % rows
+        expected = f'Text: the film was booked .\nTokens embedding: {rows}\n'
     assert [result.stdout for result in results] == [expected] * 2
     assert tokens == ['the', 'film', 'was', 'booked', '.'] and results[0].stderr == ''
 
@@ -495,7 +495,7 @@ def test_wrong_files_are_told_in_one_line(program, tmp_path, content, message):
         (tmp_path / 'lines.txt').write_bytes(content)
     result = program('bert/embedding.py', '--model', TINY, '--file', 'lines.txt', '--output',
                      'v.npz', check=1, cwd=str(tmp_path))
-    assert result.stderr == 'embedding.py: error: %s\n' % message
+    assert result.stderr == f'embedding.py: error: {message}\n'
     assert not (tmp_path / 'v.npz').exists()
 
 

@@ -76,7 +76,7 @@ def exports(bundles, tmp_path_factory):
             pytest.importorskip('onnx', reason='the extra onnx is not installed')
             pytest.importorskip('onnxruntime', reason='the extra onnx is not installed')
         if (task, form) not in made:
-            folder = str(tmp_path_factory.mktemp('export') / ('%s-%s' % (task, form)))
+            folder = str(tmp_path_factory.mktemp('export') / (f'{task}-{form}'))
             task_flag = ['--task', 'embedding'] if task == 'embedding' else []
             assert export.main(['--model_parameters', bundles[task], '--output_dir', folder,
                                 '--seq_length', '24', '--format', form, *task_flag]) == 0
@@ -142,7 +142,7 @@ def test_symbols_load_in_a_process_without_bert(bundles, exports, tmp_path):
     for task, folder in zip(TASKS, folders):
         predict = live(bundles[task], task)
         for shape, arrays in BATCHES.items():
-            got = np.load(os.path.join(folder, 'outputs-%s.npz' % shape))
+            got = np.load(os.path.join(folder, f'outputs-{shape}.npz'))
             assert_equal([got[name] for name in got.files], predict(arrays))
 
 
@@ -483,7 +483,7 @@ def test_random_input_ends_at_the_last_position():
 
 @pytest.mark.parametrize('form', FORMATS)
 def test_examples_predict_from_text(bundles, exports, tmp_path, form):
-    path = os.path.join(EXAMPLES, 'predict_%s.py' % form)
+    path = os.path.join(EXAMPLES, f'predict_{form}.py')
     with open(path, encoding='utf-8') as f:
         tree = ast.parse(f.read())
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import)

@@ -121,9 +121,9 @@ def start(data, out, *more):
 def wait_for_update(process, number):
     """Read the log of a started run until it tells of the update."""
     for line in process.stderr:
-        if 'update %d/' % number in line:
+        if f'update {number}/' in line:
             return
-    raise AssertionError('the run ended before update %d' % number)
+    raise AssertionError(f'the run ended before update {number}')
 
 
 @pytest.mark.parametrize('number, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -191,7 +191,7 @@ def test_two_horovod_workers_give_the_same_updates(program, data, one_worker, tm
     beside = os.path.join(os.path.dirname(sys.executable), launcher[0])
     launcher[0] = beside if os.path.exists(beside) else launcher[0]
     if not shutil.which(launcher[0]):
-        pytest.skip('needs %s' % launcher[0])
+        pytest.skip(f'needs {launcher[0]}')
     program(SCRIPT, *flags(data, tmp_path, *PLAIN, '--batch_size', '8', '--comm', 'horovod'),
             launcher=launcher, check=0, env={'OMP_NUM_THREADS': '1'})
     assert_same(weights(one_worker), weights(tmp_path), 1e-5)
@@ -224,7 +224,7 @@ def test_bfloat16_trains(program, data, whole, tmp_path):
 
 
 def test_regression_on_own_data(program, tmp_path):
-    rows = ['text,amount'] + ['"word%d, again",%.1f' % (i % 7, i % 7) for i in range(40)]
+    rows = ['text,amount'] + [f'"word{i % 7}, again",{i % 7:.1f}' for i in range(40)]
     (tmp_path / 'train.csv').write_text('\n'.join(rows) + '\n', encoding='utf-8')
     out = tmp_path / 'out'
     program(SCRIPT, '--bert_model', 'sample', '--train_file', str(tmp_path / 'train.csv'),
@@ -240,7 +240,7 @@ def test_glue_files_in_and_out(program, tmp_path):
     labels = ['entailment', 'not_entailment']
     for split in ('train', 'dev'):
         (tmp_path / (split + '.tsv')).write_text(head + ''.join(
-            '%d\tIt is number %d.\tIt is a number.\t%s\n' % (i, i, labels[i % 2])
+            f'{i}\tIt is number {i}.\tIt is a number.\t{labels[i % 2]}\n'
             for i in range(12)), encoding='utf-8')
     (tmp_path / 'test.tsv').write_text('index\tsentence1\tsentence2\n7\tOne.\tTwo.\n',
                                        encoding='utf-8')
@@ -254,7 +254,7 @@ def test_glue_files_in_and_out(program, tmp_path):
 
 def test_long_texts_are_cut_with_a_count_or_taken_as_windows(program, tmp_path):
     # what decides stands at the end, where cutting loses it
-    rows = ['%s%s\t%s' % ('and so on ' * 6, (word + ' ') * 12, label) for word, label in
+    rows = [f"{'and so on ' * 6}{(word + ' ') * 12}\t{label}" for word, label in
             (('good', 'yes'), ('bad', 'no')) for _ in range(16)]
     (tmp_path / 'train.tsv').write_text('text\tlabel\n' + '\n'.join(rows) + '\n', encoding='utf-8')
     common = ['--bert_model', 'sample', '--train_file', str(tmp_path / 'train.tsv'), '--dev_file',

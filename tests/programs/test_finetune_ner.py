@@ -318,7 +318,7 @@ def test_the_sample_data_end_to_end(tmp_path, capsys):
                               str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert 'dev:\n' in said and 'test:\n' in said and 'overall' in said
-    assert 'predict_ner.py --load-checkpoint-prefix %s --text' % tmp_path in said
+    assert f'predict_ner.py --load-checkpoint-prefix {tmp_path} --text' in said
     assert read_json(str(tmp_path / 'results.json'))['dev']['overall']['f1'] > 0.4
 
 
@@ -382,7 +382,7 @@ def test_predict_columns(trained, data, tmp_path, capsys):
     scores = read_json(str(trained / 'results.json'))['test']
     assert tagging.table(scores) in capsys.readouterr().out
     # words alone, more columns without a tag, and another seq_len
-    words = ''.join('%s\n' % line.split(' ')[0] for line in
+    words = ''.join(f"{line.split(' ')[0]}\n" for line in
                     (data / 'test.txt').read_text(encoding='utf-8').split('\n')[:-1])
     (tmp_path / 'words.txt').write_text(words, encoding='utf-8')
     (tmp_path / 'two.txt').write_text(words.replace('\n', ' N\n').replace('\n N\n', '\n\n'),
@@ -428,7 +428,7 @@ def test_predict_text_with_offsets_in_the_whole_of_it(trained, tmp_path, capsys,
 def test_offsets_go_on_over_many_lines(monkeypatch, tmp_path, capsys, trained):
     monkeypatch.setattr('bert.training.tagging.predict', lambda net, rows, count, *rest: [
         ['B-X'] * sum(len(row.first) for row in rows if row.sentence == i) for i in range(count)])
-    text = ''.join('w%d \u4eac\n' % i for i in range(50))
+    text = ''.join(f'w{i} \u4eac\n' for i in range(50))
     (tmp_path / 'text.txt').write_text(text, encoding='utf-8')
     predict(trained, '--text-path', str(tmp_path / 'text.txt'), '--batch-size', '1')
     found = [line.split('\t') for line in capsys.readouterr().out.splitlines()]
@@ -459,7 +459,7 @@ def fails(capsys, main, given):
     ('a\n', [], '{}: one column, so no tags; each word needs its tag here'),
     ('a B-X\n', ['--tag_column', '4'], '{}:1: no column 4 for the tag'),
     ('a B-X\n', ['--seq_len', '41'], '--seq_len 41: this model takes 3 to 40 tokens'),
-    ('a B-X\n', ['--cased'], '--cased: the model %s is uncased' % TINY),
+    ('a B-X\n', ['--cased'], f'--cased: the model {TINY} is uncased'),
     ('a B-X\n', ['--dev_path', '/no/dev.txt'], '/no/dev.txt: No such file or directory'),
     ('a B-X\n', ['--bert_model', '/no/model'], 'model /no/model: no such file or folder'),
 ])
@@ -476,16 +476,15 @@ def test_bad_models_and_texts_are_told_in_one_line(capsys, tmp_path, trained, da
     write_conll(tmp_path / 'new.txt', [(['ax'], ['B-NEW'])])
     said = fails(capsys, finetune_ner.main, [
         '--model_parameters', str(trained), '--train_path', str(tmp_path / 'new.txt')])
-    assert said.startswith('the data have the tag B-NEW, which %s does not know: O B-LOC' % trained)
+    assert said.startswith(f'the data have the tag B-NEW, which {trained} does not know: O B-LOC')
     said = fails(capsys, predict_ner.main, ['--load_checkpoint_prefix', TINY, '--text', 'x'])
-    assert said.startswith('%s: config.json names no tags such as O and B-PER' % TINY)
+    assert said.startswith(f'{TINY}: config.json names no tags such as O and B-PER')
     said = fails(capsys, predict_ner.main, ['--load_checkpoint_prefix', '/no/where', '--text', 'x'])
     assert said == 'weights /no/where: no such file or folder'
     (tmp_path / 'latin.txt').write_bytes(b'caf\xe9\n')
     said = fails(capsys, predict_ner.main, ['--load_checkpoint_prefix', str(trained), '--text_path',
                                             str(tmp_path / 'latin.txt')])
-    assert said == '%s: not UTF-8; convert it: iconv -f ENCODING -t UTF-8' % (
-        tmp_path / 'latin.txt')
+    assert said == f"{tmp_path / 'latin.txt'}: not UTF-8; convert it: iconv -f ENCODING -t UTF-8"
 
 
 def test_an_error_leaves_the_last_good_checkpoint(program, data, trained, tmp_path):
@@ -493,15 +492,15 @@ def test_an_error_leaves_the_last_good_checkpoint(program, data, trained, tmp_pa
     (tmp_path / 'bad.txt').write_text('a WHAT\n', encoding='utf-8')
     result = program(TRAIN, *flags(data, tmp_path / 'out', '--dev-path', str(tmp_path / 'bad.txt')),
                      check=1)
-    assert result.stderr == ("finetune_ner.py: error: %s:1: 'WHAT' is not a tag like O, B-PER, "
-                             'I-PER, E-PER or S-PER; correct it, or name the column of the tags\n'
-                             % (tmp_path / 'bad.txt'))
+    assert result.stderr == (f"finetune_ner.py: error: {tmp_path / 'bad.txt'}:1: 'WHAT' is not a "
+                             "tag like O, B-PER, "
+                             'I-PER, E-PER or S-PER; correct it, or name the column of the tags\n')
     assert_same(weights(tmp_path / 'out'), weights(trained))
 
 
 def test_length_must_hold_text():
     for seq_len in 2, 513:
-        with pytest.raises(DataError, match='--seq_len %d: this model takes 3 to 512' % seq_len):
+        with pytest.raises(DataError, match=f'--seq_len {seq_len}: this model takes 3 to 512'):
             tagging.check_length(seq_len, {})
     tagging.check_length(3, {})
     tagging.check_length(512, {})

@@ -39,11 +39,11 @@ def write_squad(path, split, seed, paragraphs):
         words = [rng.choice(NOISE) for _ in range(rng.randrange(2, 5))]
         number = str(rng.randrange(2, 99))
         if i % 3:
-            words.insert(rng.randrange(len(words) + 1), 'it cost %s crowns' % number)
+            words.insert(rng.randrange(len(words) + 1), f'it cost {number} crowns')
         context = '. '.join(words).capitalize() + '.'
         answers = [{'text': number, 'answer_start': context.index(number)}] if i % 3 else []
         entries.append({'context': context, 'qas': [{
-            'id': '%s-%d' % (split, i), 'question': 'How much did it cost?', 'answers': answers,
+            'id': f'{split}-{i}', 'question': 'How much did it cost?', 'answers': answers,
             'is_impossible': not answers}]})
     document = {'version': 'v2.0', 'data': [{'title': 't', 'paragraphs': entries}]}
     path.write_text(json.dumps(document), encoding='utf-8')
@@ -251,7 +251,7 @@ def test_the_sample_runs_out_of_the_box(call, caplog, tmp_path, version):
     more = ['--version_2'] if second else []
     said = call('--bert_model', 'sample', '--epochs', '1', '--debug', '--plot', '--output_dir',
                 str(out), *more)
-    dev = squad.read(os.path.join(SAMPLE, 'squad', 'dev-v%s.json' % version), train=False)
+    dev = squad.read(os.path.join(SAMPLE, 'squad', f'dev-v{version}.json'), train=False)
     assert set(answers(out)) == {q.id for q in dev} == set(answers(out, 'null_odds'))
     assert 'train: 100 questions' in caplog.text and 'to answer: ' in said
     assert 'exact %.2f, f1 %.2f (%d questions)' % (
@@ -282,14 +282,13 @@ def test_printed_scores_are_those_of_the_files(whole, data):
     assert read_json(str(whole / 'results.json'))['dev'] == scores
     lines = (whole.parent / 'said.txt').read_text(encoding='utf-8').splitlines()
     assert lines[:5] == [
-        'dev: exact %.2f, f1 %.2f (24 questions)' % (scores['exact'], scores['f1']),
-        'HasAns: exact %.2f, f1 %.2f (16 questions)' % (scores['HasAns_exact'],
-                                                        scores['HasAns_f1']),
-        'NoAns: exact %.2f, f1 %.2f (8 questions)' % (scores['NoAns_exact'], scores['NoAns_f1']),
-        'best exact %.2f with --null_score_diff_threshold %r' % (scores['best_exact'],
-                                                                 scores['best_exact_thresh']),
-        'best f1 %.2f with --null_score_diff_threshold %r' % (scores['best_f1'],
-                                                              scores['best_f1_thresh'])]
+        f"dev: exact {scores['exact']:.2f}, f1 {scores['f1']:.2f} (24 questions)",
+        f"HasAns: exact {scores['HasAns_exact']:.2f}, f1 {scores['HasAns_f1']:.2f} (16 questions)",
+        f"NoAns: exact {scores['NoAns_exact']:.2f}, f1 {scores['NoAns_f1']:.2f} (8 questions)",
+        f"best exact {scores['best_exact']:.2f} with --null_score_diff_threshold "
+        f"{scores['best_exact_thresh']!r}",
+        f"best f1 {scores['best_f1']:.2f} with --null_score_diff_threshold "
+        f"{scores['best_f1_thresh']!r}"]
     # every answer is a number or nothing, so that exact match needs no normalisation
     golds = {q.id: [a.text for a in q.answers] or [''] for q in questions}
     assert scores['exact'] == pytest.approx(
@@ -325,7 +324,7 @@ def test_the_threshold_decides(call, whole, data, tmp_path):
     assert '' not in every.values() and every_score['f1'] < before['f1']
     # the threshold that it names gives the score that it promises (more where an answer of
     # punctuation alone, which the official search counts as wrong, is scored as none)
-    best, _ = again('--null_score_diff_threshold=%r' % every_score['best_f1_thresh'])
+    best, _ = again(f"--null_score_diff_threshold={every_score['best_f1_thresh']!r}")
     assert best['f1'] >= every_score['best_f1'] - 1e-9 and best['f1'] >= before['f1'] - 1e-9
 
 
@@ -345,7 +344,7 @@ def test_answers_from_a_bundle(call, whole, data):
     """Line by line the same as from the file, three batches of lines; and where they are."""
     questions = squad.read(str(data / 'dev.json'), train=False)
     said = call('--model_parameters', str(whole / 'model.params'), '--predict', '--test_batch_size',
-                '1', text=''.join('%s\t%s\r\n' % (q.question, q.context) for q in questions))
+                '1', text=''.join(f'{q.question}\t{q.context}\r\n' for q in questions))
     lines = [line.split('\t') for line in said.splitlines()]
     assert len(lines) == len(questions)
     for question, (answer, probability, start, end) in zip(questions, lines):

@@ -91,8 +91,8 @@ SHARED += ['--batch_size', '128']
 def test_raw_text_to_a_model_that_others_take(program, tmp_path):
     out = tmp_path / 'out'
     # as in the README of the toolkit that this one follows: commas, one at the end, and an equals
-    result = program(ALONE, '--model', 'bert_1_32_2_64', '--dataset_name', 'sample', '--data=%s,' %
-                     TEXT, '--data_eval=%s,' % TEXT, '--raw', '--max_seq_length', '32',
+    result = program(ALONE, '--model', 'bert_1_32_2_64', '--dataset_name', 'sample',
+                     f'--data={TEXT},', f'--data_eval={TEXT},', '--raw', '--max_seq_length', '32',
                      '--num_steps', '60', '--lr', '1e-2', '--log_interval=20', '--use_avg_len',
                      '--batch_size', '1024', '--whole_word_mask', '--num_data_workers', '1',
                      '--batch_size_eval', '64', '--plot', '--tensorboard', '--ckpt_dir', str(out),
@@ -121,7 +121,7 @@ def test_raw_text_to_a_model_that_others_take(program, tmp_path):
     more = program(ALONE, '--pretrained', '--model', str(out), '--data', TEXT, '--raw',
                    '--max_seq_length', '64', '--num_steps', '2', '--log_interval', '1', '--lr',
                    '1e-9', '--ckpt_dir', str(tmp_path / 'phase2'), check=0)
-    assert 'weights of %s' % out in more.stderr
+    assert f'weights of {out}' in more.stderr
     assert records(tmp_path / 'phase2')[0]['MLM_loss'] < losses[0] - 0.5
     assert_same(weights(out), weights(tmp_path / 'phase2'), 1e-6)
 
@@ -184,7 +184,7 @@ def launcher(name):
     beside = os.path.join(os.path.dirname(sys.executable), command[0])
     command[0] = beside if os.path.exists(beside) else command[0]
     if not shutil.which(command[0]):
-        pytest.skip('needs %s' % command[0])
+        pytest.skip(f'needs {command[0]}')
     return command
 
 
@@ -239,9 +239,9 @@ def wait_for_update(process, number):
     said = ''
     for line in process.stdout:
         said += line
-        if 'update %d/' % number in line:
+        if f'update {number}/' in line:
             return said
-    raise AssertionError('the run ended before update %d' % number)
+    raise AssertionError(f'the run ended before update {number}')
 
 
 def workers_of(script, folder):
@@ -250,7 +250,7 @@ def workers_of(script, folder):
     for name in os.listdir('/proc'):
         if name.isdigit():
             try:
-                with open('/proc/%s/cmdline' % name, 'rb') as f:
+                with open(f'/proc/{name}/cmdline', 'rb') as f:
                     words = f.read().decode().split('\0')
             except OSError:
                 continue
@@ -325,7 +325,7 @@ def test_a_job_with_a_killed_worker_ends_and_goes_on_bit_equal(program, shards, 
         process.kill()
     which = {'mpirun': r'process rank \d with PID',
              'horovodrun': r'Process name: \d.*\n.*code: 137',
-             'launch.py': r'worker \d \(process %d\) was killed by signal 9' % victim}[name]
+             'launch.py': rf'worker \d \(process {victim}\) was killed by signal 9'}[name]
     assert re.search(which, said), said
     assert 'step-0000002.params; the same command with --resume goes on' in before
     assert 'the same command with --resume goes on' in said
@@ -338,10 +338,10 @@ def test_a_job_with_a_killed_worker_ends_and_goes_on_bit_equal(program, shards, 
     steps = ['--num_steps', str(found + 3)]
     result = program(script, *arguments, *steps, '--ckpt_dir', str(tmp_path), '--resume',
                      launcher=command, check=0, env={'OMP_NUM_THREADS': '1'})
-    assert 'going on from update %d' % found in result.stdout + result.stderr
+    assert f'going on from update {found}' in result.stdout + result.stderr
     program(script, *arguments, *steps, '--ckpt_dir', str(tmp_path / 'whole'), launcher=command,
             check=0, env={'OMP_NUM_THREADS': '1'})
-    state = 'step-%07d.params' % (found + 3)
+    state = f'step-{found + 3:07}.params'
     assert_same(weights(tmp_path, state), weights(tmp_path / 'whole', state))
 
 

@@ -69,7 +69,7 @@ def test_tables_have_their_columns_and_no_row_twice(task):
         assert len(table) >= count
         for row in table:
             assert len(row) == len(columns) and all(cell == cell.strip() != '' for cell in row), row
-            assert '"' not in ''.join(row), 'a quotation mark would need quoting rules: %r' % row
+            assert '"' not in ''.join(row), f'a quotation mark would need quoting rules: {row!r}'
         pairs = [frozenset(row[:-1]) for row in table]
         assert len(set(pairs)) == len(pairs)
         assert all(len(pair) == len(columns) - 1 for pair in pairs), 'a sentence paired with itself'
@@ -104,7 +104,7 @@ def test_no_sentence_stands_in_two_splits(task):
 @pytest.mark.parametrize('version', ['1.1', '2.0'])
 @pytest.mark.parametrize('split', ['train', 'dev'])
 def test_squad_answers_stand_where_they_say(split, version):
-    found_version, questions = squad('%s-v%s' % (split, version))
+    found_version, questions = squad(f'{split}-v{version}')
     assert found_version == ('v2.0' if version == '2.0' else version)
     ids = [qa['id'] for _, qa in questions]
     assert len(set(ids)) == len(ids)
@@ -120,7 +120,7 @@ def test_squad_answers_stand_where_they_say(split, version):
             assert context[start:start + len(text)] == text, qa['id']
             around = context[:start][-1:] + text[0], text[-1] + context[start + len(text):][:1]
             assert not any(re.match('[A-Za-z0-9]{2}$', pair) for pair in around), (
-                'answer %r starts or ends inside a word' % text)
+                f'answer {text!r} starts or ends inside a word')
 
 
 def test_squad_splits_share_nothing_and_versions_agree():
@@ -196,14 +196,14 @@ def test_weights_fit_the_config():
         'cls.seq_relationship': dense(2, units),
     }
     for i in range(config['num_hidden_layers']):
-        layer = 'bert.encoder.layer.%d.' % i
+        layer = f'bert.encoder.layer.{i}.'
         for name in ('self.query', 'self.key', 'self.value', 'output.dense'):
             blocks[layer + 'attention.' + name] = dense(units, units)
         blocks[layer + 'attention.output.LayerNorm'] = norm
         blocks[layer + 'intermediate.dense'] = dense(inner, units)
         blocks[layer + 'output.dense'] = dense(units, inner)
         blocks[layer + 'output.LayerNorm'] = norm
-    expected = {'%s.%s' % (block, name): shape
+    expected = {f'{block}.{name}': shape
                 for block, shapes in blocks.items() for name, shape in shapes.items()}
     assert {name: array.shape for name, array in weights.items()} == expected
     assert {str(array.dtype) for array in weights.values()} == {'float16'}

@@ -44,8 +44,8 @@ def library():
     if os.environ.get('BERT_OPS') == '0':
         raise Unavailable('BERT_OPS=0 asks for them')
     if sys.platform != 'linux' or platform.machine() not in ('x86_64', 'AMD64'):
-        raise Unavailable('the fast ones are for Linux on x86-64, this is %s on %s'
-                          % (platform.system(), platform.machine()))
+        raise Unavailable(f'the fast ones are for Linux on x86-64, this is {platform.system()} on '
+                          f'{platform.machine()}')
     command, version = _compiler()
     flags = FLAGS + ([] if 'clang' in version else ['-fno-gnu-unique'])
     mxnet = _mxnet_folder()
@@ -54,7 +54,7 @@ def library():
     api = {name: _read(os.path.join(mxnet, name))
            for name in ('include/mxnet/lib_api.h', 'src/lib_api.cc')}
     key = repr([sources, api, command, version, flags, _cpu()])
-    name = 'operators-%s.so' % hashlib.sha256(key.encode()).hexdigest()[:32]
+    name = f'operators-{hashlib.sha256(key.encode()).hexdigest()[:32]}.so'
     try:
         folder = cache_folder()
         with _lock(folder):
@@ -62,8 +62,8 @@ def library():
             if not os.path.exists(path):
                 _build(command + flags, api['src/lib_api.cc'], mxnet, path)
     except OSError as error:
-        raise Unavailable('%s: %s; set XDG_CACHE_HOME to a folder that can be written'
-                          % (error.filename or 'the cache', error.strerror or error)) from None
+        raise Unavailable(f"{error.filename or 'the cache'}: {error.strerror or error}; set "
+                          "XDG_CACHE_HOME to a folder that can be written") from None
     return path
 
 
@@ -75,8 +75,8 @@ def register(path):
     try:
         mx.library.load(path, verbose=False)
     except mx.MXNetError as error:
-        raise Unavailable('%s does not load (%s); remove it to have it built again'
-                          % (path, str(error).strip().splitlines()[-1])) from None
+        raise Unavailable(f'{path} does not load ({str(error).strip().splitlines()[-1]}); remove '
+                          'it to have it built again') from None
 
 
 def _compiler():
@@ -90,11 +90,12 @@ def _compiler():
     try:
         done = subprocess.run(command + ['--version'], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable('the compiler %s does not run (%s); install g++ or set CXX'
-                          % (command[0], getattr(error, 'strerror', error))) from None
+        raise Unavailable(f"the compiler {command[0]} does not run "
+                          f"({getattr(error, 'strerror', error)}); install g++ or set "
+                          "CXX") from None
     if done.returncode:
-        raise Unavailable('the compiler %s does not run (%s); install g++ or set CXX'
-                          % (command[0], _first_error(done.stdout + done.stderr)))
+        raise Unavailable(f'the compiler {command[0]} does not run '
+                          f'({_first_error(done.stdout + done.stderr)}); install g++ or set CXX')
     return command, done.stdout
 
 
@@ -109,8 +110,8 @@ def _read(path):
         with open(path, encoding='utf-8') as f:
             return f.read()
     except OSError as error:
-        raise Unavailable('%s: %s; install MXNet 1.9.1 and this package anew'
-                          % (path, error.strerror)) from None
+        raise Unavailable(f'{path}: {error.strerror}; install MXNet 1.9.1 and this '
+                          'package anew') from None
 
 
 def _cpu():
@@ -154,10 +155,10 @@ def _run(command):
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
     except subprocess.TimeoutExpired:
-        raise Unavailable('%s took over %d s to build them' % (command[0], TIMEOUT)) from None
+        raise Unavailable(f'{command[0]} took over {TIMEOUT} s to build them') from None
     if done.returncode:
-        raise Unavailable('%s could not build them (%s); install another g++ or set CXX'
-                          % (command[0], _first_error(done.stderr)))
+        raise Unavailable(f'{command[0]} could not build them ({_first_error(done.stderr)}); '
+                          'install another g++ or set CXX')
 
 
 def _first_error(output):

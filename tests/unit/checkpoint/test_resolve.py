@@ -65,8 +65,8 @@ def zipped(tmp_path, name, body):
 
 def put_gluon(server, tmp_path, weights=WEIGHTS, vocab=VOCAB):
     """Make ``server`` a Gluon repository with the files of ``ROW``; their two paths."""
-    paths = ('gluon/models/%s.zip' % ROW.weights_file[:-len('.params')],
-             'gluon/dataset/vocab/%s.zip' % ROW.vocab_file[:-len('.vocab')])
+    paths = (f"gluon/models/{ROW.weights_file[:-len('.params')]}.zip",
+             f"gluon/dataset/vocab/{ROW.vocab_file[:-len('.vocab')]}.zip")
     server.put(paths[0], zipped(tmp_path, ROW.weights_file, weights))
     server.put(paths[1], zipped(tmp_path, ROW.vocab_file, vocab))
     return paths
@@ -90,7 +90,7 @@ def test_the_catalogue_is_gluonnlps():
     from gluonnlp.data.utils import _vocab_sha1
     from mxnet.gluon.model_zoo.model_store import _model_sha1
     for row in CATALOGUE:
-        assert row.weights_sha1 == _model_sha1['%s_%s' % (row.model, row.dataset)]
+        assert row.weights_sha1 == _model_sha1[f'{row.model}_{row.dataset}']
         assert row.vocab_sha1 == _vocab_sha1[row.dataset][0]
     from gluonnlp.model.bert import bert_hparams
     for name, sizes in MODELS.items():
@@ -122,7 +122,7 @@ def test_the_catalogue():
     assert find('bert_12_768_12', 'wiki_cn').dataset == 'wiki_cn_cased'
     for name in ('v1.0_pmc', 'v1.0_pubmed', 'v1.0_pubmed_pmc', 'v1.1_pubmed'):
         biobert = find('bert_12_768_12', 'biobert_' + name)
-        assert biobert.dataset == 'biobert_%s_cased' % name
+        assert biobert.dataset == f'biobert_{name}_cased'
         assert biobert.lacks == ('decoder', 'classifier')
 
 
@@ -138,7 +138,7 @@ def test_unknown_names(tmp_path):
         resolve('bert_12_768_12', 'wiki_multilingual')      # two casings: which?
     with pytest.raises(DataError, match=r'^model \./there: no such file or folder$'):
         resolve('./there')
-    with pytest.raises(DataError, match='^weights %s: no such file or folder$' % (tmp_path / 'x')):
+    with pytest.raises(DataError, match=f"^weights {tmp_path / 'x'}: no such file or folder$"):
         resolve(weights=str(tmp_path / 'x'))
 
 
@@ -236,7 +236,7 @@ def test_a_broken_file_in_the_cache_is_fetched_again(tmp_path, server, row):
     put_gluon(server, tmp_path)
     found = resolve()
     Path(found.weights).write_bytes(b'broken')
-    with pytest.raises(DataError, match='is broken: its SHA-1 is not %s' % ROW.weights_sha1):
+    with pytest.raises(DataError, match=f'is broken: its SHA-1 is not {ROW.weights_sha1}'):
         resolve(offline=True)
     assert Path(resolve().weights).read_bytes() == WEIGHTS
 
@@ -255,23 +255,23 @@ def test_gluon_repository_with_other_content(tmp_path, server, row):
     put_gluon(server, tmp_path, weights=b'evil')
     with pytest.raises(DataError) as error:
         resolve()
-    assert 'the SHA-1 of %s is %s where %s was expected' % (
-        ROW.weights_file, hashlib.sha1(b'evil').hexdigest(), ROW.weights_sha1) in str(error.value)
+    assert (f"the SHA-1 of {ROW.weights_file} is {hashlib.sha1(b'evil').hexdigest()} where "
+            f"{ROW.weights_sha1} was expected") in str(error.value)
     cache = tmp_path / 'mxnet' / 'models'
     assert os.listdir(str(cache)) == [ROW.vocab_file]
-    server.put('gluon/models/%s.zip' % ROW.weights_file[:-len('.params')], b'no zip')
+    server.put(f"gluon/models/{ROW.weights_file[:-len('.params')]}.zip", b'no zip')
     with pytest.raises(DataError, match='broken or not a zip or tar archive'):
         resolve()
-    server.put('gluon/models/%s.zip' % ROW.weights_file[:-len('.params')],
+    server.put(f"gluon/models/{ROW.weights_file[:-len('.params')]}.zip",
                zipped(tmp_path, 'other.params', WEIGHTS))
-    with pytest.raises(DataError, match='%s is not in this archive' % ROW.weights_file):
+    with pytest.raises(DataError, match=f'{ROW.weights_file} is not in this archive'):
         resolve()
     assert os.listdir(str(cache)) == [ROW.vocab_file]
 
 
 def test_hub_when_the_gluon_repository_refuses(tmp_path, server, row):
     put_hub(server, 'org/tiny', HUB)
-    server.put('gluon/dataset/vocab/%s.zip' % ROW.vocab_file[:-len('.vocab')], status=403)
+    server.put(f"gluon/dataset/vocab/{ROW.vocab_file[:-len('.vocab')]}.zip", status=403)
     told = []
     found = resolve(log=told.append)
     assert Path(found.weights).read_bytes() == HUB['model.safetensors']
@@ -279,7 +279,7 @@ def test_hub_when_the_gluon_repository_refuses(tmp_path, server, row):
     assert sorted(os.listdir(found.vocab)) == sorted(HUB)
     assert (found.config, found.cased) == (CONFIG, False)
     assert [line.split(': ')[1] for line in told] == [
-        'not in cache %s' % (tmp_path / 'mxnet' / 'models'),
+        f"not in cache {tmp_path / 'mxnet' / 'models'}",
         'not in Hugging Face cache, org/tiny', 'not in Gluon repository']
     assert told[2].endswith('403 Forbidden')
     # from then on it is on this machine, and nobody is asked
@@ -300,7 +300,7 @@ def test_hub_repository_by_name(server):
     assert lines(error) == [
         'org/other: every source failed', '  local path: no such file or folder',
         '  Hugging Face cache, org/other: no config.json',
-        '  Hugging Face hub %s, org/other: config.json: 404 Not Found' % server.url.rstrip('/'),
+        f"  Hugging Face hub {server.url.rstrip('/')}, org/other: config.json: 404 Not Found",
         'what to do: correct the name, name a local folder, or set HF_ENDPOINT to a mirror']
     server.put('org/private/resolve/main/config.json', status=401)
     with pytest.raises(DataError, match='401 Unauthorized .if the repository is private, set HF_T'):
@@ -326,7 +326,7 @@ def test_hub_files_of_other_forms(server, monkeypatch):
 
 def test_hub_that_sends_other_content(server):
     put_hub(server, 'org/tiny', HUB)
-    path = 'org/tiny/resolve/%s/model.safetensors' % ('c' * 40)
+    path = f"org/tiny/resolve/{'c' * 40}/model.safetensors"
     good = server.answers[path]
     server.answers[path] = good._replace(body=good.body[::-1])
     with pytest.raises(DataError, match='model.safetensors is broken: its SHA-256 is not what'):
@@ -344,7 +344,7 @@ def test_hub_that_sends_other_content(server):
 
 def test_hub_that_stumbles(server):
     put_hub(server, 'org/tiny', HUB)
-    server.fault('org/tiny/resolve/%s/model.safetensors' % ('c' * 40), 'cut', 'cut', None)
+    server.fault(f"org/tiny/resolve/{'c' * 40}/model.safetensors", 'cut', 'cut', None)
     assert Path(resolve('org/tiny').weights).read_bytes() == HUB['model.safetensors']
 
 
@@ -354,14 +354,15 @@ def test_every_source_fails(tmp_path, row):
     cache = tmp_path / 'mxnet' / 'models'
     assert lines(error) == [
         'bert_12_768_12 book_corpus_wiki_en_uncased: every source failed',
-        '  cache %s: %s is not there' % (cache, ROW.vocab_file),
+        f'  cache {cache}: {ROW.vocab_file} is not there',
         '  Hugging Face cache, org/tiny: no config.json',
-        '  Gluon repository: http://127.0.0.1:9/gluon/dataset/vocab/%s.zip: Connection refused'
-        % ROW.vocab_file[:-len('.vocab')],
+        "  Gluon repository: "
+        f"http://127.0.0.1:9/gluon/dataset/vocab/{ROW.vocab_file[:-len('.vocab')]}.zip: Connection "
+        "refused",
         '  Hugging Face hub http://127.0.0.1:9, org/tiny: Connection refused',
         'what to do: name a folder with config.json, vocab.txt and model.safetensors or '
-        'model.params as the model; set MXNET_GLUON_REPO or HF_ENDPOINT to a mirror; or put %s and '
-        '%s into %s' % (ROW.weights_file, ROW.vocab_file, cache)]
+        'model.params as the model; set MXNET_GLUON_REPO or HF_ENDPOINT to a mirror; or put '
+        f'{ROW.weights_file} and {ROW.vocab_file} into {cache}']
     assert _explain(error.value) == str(error.value)        # a program shows it line by line
 
 
@@ -388,15 +389,15 @@ def test_no_hub_copy_is_known(monkeypatch):
 def test_two_processes_at_once(tmp_path, server, monkeypatch):
     weights, vocab = put_gluon(server, tmp_path)
     server.fault(weights, 'dribble')
-    code = ('from bert import catalogue, pretrained\n'
-            'catalogue.CATALOGUE = [catalogue.Row(*%r)]\n'
-            'print(pretrained.resolve().weights)' % (tuple(ROW),))
+    code = ('from bert.checkpoint import catalogue, resolve\n'
+            f'catalogue.CATALOGUE = [catalogue.Row(*{tuple(ROW)!r})]\n'
+            'print(resolve.resolve().weights)')
     root = ROOT
     processes = [subprocess.Popen([sys.executable, '-c', code], cwd=root, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, universal_newlines=True)
                  for _ in range(2)]
     path = tmp_path / 'mxnet' / 'models' / ROW.weights_file
-    assert [process.communicate(timeout=60)[0] for process in processes] == ['%s\n' % path] * 2
+    assert [process.communicate(timeout=60)[0] for process in processes] == [f'{path}\n'] * 2
     assert path.read_bytes() == WEIGHTS
     assert [server.gets(weights), server.gets(vocab)] == [[None], [None]]
     assert sorted(os.listdir(str(path.parent))) == sorted([ROW.weights_file, ROW.vocab_file])

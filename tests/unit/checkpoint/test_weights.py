@@ -95,8 +95,8 @@ def test_an_error_of_the_system_is_one_line(tmp_path):
     def write():
         with files.atomic(str(path)):
             raise OSError(28, 'No space left on device')
-    assert refused(write) == ('%s: cannot be written (No space left on device); what stood there '
-                              'before is intact' % path)
+    assert refused(write) == (f'{path}: cannot be written (No space left on device); what stood '
+                              'there before is intact')
     assert os.listdir(str(tmp_path)) == ['a.json']
 
 
@@ -104,7 +104,7 @@ FULL_DISK = '''
 import bert, json, os, resource, signal, sys
 import mxnet, numpy as np
 from bert import checkpoint
-from bert.errors import DataError
+from bert.utils.errors import DataError
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 kind, path = sys.argv[1:]
@@ -139,7 +139,7 @@ def test_a_full_disk(tmp_path, kind, reason):
     result = subprocess.run([sys.executable, '-c', FULL_DISK, kind, path], cwd=ROOT, text=True,
                             capture_output=True, timeout=120)
     assert result.stdout.splitlines() == [
-        '%s: cannot be written (%s); what stood there before is intact' % (path, reason),
+        f'{path}: cannot be written ({reason}); what stood there before is intact',
         "True ['a.weights']"] * 6 + ['False'], result.stderr
 
 
@@ -148,7 +148,7 @@ def test_too_little_room_is_seen_beforehand(tmp_path, monkeypatch):
     write_params(path, ARRAYS)
     monkeypatch.setattr(shutil, 'disk_usage', lambda folder: types.SimpleNamespace(free=2 << 20))
     assert refused(write_params, path, {'a': np.zeros(3 << 18, np.float32)}) == (
-        '%s: the disk is full (3 MB needed, 2 MB free); what stood there before is intact' % path)
+        f'{path}: the disk is full (3 MB needed, 2 MB free); what stood there before is intact')
     write_params(path, dict(ARRAYS, fits=np.zeros(1 << 18, np.float32)))
     assert 'fits' in read_params(path)
 
@@ -159,10 +159,10 @@ def test_a_folder_that_cannot_be_written(tmp_path, write):
     for folder, reason in (('file', 'Not a directory'), ('none', 'No such file or directory')):
         path = str(tmp_path / folder / 'a.weights')
         assert refused(write, path, ARRAYS) == (
-            '%s: cannot be written (%s); choose another folder' % (path, reason))
+            f'{path}: cannot be written ({reason}); choose another folder')
     if write is write_params:
         assert refused(files.make_folder, str(tmp_path / 'file' / 'new'), '--output_dir') == (
-            '--output_dir %s: cannot be written (Not a directory)' % (tmp_path / 'file' / 'new'))
+            f"--output_dir {tmp_path / 'file' / 'new'}: cannot be written (Not a directory)")
 
 
 def test_a_folder_in_the_place_of_the_file(tmp_path):
@@ -180,7 +180,7 @@ def test_cut_params(tmp_path):
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
         assert refused(read_weights, str(path)).startswith(
-            '%s: not a whole MXNet parameter file (' % path)
+            f'{path}: not a whole MXNet parameter file (')
 
 
 def test_cut_safetensors(tmp_path):
@@ -190,7 +190,7 @@ def test_cut_safetensors(tmp_path):
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
         assert refused(read_weights, str(path)).startswith(
-            '%s: not a whole safetensors file (' % path)
+            f'{path}: not a whole safetensors file (')
 
 
 @pytest.mark.parametrize('name', ['a.params', 'a.safetensors'])
@@ -208,7 +208,7 @@ def test_other_files(tmp_path, name, content):
         path.write_bytes(content)
     kind = 'MXNet parameter' if name == 'a.params' else 'safetensors'
     assert refused(read_weights, str(path)).startswith(
-        '%s: not a whole %s file (' % (path, kind))
+        f'{path}: not a whole {kind} file (')
 
 
 def test_a_damaged_name(tmp_path):
@@ -221,15 +221,15 @@ def test_a_damaged_name(tmp_path):
 @pytest.mark.parametrize('name', ['a.params', 'a.safetensors', 'a.bin'])
 def test_missing_files(tmp_path, name):
     path = str(tmp_path / name)
-    assert refused(read_weights, path) == '%s: no such file' % path
-    assert refused(read_weights, str(tmp_path)) == '%s: no such file' % tmp_path
+    assert refused(read_weights, path) == f'{path}: no such file'
+    assert refused(read_weights, str(tmp_path)) == f'{tmp_path}: no such file'
 
 
 def test_unnamed_arrays(tmp_path):
     path = str(tmp_path / 'a.params')
     mx.nd.save(path, [mx.nd.ones(2)])
     assert refused(read_weights, path) == (
-        '%s: holds arrays without names, no weights of a network' % path)
+        f'{path}: holds arrays without names, no weights of a network')
 
 
 def test_weights_of_something_else(tmp_path):
@@ -274,9 +274,9 @@ def test_a_pickle_is_refused_without_torch(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'torch', None)
     message = refused(read_weights, str(path))
     assert message == (
-        '%s: a pickled PyTorch file, which can run code when it is opened, so it is refused; take '
-        'the model.safetensors of the same model, or install torch, which reads the weights alone'
-        % path)
+        f'{path}: a pickled PyTorch file, which can run code when it is opened, so it is refused; '
+        'take '
+        'the model.safetensors of the same model, or install torch, which reads the weights alone')
     assert not marker.exists()
 
 
@@ -299,7 +299,7 @@ def test_torch_reads_weights_alone(tmp_path):
                              ([torch.ones(2)], 'holds something else than weights by name'),
                              ({'state': {}}, 'holds something else than weights by name')):
         torch.save(content, str(path))
-        assert refused(read_weights, str(path)).startswith('%s: %s' % (path, message))
+        assert refused(read_weights, str(path)).startswith(f'{path}: {message}')
     path.write_bytes(b'')
     assert 'torch cannot read weights alone' in refused(read_weights, str(path))
     assert not marker.exists()
@@ -315,9 +315,9 @@ def test_json(tmp_path):
                                                 'double quotes: line 2 column 2 (char 10))'),
                              (b'{"a": "\xff"}', 'not UTF-8 text (byte 7)')):
         path.write_bytes(content)
-        assert refused(files.read_json, str(path)) == '%s: %s' % (path, message)
+        assert refused(files.read_json, str(path)) == f'{path}: {message}'
     assert refused(files.read_json, str(tmp_path)) == (
-        '%s: cannot be read (Is a directory)' % tmp_path)
+        f'{tmp_path}: cannot be read (Is a directory)')
 
 
 def test_a_value_that_json_lacks_leaves_the_old_file(tmp_path):

@@ -135,7 +135,7 @@ TAGS = {
 def test_every_scheme_is_read_detected_and_converted(path, caplog, scheme):
     tags = TAGS[scheme].split()
     assert conll.spans(tags) == SPANS
-    sentences = conll.read(write(path, ''.join('w %s\n' % tag for tag in tags)))
+    sentences = conll.read(write(path, ''.join(f'w {tag}\n' for tag in tags)))
     assert caplog.messages == []
     assert sentences[0].tags == tags
     plain = scheme if scheme.startswith('BIO') else 'BIOES'

@@ -67,7 +67,7 @@ def test_made_once_and_read_the_same(folder, caplog):
         'inside': [np.array([True, False]), np.array([True])],
         'owner': [0, 7], 'score': [0.5, 1.5], 'longer': [False, True]})
     path, = folder.iterdir()
-    assert caplog.messages == ['train: features from the cache, %s' % path]
+    assert caplog.messages == [f'train: features from the cache, {path}']
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 

@@ -35,7 +35,7 @@ def host(tmp_path):
     with http.server.ThreadingHTTPServer(
             ('127.0.0.1', 0), functools.partial(Quiet, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield folder, 'http://127.0.0.1:%d/' % server.server_port
+        yield folder, f'http://127.0.0.1:{server.server_port}/'
         server.shutdown()
 
 
@@ -49,7 +49,7 @@ def fill(folder, task, text=RTE):
 def zipped(path, task, inside):
     with zipfile.ZipFile(str(path), 'w') as archive:
         for split in task.splits:
-            archive.writestr('%s/%s.tsv' % (inside, split), RTE)
+            archive.writestr(f'{inside}/{split}.tsv', RTE)
 
 
 def test_data_dir_is_the_tasks_folder_or_that_of_all_tasks(tmp_path):
@@ -71,9 +71,9 @@ def test_data_dir_is_the_only_place(tmp_path):
     with pytest.raises(DataError) as error:
         glue.find(task, str(tmp_path / 'mine'), root=str(tmp_path))
     assert str(error.value) == (
-        '--data_dir %s has no files of MRPC, which are: train.tsv or msr_paraphrase_train.txt, '
-        'dev.tsv or msr_paraphrase_test.txt, test.tsv or msr_paraphrase_test.txt'
-        % (tmp_path / 'mine'))
+        f"--data_dir {tmp_path / 'mine'} has no files of MRPC, which are: train.tsv or "
+        "msr_paraphrase_train.txt, "
+        'dev.tsv or msr_paraphrase_test.txt, test.tsv or msr_paraphrase_test.txt')
 
 
 def test_cache(tmp_path, monkeypatch):
@@ -82,9 +82,9 @@ def test_cache(tmp_path, monkeypatch):
     with pytest.raises(DataError) as error:
         glue.find(task, offline=True)
     assert str(error.value) == (
-        'RTE is not in %s, and this run is offline; put its files (train.tsv, dev.tsv, test.tsv) '
-        'into a folder and name that with --data_dir'
-        % (tmp_path / 'datasets' / 'glue-official' / 'RTE'))
+        f"RTE is not in {tmp_path / 'datasets' / 'glue-official' / 'RTE'}, and this run is "
+        "offline; put its files (train.tsv, dev.tsv, test.tsv) "
+        'into a folder and name that with --data_dir')
     folder = fill(tmp_path / 'datasets' / 'glue-official' / 'RTE', task)
     assert glue.find(task, offline=True) == folder
 
@@ -222,7 +222,7 @@ def test_hub(tmp_path, monkeypatch):
     monkeypatch.setattr(hub, 'hf_hub_download', download)
     task = tasks.get('MNLI')
     folder = glue.find(task, root=str(tmp_path))
-    assert asked == [('nyu-mll/glue', 'mnli/%s-00000-of-00001.parquet' % split, 'dataset')
+    assert asked == [('nyu-mll/glue', f'mnli/{split}-00000-of-00001.parquet', 'dataset')
                      for split in ('train', 'validation_matched', 'validation_mismatched',
                                    'test_matched', 'test_mismatched')]
     assert tables.read_official(task, 'train', folder) == [Example('x', 'y', 'neutral', '7')]

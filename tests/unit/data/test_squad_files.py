@@ -28,7 +28,7 @@ def gluonnlp(monkeypatch):
     def fetch(split, version, folder):
         if 'body' not in host:
             raise OSError('host is gone')
-        with open(os.path.join(folder, '%s-v%s.json' % (split, version)), 'wb') as f:
+        with open(os.path.join(folder, f'{split}-v{version}.json'), 'wb') as f:
             f.write(host['body'])
 
     monkeypatch.setattr(squad_files, '_from_gluonnlp', fetch)

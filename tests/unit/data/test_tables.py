@@ -99,7 +99,7 @@ def test_broken_lines_of_qqp_are_left_out_and_counted(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         examples = tables.read_official(tasks.get('QQP'), 'train', str(tmp_path))
     assert [example.text_a for example in examples] == ['a', 'e']
-    assert '%s: left out 2 broken line(s), the first is line 3' % path in caplog.text
+    assert f'{path}: left out 2 broken line(s), the first is line 3' in caplog.text
 
 
 def test_csv_is_quoted(tmp_path):
@@ -210,7 +210,7 @@ def test_bad_lines(tmp_path, line, options, message):
 @pytest.mark.parametrize('score', ['high', '', 'nan', 'inf'])
 def test_bad_scores(tmp_path, score):
     path = write(tmp_path / 'a.tsv', 'text\tscore', 'x\t1', 'y\t' + score)
-    assert wrong(path, regression=True) == ':3: column "score": "%s" is not a number' % score
+    assert wrong(path, regression=True) == f':3: column "score": "{score}" is not a number'
 
 
 def test_line_numbers_count_the_lines_of_quoted_fields(tmp_path):

@@ -78,8 +78,8 @@ def test_official_file(tmp_path, caplog):
     with pytest.raises(DataError) as error:
         tasks.official(task, 'dev', str(tmp_path))
     assert str(error.value) == (
-        '%s has no dev.tsv or msr_paraphrase_test.txt, the dev file of MRPC; put it there or name '
-        'another folder with --data_dir' % tmp_path)
+        f'{tmp_path} has no dev.tsv or msr_paraphrase_test.txt, the dev file of MRPC; put it there '
+        'or name another folder with --data_dir')
 
     (tmp_path / 'msr_paraphrase_test.txt').touch()
     assert tasks.official(task, 'dev', str(tmp_path)) == (

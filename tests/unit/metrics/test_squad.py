@@ -79,7 +79,7 @@ def test_precision_recall_points():
         assert points == {key: pytest.approx([float(Fraction(v)) for v in values])
                           for key, values in expected.items()}
         assert 100 * curves[name].average_precision == pytest.approx(
-            float(Fraction(REFERENCE['expected']['pr_%s_ap' % name])))
+            float(Fraction(REFERENCE['expected'][f'pr_{name}_ap'])))
 
 
 def test_equal_odds_rank_in_the_order_of_the_null_odds():

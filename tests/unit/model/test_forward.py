@@ -4,7 +4,7 @@ import os
 import mxnet as mx
 import numpy as np
 import pytest
-from helpers import TINY
+from helpers import TINY, needs_bfloat16
 from mxnet.gluon.loss import SoftmaxCrossEntropyLoss
 
 from bert.checkpoint.weights import read_weights
@@ -24,8 +24,7 @@ LOSS = SoftmaxCrossEntropyLoss()
 IDS = [[2, 8, 9, 10, 11, 12, 13, 3], [2, 20, 3], [2, 7, 6, 5, 9, 3], [2, 3]]
 SEGMENTS = [[0, 0, 0, 1, 1, 1, 1, 1], [0, 1, 1], [0, 0, 0, 0, 1, 1], [0, 0]]
 
-needs_operators = pytest.mark.skipif(not ops.load(), reason='the operators of bert/ops cannot be '
-                                                             'built here')
+needs_operators = pytest.mark.skipif(not ops.load(), reason='the operators cannot be built here')
 
 
 def network(kind, change=(), dropout=0.0):
@@ -122,6 +121,7 @@ def test_ten_updates_are_the_same(name):
 
 
 @needs_operators
+@needs_bfloat16
 @pytest.mark.parametrize('kind', ['Classifier', 'Tagger'])
 def test_bfloat16_is_close_to_float32(kind):
     exact, rounded = (gradients(network(kind), 'packed', dtype)
@@ -195,9 +195,11 @@ def test_what_fills_up_has_no_effect(kind, monkeypatch):
     monkeypatch.setattr('bert.model.inputs.round_up', lambda count: count + 5)
     filled = gradients(network(kind), 'packed')
     assert exact[0].shape == filled[0].shape
-    np.testing.assert_allclose(filled[0], exact[0], atol=1e-6)
+    # relative: other sizes of a product add up in another order
+    np.testing.assert_allclose(filled[0], exact[0], rtol=1e-5, atol=1e-6)
     for name, gradient in exact[2].items():
-        np.testing.assert_allclose(filled[2][name], gradient, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(filled[2][name], gradient, rtol=1e-5, atol=1e-6,
+                                   err_msg=name)
 
 
 @needs_operators

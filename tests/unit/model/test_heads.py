@@ -98,7 +98,7 @@ def test_without_pooler():
 @pytest.mark.parametrize('options', [{}, {'use_pooler': False}, {'use_classifier': True},
                                      {'use_decoder': True, 'use_classifier': True}])
 def test_shapes_are_known_before_the_first_batch(options):
-    net = backbone(CONFIG, **options)
+    net = heads.backbone(CONFIG, **options)
     assert all(p.shape and min(p.shape) > 0 for p in collect(net).values())
 
 
@@ -206,14 +206,14 @@ def test_weights_of_another_model_change_nothing(change, message):
 def test_bad_configs(change, message):
     config = {key: value for key, value in dict(CONFIG, **change).items() if value is not None}
     with pytest.raises(DataError) as caught:
-        backbone(config)
+        heads.backbone(config)
     assert str(caught.value) == 'config.json: ' + message
 
 
 def test_defaults_of_a_short_config():
     sizes = ('vocab_size', 'hidden_size', 'num_hidden_layers', 'num_attention_heads',
              'intermediate_size')
-    net = backbone({key: CONFIG[key] for key in sizes})
+    net = heads.backbone({key: CONFIG[key] for key in sizes})
     assert net.encoder.position_weight.shape == (512, 32)
     assert net.token_type_embed[0].weight.shape == (2, 32)
 

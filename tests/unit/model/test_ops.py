@@ -7,7 +7,7 @@ import sys
 import mxnet as mx
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 from mxnet.gluon import HybridBlock
 
 from bert.model import ops
@@ -390,7 +390,8 @@ print(total.hexdigest())
 
 
 def run(code, **env):
-    env = dict(os.environ, PYTHONPATH=os.path.join(ROOT, 'tests') + os.pathsep + ROOT, **env)
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join([
+        os.path.join(ROOT, 'tests', 'unit', 'model'), os.path.join(ROOT, 'tests'), ROOT]), **env)
     done = subprocess.run([sys.executable, '-c', 'import conftest\n' + code], env=env, timeout=600,
                           capture_output=True, text=True)
     assert not done.returncode, done.stdout + done.stderr
@@ -403,7 +404,7 @@ def test_results_do_not_depend_on_threads():
 
 def test_sanitizers(tmp_path):
     """The same again, on a library that checks each access and each operation."""
-    libraries = [subprocess.run(['g++', '-print-file-name=lib%s.so' % name], text=True,
+    libraries = [subprocess.run(['g++', f'-print-file-name=lib{name}.so'], text=True,
                                 capture_output=True, check=True).stdout.strip()
                  for name in ('asan', 'ubsan') if shutil.which('g++')]
     if not libraries or not all(os.path.isabs(library) for library in libraries):

@@ -9,7 +9,7 @@ from bert.pretraining.corpus import Span, chunks, expand, read_pool
 from bert.text import tokenizer
 from bert.utils.errors import DataError
 
-WORDS = ['w%d' % i for i in range(200)]
+WORDS = [f'w{i}' for i in range(200)]
 TOK = tokenizer.WordPiece(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] + WORDS, cased=True)
 
 
@@ -128,7 +128,7 @@ def test_drawn_pieces_repeat_with_the_seed(tmp_path):
     sentencepiece = pytest.importorskip('sentencepiece', reason='trains the model of this test')
     pytest.importorskip('gluonnlp', reason='numbers the special tokens')
     text = write(tmp_path / 'text', ''.join(
-        'the sailor sails %d boats of salt\n' % (i * i) for i in range(200)))
+        f'the sailor sails {i * i} boats of salt\n' for i in range(200)))
     sentencepiece.SentencePieceTrainer.train(input=text, model_prefix=str(tmp_path / 'tiny'),
                                              vocab_size=40, minloglevel=2)
     tok = tokenizer.load(str(tmp_path / 'tiny.model'), False, nbest=-1, alpha=0.1)

@@ -31,8 +31,8 @@ class Script:
 
 def words(count, pieces=0):
     """A tokenizer with so many words, and after them so many pieces that begin none."""
-    return tokenizer.WordPiece(SPECIALS + ['w%d' % i for i in range(count)]
-                               + ['##p%d' % i for i in range(pieces)], cased=True)
+    return tokenizer.WordPiece(SPECIALS + [f'w{i}' for i in range(count)]
+                               + [f'##p{i}' for i in range(pieces)], cased=True)
 
 
 def lengths_pool(*documents):
@@ -232,7 +232,7 @@ def test_whole_word_masking(kind, request):
 def sentencepiece_tokenizer(tmp_path):
     sentencepiece = pytest.importorskip('sentencepiece', reason='trains the model of this test')
     pytest.importorskip('gluonnlp', reason='numbers the special tokens')
-    (tmp_path / 'text.txt').write_text(''.join('the sailor sails %d boats of salt\n' % (i * i)
+    (tmp_path / 'text.txt').write_text(''.join(f'the sailor sails {i * i} boats of salt\n'
                                                for i in range(200)), encoding='utf-8')
     sentencepiece.SentencePieceTrainer.train(
         input=str(tmp_path / 'text.txt'), model_prefix=str(tmp_path / 'tiny'), vocab_size=40,

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bert.pretraining import corpus, shards
+from bert.pretraining import corpus
+from bert.pretraining import shards as shard_files
 from bert.pretraining.masking import FIELDS, Masking
 from bert.pretraining.shards import Job, create, read
 from bert.text import tokenizer
 from bert.utils.errors import DataError
 
 TOK = tokenizer.WordPiece(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
-                          + ['w%d' % i for i in range(300)], cased=True)
+                          + [f'w{i}' for i in range(300)], cased=True)
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +31,9 @@ def text(tmp_path):
     rng = np.random.default_rng(0)
     paths = []
     for i, size in enumerate((3, 110, 7)):
-        paths.append(str(tmp_path / ('%d.txt' % i)))
+        paths.append(str(tmp_path / (f'{i}.txt')))
         Path(paths[-1]).write_text('\n'.join(
-            '\n'.join(' '.join('w%d' % word for word in rng.integers(0, 300, rng.integers(2, 8)))
+            '\n'.join(' '.join(f'w{word}' for word in rng.integers(0, 300, rng.integers(2, 8)))
                       for _ in range(10)) + '\n' for _ in range(size)), encoding='utf-8')
     return paths
 
@@ -64,7 +65,7 @@ def test_shards_are_even_and_have_everything_once(make):
     assert done['shards'] == 1 and not (one / 'unfinished').exists()
     again, seven = make('seven', shards=7)
     assert dict(again, shards=1) == done
-    assert [path.name for path in parts(seven)] == ['part-00%d.npz' % i for i in range(7)]
+    assert [path.name for path in parts(seven)] == [f'part-00{i}.npz' for i in range(7)]
     sizes = [len(read(str(path))['valid_lengths']) for path in parts(seven)]
     assert max(sizes) - min(sizes) <= 1 and sum(sizes) == done['instances']
     assert rows(one) == rows(seven)
@@ -86,7 +87,7 @@ def test_workers_do_not_change_a_byte(make, workers):
 
 def test_spawned_workers(make, monkeypatch):
     _, alone = make('alone')
-    monkeypatch.setitem(shards.sys.modules, 'mxnet', object())    # spawns them
+    monkeypatch.setitem(shard_files.sys.modules, 'mxnet', object())    # spawns them
     _, shared = make('shared', workers=2)
     assert parts(alone)[0].read_bytes() == parts(shared)[0].read_bytes()
 
@@ -95,7 +96,7 @@ def test_chunks_are_mixed(make, text):
     """Each shard has text of all of the corpus, not of one stretch."""
     _, folder = make(shards=2)
     chunks = corpus.chunks(text)
-    order = [chunk for piece in shards._deal([10] * len(chunks), 2, 1)
+    order = [chunk for piece in shard_files._deal([10] * len(chunks), 2, 1)
              for chunk, _, _ in piece]
     assert sorted(set(order)) == list(range(len(chunks))) and order != sorted(order)
 
@@ -109,7 +110,7 @@ def test_the_same_text_is_not_masked_alike(make, text):
 
 
 def test_deal():
-    pieces = shards._deal([3, 0, 5, 2], 3, seed=0)
+    pieces = shard_files._deal([3, 0, 5, 2], 3, seed=0)
     assert [sum(end - first for _, first, end in piece) for piece in pieces] == [3, 3, 4]
     taken = sorted((chunk, row) for piece in pieces for chunk, first, end in piece
                    for row in range(first, end))
@@ -120,14 +121,14 @@ def test_deal():
 def test_interrupted_and_resumed(make, monkeypatch, stop):
     done, whole = make('whole', shards=3)
     name = '_make_rows' if stop == 'in a chunk' else '_write_shard'
-    original, calls = getattr(shards, name), []
+    original, calls = getattr(shard_files, name), []
 
     def interrupted(*args):
         if len(calls) == {'before the shards': 0, 'between the shards': 1, 'in a chunk': 4}[stop]:
             raise KeyboardInterrupt
         calls.append(args[2])
         return original(*args)
-    monkeypatch.setattr(shards, name, interrupted)
+    monkeypatch.setattr(shard_files, name, interrupted)
     with pytest.raises(KeyboardInterrupt):
         make(shards=3)
     monkeypatch.undo()
@@ -146,7 +147,7 @@ def test_interrupted_and_resumed(make, monkeypatch, stop):
     def unchanged(*args):
         assert not [path for path in kept if path.stat().st_mtime_ns != kept[path]]
         return original(*args)
-    monkeypatch.setattr(shards, name, unchanged)
+    monkeypatch.setattr(shard_files, name, unchanged)
     again, _ = make(shards=3, resume=True, workers=1)
     assert again == done
     assert [path.read_bytes() for path in parts(folder)] == [path.read_bytes()
@@ -193,7 +194,7 @@ def test_tiny_corpora(make, tmp_path):
 
 
 def test_a_worker_that_dies_ends_the_run(make, monkeypatch, capfd):
-    monkeypatch.setattr(shards, '_make_rows', die)
+    monkeypatch.setattr(shard_files, '_make_rows', die)
     with pytest.raises(DataError, match='a worker process was killed.*--resume and fewer'):
         make(workers=2)
 

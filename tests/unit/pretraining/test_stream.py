@@ -208,7 +208,7 @@ def make_shards(folder, tok, shards=2):
                                str(folder))
     (folder / 'unfinished').mkdir()
     made = shards.create(job, {}, 1)
-    return [str(folder / ('part-%03d.npz' % i)) for i in range(shards)], made
+    return [str(folder / (f'part-{i:03}.npz')) for i in range(shards)], made
 
 
 def test_shards(tok, tmp_path):
@@ -270,19 +270,18 @@ def test_a_data_worker_that_is_killed_ends_the_stream_with_an_error():
 
 
 def test_data_workers_end_with_their_parent(tmp_path):
-    code = ('import os, sys; sys.path[:0] = [%r]\n'
+    code = (f'import os, sys; sys.path[:0] = [{ROOT!r}]\n'
             'from bert.pretraining.stream import Stream\n'
-            'from bert.pretraining.sources import Synthetic\n'
-            'if __name__ == "__main__":\n'
+            'from bert.pretraining.sources import Synthetic\nif __name__ == "__main__":\n'
             '    stream = Stream(Synthetic(16, 3, 100, 0), 4, 1, workers=1)\n'
             '    next(iter(stream))\n'
             '    print(list(stream._ahead._executor._processes)[0], flush=True)\n'
-            '    os.kill(os.getpid(), 9)\n' % ROOT)
+            '    os.kill(os.getpid(), 9)\n')
     (tmp_path / 'walk.py').write_text(code, encoding='utf-8')
     result = subprocess.run([sys.executable, str(tmp_path / 'walk.py')], stdout=subprocess.PIPE,
                             text=True, timeout=60)     # ends when the worker has closed its output
     assert result.returncode == -signal.SIGKILL
-    stat = '/proc/%s/stat' % result.stdout.strip()
+    stat = f'/proc/{result.stdout.strip()}/stat'
     deadline = time.time() + 20
     while os.path.exists(stat) and time.time() < deadline:
         with contextlib.suppress(OSError), open(stat, encoding='ascii') as f:

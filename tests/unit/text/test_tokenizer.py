@@ -141,7 +141,7 @@ def test_gluonnlp_vocabulary(tmp_path):
 @pytest.mark.parametrize('token, cased', [('b', False), ('##B', True), ('[unused1]', False)])
 def test_casing_from_the_vocabulary_is_said(tmp_path, caplog, token, cased):
     assert tokenizer.load(write(tmp_path / 'vocab.txt', lines('a', token))).cased is cased
-    assert 'taken as %s,' % ('cased' if cased else 'uncased') in caplog.text
+    assert f"taken as {'cased' if cased else 'uncased'}," in caplog.text
     caplog.clear()
     assert tokenizer.load(tmp_path, cased=not cased).cased is not cased
     assert not caplog.text
@@ -219,7 +219,7 @@ def train(folder, **options):
     sentencepiece = pytest.importorskip('sentencepiece', reason='trains the model of these tests')
     pytest.importorskip('gluonnlp', reason='numbers the special tokens')
     text = write(folder / 'text.txt', ''.join(
-        'the %s%s of a %s%s\n' % (STEMS[i % 9], ENDINGS[i % 7], STEMS[i * i % 9], ENDINGS[i % 5])
+        f'the {STEMS[i % 9]}{ENDINGS[i % 7]} of a {STEMS[i * i % 9]}{ENDINGS[i % 5]}\n'
         for i in range(300)))
     options = dict({'vocab_size': 50}, **options)
     sentencepiece.SentencePieceTrainer.train(

@@ -100,7 +100,7 @@ def expected(name, w, steps, clip, epsilon=1e-6, decay=0.01, lr=0.1):
 @pytest.mark.parametrize('fused', [False, True])
 def test_updates_follow_the_formulas(name, clip, fused):
     if fused and not ops.load():
-        pytest.skip('the operators of bert/ops cannot be built here')
+        pytest.skip('the operators of bert/model/ops cannot be built here')
     net, stepper = make(optimizer=name, clip=clip, fused=fused)
     before = weights(net)
     for _ in range(5):

@@ -123,8 +123,8 @@ def test_slow_answers(server, tmp_path, fault):
 
 def test_wrong_hash(server, tmp_path):
     url = server.put('file', BODY[:-1])
-    with pytest.raises(DownloadError, match='SHA-1 is %s where %s was expected; what came was '
-                       'removed' % (hashlib.sha1(BODY[:-1]).hexdigest(), SHA1)):
+    with pytest.raises(DownloadError, match=f'SHA-1 is {hashlib.sha1(BODY[:-1]).hexdigest()} where '
+                                            f'{SHA1} was expected; what came was removed'):
         download(url, str(tmp_path / 'file'), SHA1)
     assert left(tmp_path) == []
 
@@ -143,9 +143,9 @@ def test_a_refusal_is_final(server, tmp_path, status, name):
     path = str(tmp_path / 'file')
     with pytest.raises(DownloadError) as error:
         download(url, path)
-    assert str(error.value) == ('%s: %d %s; the host does not serve it: get the file elsewhere '
-                                'and put it at %s' % (url, status, name, path))
-    assert error.value.reason == '%s: %d %s' % (url, status, name)
+    assert str(error.value) == (f'{url}: {status} {name}; the host does not serve it: get the file '
+                                f'elsewhere and put it at {path}')
+    assert error.value.reason == f'{url}: {status} {name}'
     assert isinstance(error.value, DataError)
     assert len(server.gets('file')) == 1
     assert left(tmp_path) == []
@@ -157,7 +157,7 @@ def test_a_busy_server_is_asked_again(server, tmp_path, status):
     server.fault('file', status, status, None)
     assert read(download(url, str(tmp_path / 'file'))) == BODY
     server.fault('file', status)
-    with pytest.raises(DownloadError, match='file: %d ' % status):
+    with pytest.raises(DownloadError, match=f'file: {status} '):
         download(url, str(tmp_path / 'other'))
     assert len(server.gets('file')) == 3 + downloading._TRIES
 
@@ -165,8 +165,8 @@ def test_a_busy_server_is_asked_again(server, tmp_path, status):
 def test_nobody_listens_and_no_address(tmp_path):
     with Server() as gone:
         pass
-    with pytest.raises(DownloadError, match='^%sfile: Connection refused; check the network'
-                       % gone.url):
+    with pytest.raises(DownloadError, match=f'^{gone.url}file: Connection refused; check the '
+                                            'network'):
         download(gone.url + 'file', str(tmp_path / 'file'))
     with pytest.raises(DownloadError, match='^nowhere/file: .*; correct the address$'):
         download('nowhere/file', str(tmp_path / 'file'))
@@ -182,7 +182,7 @@ def test_a_later_run_resumes(server, tmp_path):
     assert 0 < kept <= len(BODY) // 2
     server.fault('file', None)
     assert read(download(url, str(tmp_path / 'file'))) == BODY
-    assert server.gets('file')[-1] == 'bytes=%d-' % kept
+    assert server.gets('file')[-1] == f'bytes={kept}-'
     assert left(tmp_path) == ['file']
 
 
@@ -212,13 +212,13 @@ def test_a_part_that_is_too_long_is_begun_anew(server, tmp_path):
     url = server.put('file', BODY)
     (tmp_path / 'file.part').write_bytes(BODY + b'more')
     assert read(download(url, str(tmp_path / 'file'), SHA1)) == BODY
-    assert server.gets('file') == ['bytes=%d-' % (len(BODY) + 4), None]
+    assert server.gets('file') == [f'bytes={len(BODY) + 4}-', None]
 
 
 def test_offline(server, tmp_path, monkeypatch):
     url = server.put('file', BODY)
     path = tmp_path / 'file'
-    with pytest.raises(DownloadError, match='this run is offline; put the file at %s' % path):
+    with pytest.raises(DownloadError, match=f'this run is offline; put the file at {path}'):
         download(url, str(path), offline=True)
     path.write_bytes(BODY)
     assert download(url, str(path), SHA1, offline=True) == str(path)
@@ -242,7 +242,7 @@ def test_a_large_file_is_announced_where_no_bar_can_be(server, tmp_path, monkeyp
     monkeypatch.setattr(downloading, '_LARGE', 1000)
     url = server.put('file', BODY)
     download(url, str(tmp_path / 'file'))
-    assert capsys.readouterr() == ('', 'downloading file (0 MB) from %s\n' % url)
+    assert capsys.readouterr() == ('', f'downloading file (0 MB) from {url}\n')
 
 
 def start(code, *arguments, **keywords):
