@@ -174,7 +174,7 @@ def test_long_texts_are_windows_and_a_notice(bert, plain, tok, caplog):
     everything = np.stack([cls] + expected + [sep])
     for pooling, pooled in (('cls', cls), ('mean', everything.mean(axis=0)),
                             ('max', everything.max(axis=0))):
-        assert close(next(bert.data.tables([text], pooling)), pooled)
+        assert close(next(bert.sentences([text], pooling)), pooled)
 
 
 def test_max_seq_length_bounds_the_windows(monkeypatch, plain, tok):
@@ -213,14 +213,14 @@ def test_several_devices():
 @pytest.mark.parametrize('pooling', ['cls', 'mean', 'max'])
 @pytest.mark.parametrize('normalize', [False, True])
 def test_sentences_by_hand(bert, plain, tok, pooling, normalize):
-    for text, found in zip(SENTENCES, bert.data.tables(SENTENCES, pooling, normalize)):
+    for text, found in zip(SENTENCES, bert.sentences(SENTENCES, pooling, normalize)):
         h = plain(tok.ids(text))[-1]
         expected = {'cls': h[0], 'mean': h.mean(axis=0), 'max': h.max(axis=0)}[pooling]
         if normalize:
             expected = expected / np.sqrt((expected ** 2).sum())
         assert found.dtype == np.float32 and close(found, expected)
     with pytest.raises(DataError, match='pooling "sum" is not one of cls, mean, max'):
-        next(bert.data.tables(['a'], 'sum'))
+        next(bert.sentences(['a'], 'sum'))
 
 
 def test_texts_are_taken_and_given_as_a_stream(bert, monkeypatch):
@@ -231,7 +231,7 @@ def test_texts_are_taken_and_given_as_a_stream(bert, monkeypatch):
         for i in itertools.count():     # without an end
             taken.append(i)
             yield 'good ' * (i % 9)
-    for make in bert.words, bert.data.tables, bert.iterate:
+    for make in bert.words, bert.sentences, bert.iterate:
         del taken[:]
         for given, _ in zip(range(1, 400), make(source())):
             assert given <= len(taken) <= given + 30
@@ -268,10 +268,10 @@ def read_jsonl(path):
 
 def test_sentences_are_the_same_in_every_format(bert, tmp_path):
     texts = SENTENCES + ['say "yes"\\', '\u6771\u4eac\u2028']
-    expected = np.stack(list(bert.data.tables(texts)))
+    expected = np.stack(list(bert.sentences(texts)))
     for kind in vectors.FORMATS:
         path = str(tmp_path / ('v' + kind))
-        assert vectors.write_sentences(path, zip(texts, bert.data.tables(texts)), bert.size) == 7
+        assert vectors.write_sentences(path, zip(texts, bert.sentences(texts)), bert.size) == 7
     npy, npz = np.load(str(tmp_path / 'v.npy')), np.load(str(tmp_path / 'v.npz'))
     assert npy.dtype == npz['vectors'].dtype == np.float32 and npz.files == ['vectors']
     assert (npy == expected).all() and (npz['vectors'] == expected).all()
@@ -341,7 +341,7 @@ def test_prints_sentences(bert, capsys):
     assert call('--sentences', 'a', 'good film', '--pooling', 'max', '--normalize') == 0
     with np.printoptions(threshold=5):
         expected = ''.join('Text: %s\nSentence embedding: %s\n' % item for item in zip(
-            ['a', 'good film'], bert.data.tables(['a', 'good film'], 'max', True)))
+            ['a', 'good film'], bert.sentences(['a', 'good film'], 'max', True)))
     assert capsys.readouterr().out == expected
 
 
@@ -355,11 +355,11 @@ def test_every_flag_has_its_effect(bert, lines, tmp_path, capsys):
     out = tmp_path / 'out.npy'
     base = npy(out, '--file', path)
     assert capsys.readouterr().out == f'{out}: 60 texts, 32 numbers a vector\n'
-    assert close(base, list(bert.data.tables(texts)))
+    assert close(base, list(bert.sentences(texts)))
     for flags, options in ((['--pooling', 'cls'], {'pooling': 'cls'}),
                            (['--normalize'], {'normalize': True})):
         found = npy(out, '--file', path, *flags)
-        assert close(found, list(bert.data.tables(texts, **options))) and not close(found, base)
+        assert close(found, list(bert.sentences(texts, **options))) and not close(found, base)
     for flags, options in ((['--layers', '-2'], {'layers': (1,)}),
                            (['--layers', '-2,-1'], {'layers': (1, 2)}),
                            (['--layers=1,2'], {'layers': (1, 2)}),
@@ -422,8 +422,8 @@ def test_similarity(bert, lines, capsys):
     path, texts = lines
     assert call('--file', path, '--similarity', texts[17], '--top', '5', '--pooling', 'mean') == 0
     rows = [line.split('\t') for line in capsys.readouterr().out.splitlines()]
-    normal = np.stack(list(bert.data.tables(texts, normalize=True)))
-    cosines = normal @ next(bert.data.tables([texts[17]], normalize=True))
+    normal = np.stack(list(bert.sentences(texts, normalize=True)))
+    cosines = normal @ next(bert.sentences([texts[17]], normalize=True))
     order = np.argsort(-cosines)[:5]
     assert [int(number) for _, number, _ in rows] == (order + 1).tolist()
     assert rows[0] == ['1.0000', '18', texts[17]]

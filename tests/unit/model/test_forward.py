@@ -195,11 +195,11 @@ def test_what_fills_up_has_no_effect(kind, monkeypatch):
     monkeypatch.setattr('bert.model.inputs.round_up', lambda count: count + 5)
     filled = gradients(network(kind), 'packed')
     assert exact[0].shape == filled[0].shape
-    # relative: other sizes of a product add up in another order
-    np.testing.assert_allclose(filled[0], exact[0], rtol=1e-5, atol=1e-6)
-    for name, gradient in exact[2].items():
-        np.testing.assert_allclose(filled[2][name], gradient, rtol=1e-5, atol=1e-6,
-                                   err_msg=name)
+    # other sizes of a product add up in another order, so beside the largest value of an array
+    for name, array in dict(exact[2], scores=exact[0]).items():
+        other = dict(filled[2], scores=filled[0])[name]
+        np.testing.assert_allclose(other, array, rtol=1e-5, err_msg=name,
+                                   atol=1e-6 * max(1, np.abs(array).max()))
 
 
 @needs_operators

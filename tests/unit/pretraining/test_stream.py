@@ -203,12 +203,11 @@ def test_text_has_other_masks_in_each_pass(tok):
             assert (masked == tok.mask_id).mean() > 0.5
 
 
-def make_shards(folder, tok, shards=2):
-    job = shards.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, shards,
-                               str(folder))
+def make_shards(folder, tok, count=2):
+    job = shards.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, count, str(folder))
     (folder / 'unfinished').mkdir()
     made = shards.create(job, {}, 1)
-    return [str(folder / (f'part-{i:03}.npz')) for i in range(shards)], made
+    return [str(folder / (f'part-{i:03}.npz')) for i in range(count)], made
 
 
 def test_shards(tok, tmp_path):
