@@ -10,7 +10,7 @@ import sys
 import mxnet as mx
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, TINY
 
 from bert.checkpoint import result_folder
 from bert.checkpoint.names import ARCHITECTURES
@@ -22,7 +22,6 @@ from bert.utils.errors import DataError
 from bert.utils.files import read_json
 from export import export, formats
 
-TINY = os.path.join(ROOT, 'tests', 'data', 'tiny_bert')
 EXAMPLES = os.path.join(ROOT, 'export', 'examples')
 LABELS = {'classification': ('good', 'bad', 'so so'), 'regression': None,
           'question_answering': (), 'ner': ('O', 'B-PER', 'I-PER', 'B-LOC')}

@@ -2,13 +2,14 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, SAMPLE
 from http_server import Server, put_hub
 
 from bert.checkpoint import catalogue
@@ -410,3 +411,17 @@ def test_it_is_light():
             'if m in sys.modules])')
     root = ROOT
     assert subprocess.check_output([sys.executable, '-c', code], cwd=root) == b'[]\n'
+
+
+def test_a_vocabulary_beside_weights_that_have_none(tmp_path):
+    shutil.copy(os.path.join(SAMPLE, 'config.json'), str(tmp_path))
+    shutil.copy(os.path.join(SAMPLE, 'model.safetensors'), str(tmp_path))
+    vocab = os.path.join(SAMPLE, 'vocab.txt')
+    with pytest.raises(DataError, match='no vocabulary'):
+        resolve(str(tmp_path), offline=True)
+    for arguments in {'model': str(tmp_path)}, {'weights': str(tmp_path / 'model.safetensors')}:
+        found = resolve(offline=True, vocab=vocab, **arguments)
+        assert (found.vocab, found.cased) == (vocab, None)
+        assert found.config['vocab_size'] == 8000
+    (tmp_path / 'tokenizer_config.json').write_text('{"do_lower_case": false}', encoding='utf-8')
+    assert resolve(str(tmp_path), offline=True, vocab=vocab).cased is True
