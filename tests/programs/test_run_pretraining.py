@@ -319,7 +319,8 @@ def test_one_workers_error_ends_the_job(shards, tmp_path):
     bad.write_bytes(b'PK not')
     code = (f'import os, sys; sys.path.insert(0, {ROOT!r})\n'
             'rank = os.environ["OMPI_COMM_WORLD_RANK"]\n'
-            f'sys.argv[sys.argv.index("--data") + 1] = {str(bad)!r} if rank == "1" else {shards!r}\n'
+            f'path = {str(bad)!r} if rank == "1" else {shards!r}\n'
+            'sys.argv[sys.argv.index("--data") + 1] = path\n'
             'from scripts.run_pretraining_hvd import program; program()')
     process = start([*command, sys.executable, '-c', code], *flags(
         'x', tmp_path / 'out', '--num_steps', '100000'))
