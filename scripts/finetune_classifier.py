@@ -110,7 +110,7 @@ def main(argv=None):
         task, examples = None, read_own(args)
     config, tok, arrays, source = result_folder.load(args)
     task = settle(args, task, examples, config)
-    positions = config.get('max_position_embeddings', 512)
+    positions = config.max_position_embeddings
     if args.max_len > positions:
         raise DataError(f'--max_len {args.max_len}: this model has positions for {positions} '
                         f'tokens; for longer texts take --max_len {positions} --windows')
@@ -166,14 +166,13 @@ def read_own(args):
 
 def settle(args, task, examples, config):
     """The task, made up for one's own data, with the labels in the order of the model's outputs."""
-    from bert.checkpoint import result_folder
     from bert.data import tables, tasks
-    known = result_folder.labels_of(config) if args.model_parameters else None
-    saved = config.get('gluon_bert', {})
+    known = config.labels if args.model_parameters else None
+    saved = config.settings
     if task is not None:
         same = known and task.labels and set(known) == set(task.labels)
         return task._replace(labels=known) if same else task
-    if args.regression or (args.model_parameters and config.get('problem_type') == 'regression'):
+    if args.regression or (args.model_parameters and config.problem_type == 'regression'):
         labels = None
     elif args.labels or known:
         labels = tuple(args.labels.split(',')) if args.labels else known

@@ -85,8 +85,8 @@ def main(argv=None):
     if args.cased and not tok.cased:
         raise DataError(f'--cased: the model {source} is uncased; leave the flag out, or take '
                         'another')
-    args.seq_len = args.seq_len or config.get('gluon_bert', {}).get('seq_len', tagging.SEQ_LEN)
-    tagging.check_length(args.seq_len, config)
+    args.seq_len = args.seq_len or config.settings.get('seq_len', tagging.SEQ_LEN)
+    tagging.check_length(args.seq_len, config.max_position_embeddings)
     labels = settle(args, config, sentences)
     net = build(args, labels, config, arrays, source, comm)
     del arrays      # as large as the network
@@ -105,8 +105,7 @@ def main(argv=None):
 
 def settle(args, config, sentences):
     """The tags in the order of the model's outputs: of the data, or of a model trained before."""
-    from bert.checkpoint import result_folder
-    known = result_folder.labels_of(config) if args.model_parameters else None
+    known = config.labels if args.model_parameters else None
     scheme = args.scheme or (tagging.scheme_of(known) if known else 'BIO2')
     found = tagging.find_labels(sentences['train'] + sentences.get('dev', []), scheme)
     if len(found) == 1:

@@ -133,7 +133,7 @@ def main(argv=None):
     questions = read_questions(args)
     config, tok, arrays, source = result_folder.load(args, args.sentencepiece,
                                               False if args.uncased else None)
-    positions = config.get('max_position_embeddings', 512)
+    positions = config.max_position_embeddings
     if args.max_seq_length > positions:
         raise DataError(f'--max_seq_length {args.max_seq_length}: this model has positions for '
                         f'{positions} tokens; give that or less')

@@ -57,12 +57,12 @@ def main(argv=None):
     from bert.training.tagging import predict
     comm = runtime.start(args)
     config, tok, arrays, source = result_folder.load(args)
-    labels = result_folder.labels_of(config)
+    labels = config.labels
     if labels is None or 'O' not in labels:
         raise DataError(f'{source}: config.json names no tags such as O and B-PER (id2label); take '
                         'a folder that finetune_ner.py has written')
-    seq_len = args.seq_len or config.get('gluon_bert', {}).get('seq_len', tagging.SEQ_LEN)
-    tagging.check_length(seq_len, config)
+    seq_len = args.seq_len or config.settings.get('seq_len', tagging.SEQ_LEN)
+    tagging.check_length(seq_len, config.max_position_embeddings)
     net = Tagger(config, len(labels))
     initialize(net, config, comm.devices)
     load_parameters(net, arrays, source)

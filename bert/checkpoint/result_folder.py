@@ -21,7 +21,7 @@ from .resolve import resolve
 from .weights import read_params, read_weights, write_params
 
 __all__ = ['load', 'read', 'check_vocabulary', 'describe', 'save_weights', 'save_last',
-           'load_last', 'labels_of', 'WEIGHTS', 'LAST']
+           'load_last', 'WEIGHTS', 'LAST']
 
 WEIGHTS, LAST = 'model.params', 'last.params'
 _SPARE = 512    # rows that an embedding may have beyond the vocabulary, to be a round number
@@ -42,8 +42,8 @@ def load(args, vocab=None, cased=None):
     Returns
     -------
     tuple
-        The config (dict), a :class:`bert.text.tokenizer.Tokenizer`, {name: float32 array} under the
-        names of :mod:`bert.model.heads`, and where they come from, for people.
+        The config (BertConfig), a :class:`bert.text.tokenizer.Tokenizer`, {name: float32 array}
+        under the names of :mod:`bert.model.heads`, and where they come from, for messages.
     """
     weights = args.model_parameters or args.pretrained_bert_parameters
     found = resolve(args.bert_model, args.bert_dataset, weights, args.offline or None,
@@ -54,8 +54,10 @@ def load(args, vocab=None, cased=None):
 def read(found, cased=None):
     """(config, tokenizer, arrays) of a :class:`~bert.checkpoint.resolve.Checkpoint`."""
     tok = tokenizer.load(found.vocab, found.cased if cased is None else cased)
-    arrays = read_weights(found.weights, found.config.get('architectures'))
-    config = dict({'vocab_size': len(tok)}, **found.config)
+    arrays = read_weights(found.weights, found.config.architectures)
+    config = found.config
+    if config.vocab_size is None:
+        config = config.replace(vocab_size=len(tok))
     check_vocabulary(len(arrays['bert.word_embed.0.weight']), len(tok), found)
     return config, tok, arrays
 
@@ -68,26 +70,13 @@ def check_vocabulary(embedded, tokens, found):
                         'vocabulary that belongs to them')
 
 
-def labels_of(config):
-    """The labels in a config, as a tuple in the order of the classes, or None.
-
-    Transformers' placeholder names (LABEL_0, ...) say nothing and count as none.
-    """
-    by_id = config.get('id2label') or {}
-    labels = tuple(str(by_id[key]) for key in sorted(by_id, key=int))
-    if not labels or all(label == f'LABEL_{i}' for i, label in enumerate(labels)):
-        return None
-    return labels
-
-
 def describe(folder, config, tok, head, labels, settings, args):
     """Write everything of a bundle but the weights.
 
     Parameters
     ----------
     folder : str
-    config : dict
-        The model's sizes.
+    config : bert.model.config.BertConfig
     tok : bert.text.tokenizer.Tokenizer
     head : str or None
         The prefix of the head's parameters, a key of
@@ -101,16 +90,13 @@ def describe(folder, config, tok, head, labels, settings, args):
         Goes to arguments.json.
     """
     classes = dict(ARCHITECTURES, **{'bert.': 'BertForPreTraining'})
-    config = dict(config, architectures=[classes.get(head, 'BertModel')], gluon_bert=settings)
-    for key in ('id2label', 'label2id', 'num_labels', 'problem_type'):
-        config.pop(key, None)
-    if labels is None:
-        config.update(id2label={'0': 'score'}, label2id={'score': 0}, problem_type='regression')
-    elif labels:
-        config.update(id2label={str(i): label for i, label in enumerate(labels)},
-                      label2id={label: i for i, label in enumerate(labels)})
+    regression = labels is None
+    config = config.replace(
+        architectures=(classes.get(head, 'BertModel'),), settings=settings,
+        labels=('score',) if regression else tuple(labels) or None,
+        problem_type='regression' if regression else None)
     tok.save(folder)
-    write_json(os.path.join(folder, 'config.json'), config)
+    write_json(os.path.join(folder, 'config.json'), config.to_dict())
     write_json(os.path.join(folder, 'arguments.json'), vars(args))
 
 

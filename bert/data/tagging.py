@@ -40,10 +40,9 @@ def add_data_flags(group):
                        help='column of the tags (default: %(default)s, the last)')
 
 
-def check_length(seq_len, config):
+def check_length(seq_len, positions):
     """Raise DataError where a model has no positions for ``seq_len`` tokens, or they hold no text.
     """
-    positions = config.get('max_position_embeddings', 512)
     if not 3 <= seq_len <= positions:
         raise DataError(f'--seq_len {seq_len}: this model takes 3 to {positions} tokens; longer '
                         'sentences are taken as windows anyway')

@@ -15,6 +15,7 @@ from helpers import ROOT, TINY
 from bert.checkpoint.weights import read_params
 from bert.data import conll, tagging
 from bert.model import ops
+from bert.model.config import BertConfig
 from bert.model.forward import create_forward
 from bert.model.heads import Tagger
 from bert.model.parameters import collect, initialize
@@ -149,10 +150,10 @@ def test_scores_of_words_are_those_of_their_first_sub_words(tok):
 def test_neighbours_in_a_batch_do_not_change_scores(tok, path):
     if path == 'packed' and not ops.load():
         pytest.skip('no compiler, or a CPU without the operators')
-    config = read_json(os.path.join(TINY, 'config.json'))
+    config = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
     mx.random.seed(1)
     net = Tagger(config, 3)
-    initialize(net, dict(config, initializer_range=0.5))
+    initialize(net, config.replace(initializer_range=0.5))
     forward = create_forward(net, path, 'float32', tok.pad_id)
     rows = tagging.rows(tok, [['the', 'film'], ['wonderful', 'of', 'axe', 'by']], 24)
     both = word_scores(forward, rows, mx.cpu()).asnumpy()
@@ -162,7 +163,7 @@ def test_neighbours_in_a_batch_do_not_change_scores(tok, path):
 
 
 def test_the_tagger_has_no_pooler_and_the_names_of_its_head():
-    net = Tagger(read_json(os.path.join(TINY, 'config.json')), 5)
+    net = Tagger(BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json'))), 5)
     names = collect(net)
     assert names['tag_classifier.1.weight'].shape == (5, 32)
     assert [n for n in names if not n.startswith('bert.')] == ['tag_classifier.1.weight',

@@ -18,6 +18,7 @@ from helpers import ROOT
 from bert.checkpoint.weights import read_params, write_params
 from bert.data import squad
 from bert.metrics import squad as squad_metrics
+from bert.model.config import BertConfig
 from bert.model.forward import create_forward
 from bert.model.heads import QuestionAnswering
 from bert.model.parameters import collect, initialize
@@ -202,8 +203,9 @@ def tiny():
     config = {'vocab_size': 30, 'hidden_size': 8, 'num_hidden_layers': 1, 'num_attention_heads': 2,
               'intermediate_size': 16, 'max_position_embeddings': 20}
     mx.random.seed(1)
+    config = BertConfig.from_dict(config)
     net = QuestionAnswering(config, dropout=0.0)
-    initialize(net, dict(config, initializer_range=0.5))
+    initialize(net, config.replace(initializer_range=0.5))
     return net
 
 
@@ -514,6 +516,6 @@ def test_a_vocabulary_beside_weights_that_have_none(tmp_path):
     for arguments in {'model': str(tmp_path)}, {'weights': str(tmp_path / 'model.safetensors')}:
         found = resolve(offline=True, vocab=vocab, **arguments)
         assert (found.vocab, found.cased) == (vocab, None)
-        assert found.config['vocab_size'] == 8000
+        assert found.config.vocab_size == 8000
     (tmp_path / 'tokenizer_config.json').write_text('{"do_lower_case": false}', encoding='utf-8')
     assert resolve(str(tmp_path), offline=True, vocab=vocab).cased is True

@@ -103,12 +103,12 @@ def test_an_error_of_the_system_is_one_line(tmp_path):
 FULL_DISK = '''
 import bert, json, os, resource, signal, sys
 import mxnet, numpy as np
-from bert import checkpoint
+from bert.checkpoint import weights
 from bert.utils.errors import DataError
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 kind, path = sys.argv[1:]
-write = getattr(checkpoint, 'write_' + kind)
+write = getattr(weights, 'write_' + kind)
 old = {'layer.%d.weight' % i: np.full((10, 10), i, np.float32) for i in range(20)}
 new = {name: array + 1 for name, array in old.items()}
 write(path, old)

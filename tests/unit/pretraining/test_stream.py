@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from helpers import ROOT
 
-from bert.pretraining import masking, shards
+from bert.pretraining import masking
+from bert.pretraining import shards as shard_files
 from bert.pretraining.sources import Instances, Shards, Synthetic, Text
 from bert.pretraining.stream import Stream, edges, evaluation
 from bert.text import tokenizer
@@ -204,10 +205,10 @@ def test_text_has_other_masks_in_each_pass(tok):
 
 
 def make_shards(folder, tok, shards=2):
-    job = shards.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, shards,
+    job = shard_files.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, shards,
                                str(folder))
     (folder / 'unfinished').mkdir()
-    made = shards.create(job, {}, 1)
+    made = shard_files.create(job, {}, 1)
     return [str(folder / (f'part-{i:03}.npz')) for i in range(shards)], made
 
 
@@ -218,7 +219,7 @@ def test_shards(tok, tmp_path):
     parts = [source.read(0, piece) for piece in range(2)]
     assert sum(len(part.lengths) for part in parts) == made['instances']
     assert sum(len(part.ids) for part in parts) == made['tokens']
-    arrays = shards.read(paths[0])
+    arrays = shard_files.read(paths[0])
     batch = next(evaluation(source, 4))
     found = arrays['input_ids'][:, :len(batch.ids[0])] == batch.ids[0]
     row = int(np.flatnonzero(found.all(axis=1))[0])
