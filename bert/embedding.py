@@ -23,6 +23,7 @@ import re
 import numpy as np
 
 from bert.data import vectors
+from bert.training import flags
 from bert.utils import cli
 from bert.utils.errors import DataError, run
 
@@ -85,7 +86,7 @@ class BertEmbedding:
         config, self._tok, arrays, source = result_folder.load(argparse.Namespace(
             bert_model=model, bert_dataset=dataset_name, pretrained_bert_parameters=params_path,
             model_parameters=None, offline=offline), vocab=sentencepiece)
-        positions, depth = config.get('max_position_embeddings', 512), config['num_hidden_layers']
+        positions, depth = config.max_position_embeddings, config.num_hidden_layers
         self._room = (max_seq_length or positions) - 2
         if not 3 <= self._room + 2 <= positions:
             raise DataError(f'--max_seq_length {max_seq_length}: this model takes 3 to {positions} '
@@ -101,7 +102,7 @@ class BertEmbedding:
         load_parameters(self._net, {name: array for name, array in arrays.items()
                                     if not name.startswith(unused)}, source)
         self._forward = create_forward(self._net, path, dtype, self._tok.pad_id)
-        self.size = config['hidden_size']       # of a vector
+        self.size = config.hidden_size       # of a vector
         _log.debug('model: %s, %d layers of %d', source, depth, self.size)
 
     def __call__(self, sentences, oov_way='avg'):
@@ -267,8 +268,8 @@ def parse_args(argv=None):
                      help='draw the sentences in two dimensions, by PCA (extra: plot)')
     use.add_argument('--top', type=cli.positive_int, metavar='N',
                      help='how many texts --similarity prints (default: 10)')
-    cli.add_model_flags(parser)
-    cli.add_device_flags(parser.add_argument_group('running'))
+    flags.add_model_flags(parser)
+    flags.add_device_flags(parser.add_argument_group('running'))
     parser.add_argument('--verbose', action='store_true', help='tell what is done, batch by batch')
     args = parser.parse_args(argv)
     kind = args.output and vectors.suffix(args.output)

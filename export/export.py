@@ -24,6 +24,7 @@ import tempfile
 
 import numpy as np
 
+from bert.training import flags
 from bert.utils import cli
 from bert.utils.errors import DataError, run
 
@@ -36,7 +37,7 @@ HEADS = ('classifier.', 'tag_classifier.', 'span_classifier.', 'bert.pooler.')
 def parse_args(argv=None):
     parser = cli.Parser(description=__doc__)
     parser.add_argument('--task', choices=TASKS, help='(default: that of --model_parameters)')
-    cli.add_model_flags(parser)
+    flags.add_model_flags(parser)
     parser.alias('--bert_model', '--model_name')
     parser.add_argument('--pretrained', action='store_true',
                         help='take the pre-trained weights of --model_name; without it and without '
@@ -113,7 +114,10 @@ def load(args):
         return result_folder.load(args)
     found = resolve(args.bert_model, args.bert_dataset, False, args.offline or None)
     tok = tokenizer.load(found.vocab, found.cased)
-    return dict({'vocab_size': len(tok)}, **found.config), tok, {}, found.source
+    config = found.config
+    if config.vocab_size is None:
+        config = config.replace(vocab_size=len(tok))
+    return config, tok, {}, found.source
 
 
 def settle(args, config, arrays, source):
@@ -127,7 +131,7 @@ def settle(args, config, arrays, source):
         raise DataError(f"--task {task}: {source} has "
                         f"{f'a head for {found}' if found else 'no head for a task'}; train one "
                         "first, or leave --task out")
-    positions = config.get('max_position_embeddings', 512)
+    positions = config.max_position_embeddings
     if args.seq_length > positions:
         raise DataError(f'--seq_length {args.seq_length}: this model has positions for {positions} '
                         'tokens')
@@ -136,14 +140,13 @@ def settle(args, config, arrays, source):
 
 def find_labels(task, config, arrays, source):
     """The labels in the order of the outputs; None for a regression, () for what has no classes."""
-    from bert.checkpoint import result_folder
 
     from .formats import TASKS
     if task not in ('classification', 'ner'):
         return None if task == 'regression' else ()
     head = TASKS[task].head + 'weight'
     count = len(arrays[head]) if head in arrays else TASKS[task].classes
-    labels = result_folder.labels_of(config) if head in arrays else None
+    labels = config.labels if head in arrays else None
     if labels and len(labels) != count:
         raise DataError(f'{source}: config.json names {len(labels)} labels but the weights have '
                         f'{count}')
@@ -197,9 +200,9 @@ def text_batches(texts, tok, length):
 def random_batches(config, length):
     """Random ids and segments: batches of 4, 2 and 1, the last of all the model's positions."""
     rng, batches = np.random.RandomState(0), []
-    for rows, columns in (4, 7), (2, length), (1, config.get('max_position_embeddings', 512)):
-        batches.append((rng.randint(config['vocab_size'], size=(rows, columns)).astype(np.int32),
-                        rng.randint(config.get('type_vocab_size', 2),
+    for rows, columns in (4, 7), (2, length), (1, config.max_position_embeddings):
+        batches.append((rng.randint(config.vocab_size, size=(rows, columns)).astype(np.int32),
+                        rng.randint(config.type_vocab_size,
                                     size=(rows, columns)).astype(np.int32),
                         np.append(columns, rng.randint(1, columns, rows - 1)).astype(np.float32)))
     return batches
@@ -283,7 +286,7 @@ def describe(args, task, config, tok, labels, measured, folder):
              'seq_length': args.seq_length,
              'inputs': dict(zip(formats.INPUTS, ('int32', 'int32', 'float32'))), **measured}
     result_folder.describe(folder, config, tok, formats.TASKS[task].head, labels,
-                    dict(config.get('gluon_bert', {}), export=about), args)
+                    dict(config.settings, export=about), args)
     if labels:
         with files.atomic(os.path.join(folder, LABELS)) as temporary, \
                 open(temporary, 'w', encoding='utf-8') as f:

@@ -60,7 +60,7 @@ def find_task(config, arrays):
     """The name of the task that weights have a head for, or None."""
     for name, task in TASKS.items():
         if task.head and task.head + 'weight' in arrays:
-            if name == 'classification' and (config.get('problem_type') == 'regression'
+            if name == 'classification' and (config.problem_type == 'regression'
                                              or len(arrays['classifier.1.weight']) == 1):
                 return 'regression'
             return name

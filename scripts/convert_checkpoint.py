@@ -47,8 +47,6 @@ def main(argv=None):
     folder = os.path.dirname(path)
     config, tok, arrays = result_folder.read(found)
     check_fit(config, arrays, found)
-    for key in 'dtype', 'torch_dtype':      # of what was read
-        config.pop(key, None)
     arrays = {name: array.astype(args.dtype) for name, array in arrays.items()}
     try:
         theirs, architecture = to_huggingface(arrays)
@@ -58,8 +56,10 @@ def main(argv=None):
         write_safetensors(path, theirs)
     else:
         write_params(path, arrays)
-    config.update(architectures=[architecture], model_type='bert')
-    files.write_json(os.path.join(folder, 'config.json'), config)
+    other = {key: value for key, value in config.other.items()
+             if key not in ('dtype', 'torch_dtype')}      # of what was read
+    config = config.replace(architectures=(architecture,), other=other)
+    files.write_json(os.path.join(folder, 'config.json'), config.to_dict())
     tok.save(folder)
     print(f'{path}: {sum((array.size for array in arrays.values()))} parameters in {len(arrays)} '
           f'arrays, from {found.source}')

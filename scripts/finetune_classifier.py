@@ -20,6 +20,7 @@ import sys
 import numpy as np
 
 from bert.data import sampling
+from bert.training import flags
 from bert.training.evaluation import score_rows
 from bert.utils import cli
 from bert.utils.errors import DataError, run
@@ -58,9 +59,9 @@ def parse_args(argv=None):
     data.add_argument('--stride', type=cli.positive_int, default=64, metavar='TOKENS',
                       help='from one window to the next (default: %(default)s)')
     data.add_argument('--pad', action='store_true', help='pad every batch to --max_len')
-    cli.add_model_flags(parser)
-    cli.add_training_flags(parser, lr=5e-5, epochs=3, batch_size=32)
-    cli.add_runtime_flags(parser)
+    flags.add_model_flags(parser)
+    flags.add_training_flags(parser, lr=5e-5, epochs=3, batch_size=32)
+    flags.add_runtime_flags(parser)
     parser.add_argument('--dev_batch_size', type=cli.positive_int, default=32, metavar='N',
                         help='examples at once in evaluation (default: %(default)s)')
     parser.add_argument('--only_inference', action='store_true',
@@ -110,7 +111,7 @@ def main(argv=None):
         task, examples = None, read_own(args)
     config, tok, arrays, source = result_folder.load(args)
     task = settle(args, task, examples, config)
-    positions = config.get('max_position_embeddings', 512)
+    positions = config.max_position_embeddings
     if args.max_len > positions:
         raise DataError(f'--max_len {args.max_len}: this model has positions for {positions} '
                         f'tokens; for longer texts take --max_len {positions} --windows')
@@ -166,14 +167,13 @@ def read_own(args):
 
 def settle(args, task, examples, config):
     """The task, made up for one's own data, with the labels in the order of the model's outputs."""
-    from bert.checkpoint import result_folder
     from bert.data import tables, tasks
-    known = result_folder.labels_of(config) if args.model_parameters else None
-    saved = config.get('gluon_bert', {})
+    known = config.labels if args.model_parameters else None
+    saved = config.settings
     if task is not None:
         same = known and task.labels and set(known) == set(task.labels)
         return task._replace(labels=known) if same else task
-    if args.regression or (args.model_parameters and config.get('problem_type') == 'regression'):
+    if args.regression or (args.model_parameters and config.problem_type == 'regression'):
         labels = None
     elif args.labels or known:
         labels = tuple(args.labels.split(',')) if args.labels else known

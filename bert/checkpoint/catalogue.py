@@ -3,6 +3,7 @@ import collections
 import difflib
 import re
 
+from ..model.config import BertConfig
 from ..utils.errors import DataError
 
 __all__ = ['CATALOGUE', 'MODELS', 'Row', 'datasets', 'find']
@@ -31,11 +32,8 @@ class Row(collections.namedtuple('Row', 'model dataset weights_sha1 vocab_sha1 h
 
 
 def _sizes(layers, units, heads):
-    return {'model_type': 'bert', 'hidden_size': units, 'num_hidden_layers': layers,
-            'num_attention_heads': heads, 'intermediate_size': 4 * units, 'hidden_act': 'gelu',
-            'hidden_dropout_prob': 0.1, 'attention_probs_dropout_prob': 0.1,
-            'layer_norm_eps': 1e-12, 'max_position_embeddings': 512, 'type_vocab_size': 2,
-            'initializer_range': 0.02}
+    return BertConfig(hidden_size=units, num_hidden_layers=layers, num_attention_heads=heads,
+                      intermediate_size=4 * units, attention_probs_dropout_prob=0.1)
 
 
 MODELS = {'bert_12_768_12': _sizes(12, 768, 12), 'bert_24_1024_16': _sizes(24, 1024, 16)}

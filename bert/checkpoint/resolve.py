@@ -13,6 +13,7 @@ import os
 import re
 import tempfile
 
+from ..model.config import BertConfig
 from ..text import vocabulary
 from ..utils.download import (
     DownloadError,
@@ -36,7 +37,7 @@ Checkpoint.__doc__ = """What :func:`resolve` found.
 
 - weights: path of a ``.params``, ``.safetensors`` or ``.bin`` file, or None
 - vocab: what :func:`bert.text.tokenizer.load` takes, a file or a folder
-- config: dict with Hugging Face's keys; ``vocab_size`` is absent where only ``vocab`` tells it
+- config: a BertConfig; its ``vocab_size`` is None where only ``vocab`` knows it
 - cased: bool, or None where the files at ``vocab`` say it
 - source: where they come from, for people
 """
@@ -122,7 +123,7 @@ def _given(path, model, dataset, offline, log, needs_vocab):
     vocab = folder if not needs_vocab or any(os.path.exists(os.path.join(folder, name))
                                              for name in _VOCAB) else None
     if vocab and (config or model in MODELS):
-        return Checkpoint(path, vocab, config or dict(MODELS[model]), None, path)
+        return Checkpoint(path, vocab, config or MODELS[model], None, path)
     if model in MODELS:     # ids in a .params file are GluonNLP's, in other files Google's
         base = _named(find(model, dataset), False, offline, log,
                       'gluon' if path.endswith('.params') else 'hub',
@@ -130,8 +131,7 @@ def _given(path, model, dataset, offline, log, needs_vocab):
     else:
         base = resolve(model, dataset, False, offline, log)
     if vocab:
-        config = {key: value for key, value in base.config.items() if key != 'vocab_size'}
-        return Checkpoint(path, vocab, config, None, path)
+        return Checkpoint(path, vocab, base.config.replace(vocab_size=None), None, path)
     return Checkpoint(path, base.vocab, config or base.config, base.cased,
                       f'{path}, vocabulary from {base.source}')
 
@@ -152,11 +152,7 @@ def _folder(folder, wanted, source, cased=None, needs_vocab=True):
 def _config(folder):
     """config.json of ``folder``, of a BERT."""
     path = os.path.join(folder, 'config.json')
-    config = read_json(path)
-    if not isinstance(config, dict) or config.get('model_type', 'bert') != 'bert':
-        raise DataError('%s: not of a BERT model (model_type %r); take a BERT checkpoint' % (
-            path, config.get('model_type') if isinstance(config, dict) else None))
-    return config
+    return BertConfig.from_dict(read_json(path), path)
 
 
 def _named(row, wanted, offline, log, only=None, cure=''):
@@ -209,7 +205,7 @@ def _zoo(row, wanted, get, source):
     """The checkpoint of GluonNLP's files of a row; ``get(name, sha1)`` returns a file's path."""
     vocab = get(row.vocab_file, row.vocab_sha1)
     weights = get(row.weights_file, row.weights_sha1) if wanted else None
-    config = dict(MODELS[row.model], vocab_size=len(read_json(vocab)['token_to_idx']))
+    config = MODELS[row.model].replace(vocab_size=len(read_json(vocab)['token_to_idx']))
     return Checkpoint(weights, vocab, config, row.cased,
                       f'{row.model} {row.dataset} from {source}')
 

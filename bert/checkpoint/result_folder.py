@@ -9,53 +9,52 @@
 """
 import json
 import os
+from typing import Dict, NamedTuple
 
 import numpy as np
 
+from ..model.config import BertConfig
 from ..model.parameters import collect, load_parameters
 from ..text import tokenizer
 from ..utils.errors import DataError
 from ..utils.files import read_json, write_json
 from .names import ARCHITECTURES
 from .resolve import resolve
+from .source import ModelSource
 from .weights import read_params, read_weights, write_params
 
-__all__ = ['load', 'read', 'check_vocabulary', 'describe', 'save_weights', 'save_last',
-           'load_last', 'labels_of', 'WEIGHTS', 'LAST']
+__all__ = ['LoadedModel', 'load', 'read', 'check_vocabulary', 'describe', 'save_weights', 'save_last',
+           'load_last', 'WEIGHTS', 'LAST']
 
 WEIGHTS, LAST = 'model.params', 'last.params'
 _SPARE = 512    # rows that an embedding may have beyond the vocabulary, to be a round number
 
 
-def load(args, vocab=None, cased=None):
-    """(config, tokenizer, arrays, source) of the model that the flags name.
+class LoadedModel(NamedTuple):
+    """A model in memory."""
+    config: BertConfig
+    tokenizer: tokenizer.Tokenizer
+    arrays: Dict[str, np.ndarray]   # float32, under the names of our networks
+    source: str                     # where they come from, for messages
 
-    Parameters
-    ----------
-    args : argparse.Namespace
-        With the flags of :func:`bert.utils.cli.add_model_flags`.
-    vocab : str, optional
-        A vocabulary file to take in place of the model's.
-    cased : bool, optional
-        Whether text keeps its case; None: as the model's files say.
 
-    Returns
-    -------
-    tuple
-        The config (dict), a :class:`bert.text.tokenizer.Tokenizer`, {name: float32 array} under the
-        names of :mod:`bert.model.heads`, and where they come from, for people.
+def load(source: ModelSource) -> LoadedModel:
+    """The model that ``source`` names, in memory.
+
+    Raises :class:`~bert.utils.errors.DataError` where it cannot be found or read.
     """
-    weights = args.model_parameters or args.pretrained_bert_parameters
-    found = resolve(args.bert_model, args.bert_dataset, weights, args.offline or None,
-                               vocab=vocab)
-    return read(found, cased) + (found.source,)
+    found = resolve(source.name, source.dataset, source.weights, source.offline or None,
+                    vocab=source.vocab)
+    return LoadedModel(*read(found, source.cased), found.source)
 
 
 def read(found, cased=None):
     """(config, tokenizer, arrays) of a :class:`~bert.checkpoint.resolve.Checkpoint`."""
     tok = tokenizer.load(found.vocab, found.cased if cased is None else cased)
-    arrays = read_weights(found.weights, found.config.get('architectures'))
-    config = dict({'vocab_size': len(tok)}, **found.config)
+    arrays = read_weights(found.weights, found.config.architectures)
+    config = found.config
+    if config.vocab_size is None:
+        config = config.replace(vocab_size=len(tok))
     check_vocabulary(len(arrays['bert.word_embed.0.weight']), len(tok), found)
     return config, tok, arrays
 
@@ -68,26 +67,13 @@ def check_vocabulary(embedded, tokens, found):
                         'vocabulary that belongs to them')
 
 
-def labels_of(config):
-    """The labels in a config, as a tuple in the order of the classes, or None.
-
-    Transformers' placeholder names (LABEL_0, ...) say nothing and count as none.
-    """
-    by_id = config.get('id2label') or {}
-    labels = tuple(str(by_id[key]) for key in sorted(by_id, key=int))
-    if not labels or all(label == f'LABEL_{i}' for i, label in enumerate(labels)):
-        return None
-    return labels
-
-
-def describe(folder, config, tok, head, labels, settings, args):
+def describe(folder, config, tok, head, labels, settings, arguments):
     """Write everything of a bundle but the weights.
 
     Parameters
     ----------
     folder : str
-    config : dict
-        The model's sizes.
+    config : bert.model.config.BertConfig
     tok : bert.text.tokenizer.Tokenizer
     head : str or None
         The prefix of the head's parameters, a key of
@@ -97,21 +83,18 @@ def describe(folder, config, tok, head, labels, settings, args):
         None for a regression (one output); empty where the outputs are no classes (spans).
     settings : dict
         Goes under ``gluon_bert`` in config.json.
-    args : argparse.Namespace
+    arguments : dict
         Goes to arguments.json.
     """
     classes = dict(ARCHITECTURES, **{'bert.': 'BertForPreTraining'})
-    config = dict(config, architectures=[classes.get(head, 'BertModel')], gluon_bert=settings)
-    for key in ('id2label', 'label2id', 'num_labels', 'problem_type'):
-        config.pop(key, None)
-    if labels is None:
-        config.update(id2label={'0': 'score'}, label2id={'score': 0}, problem_type='regression')
-    elif labels:
-        config.update(id2label={str(i): label for i, label in enumerate(labels)},
-                      label2id={label: i for i, label in enumerate(labels)})
+    regression = labels is None
+    config = config.replace(
+        architectures=(classes.get(head, 'BertModel'),), settings=settings,
+        labels=('score',) if regression else tuple(labels) or None,
+        problem_type='regression' if regression else None)
     tok.save(folder)
-    write_json(os.path.join(folder, 'config.json'), config)
-    write_json(os.path.join(folder, 'arguments.json'), vars(args))
+    write_json(os.path.join(folder, 'config.json'), config.to_dict())
+    write_json(os.path.join(folder, 'arguments.json'), arguments)
 
 
 def _values(net):
@@ -137,7 +120,7 @@ def save_last(folder, net, stepper, position, name=LAST):
     write_params(os.path.join(folder, name), arrays)
 
 
-def load_last(folder, net, stepper, args, name=LAST, free=()):
+def load_last(folder, net, stepper, arguments, name=LAST, free=()):
     """Go on from a checkpoint in ``folder``: its position, or None where there is none.
 
     ``free`` are flags that may be others than in the run so far, besides those that never matter.
@@ -145,7 +128,7 @@ def load_last(folder, net, stepper, args, name=LAST, free=()):
     Raises
     ------
     DataError
-        When it is damaged, or was made with other arguments than ``args``.
+        When it is damaged, or was made with other arguments than ``arguments``.
     """
     path = os.path.join(folder, name)
     if not os.path.exists(path):
@@ -153,7 +136,7 @@ def load_last(folder, net, stepper, args, name=LAST, free=()):
     before = read_json(os.path.join(folder, 'arguments.json'))
     free = {'resume', 'output_dir', 'log_interval', 'save_interval', 'tensorboard', 'plot',
             'offline', 'dev_batch_size', 'test_batch_size', 'predict'}.union(free)
-    for flag, value in vars(args).items():
+    for flag, value in arguments.items():
         if flag not in free and before.get(flag, value) != value:
             raise DataError(f'--resume: the run in {folder} had --{flag} {before[flag]}, not '
                             f'{value}; give the same arguments, or another --output_dir')

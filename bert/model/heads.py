@@ -12,12 +12,9 @@ import gluonnlp as nlp
 from mxnet.gluon import HybridBlock, nn
 
 from ..utils.errors import DataError
+from .config import ACTIVATIONS
 
 __all__ = ['backbone', 'Classifier', 'PreTraining', 'QuestionAnswering', 'Tagger', 'TokenVectors']
-
-# Hugging Face's names of an activation -> GluonNLP's (erf GELU unless it says otherwise)
-_ACTIVATIONS = {'gelu': 'gelu', 'relu': 'relu', 'gelu_new': 'approx_gelu',
-                'gelu_pytorch_tanh': 'approx_gelu'}
 
 
 def backbone(config, dropout=None, use_pooler=True, use_decoder=False, use_classifier=False,
@@ -26,10 +23,7 @@ def backbone(config, dropout=None, use_pooler=True, use_decoder=False, use_class
 
     Parameters
     ----------
-    config : dict
-        Hugging Face's keys: vocab_size, hidden_size, num_hidden_layers, num_attention_heads,
-        intermediate_size, and optionally max_position_embeddings (512), type_vocab_size (2),
-        hidden_act ('gelu'), layer_norm_eps (1e-12), hidden_dropout_prob (0.1).
+    config : bert.model.config.BertConfig
     dropout : float, optional
         Dropout on embeddings, attention weights and sub-layer outputs; None takes config's.
     use_pooler, use_decoder, use_classifier : bool
@@ -44,32 +38,19 @@ def backbone(config, dropout=None, use_pooler=True, use_decoder=False, use_class
         output (batch, hidden_size), next-sentence scores (batch, 2) and masked-LM scores
         (batch, masked, vocab_size) as asked for.
     """
-    try:
-        units, layers = config['hidden_size'], config['num_hidden_layers']
-        heads, hidden = config['num_attention_heads'], config['intermediate_size']
-        vocab_size = config['vocab_size']
-    except KeyError as missing:
-        raise DataError(f'config.json: {missing} is missing; it must describe a BERT '
-                        'model') from None
-    if heads < 1 or units % heads:
-        raise DataError(f'config.json: hidden_size {units} is not a multiple of '
-                        f'num_attention_heads {heads}')
-    activation = _ACTIVATIONS.get(config.get('hidden_act', 'gelu'))
-    if activation is None:
-        raise DataError('config.json: hidden_act "%s" is not known; one of: %s'
-                        % (config['hidden_act'], ', '.join(sorted(_ACTIVATIONS))))
-    if config.get('position_embedding_type', 'absolute') != 'absolute':
-        raise DataError('config.json: position_embedding_type "%s" is not supported, only '
-                        '"absolute"' % config['position_embedding_type'])
+    if config.vocab_size is None:
+        raise DataError("config.json: 'vocab_size' is missing; it must describe a BERT model")
+    units, hidden = config.hidden_size, config.intermediate_size
+    activation = ACTIVATIONS[config.hidden_act]
     if dropout is None:
-        dropout = config.get('hidden_dropout_prob', 0.1)
+        dropout = config.hidden_dropout_prob
     encoder = nlp.model.BERTEncoder(
-        num_layers=layers, units=units, hidden_size=hidden, num_heads=heads,
-        max_length=config.get('max_position_embeddings', 512), dropout=dropout,
-        activation=activation, layer_norm_eps=config.get('layer_norm_eps', 1e-12),
+        num_layers=config.num_hidden_layers, units=units, hidden_size=hidden,
+        num_heads=config.num_attention_heads, max_length=config.max_position_embeddings,
+        dropout=dropout, activation=activation, layer_norm_eps=config.layer_norm_eps,
         output_all_encodings=output_all_encodings)
     model = nlp.model.BERTModel(
-        encoder, vocab_size=vocab_size, token_type_vocab_size=config.get('type_vocab_size', 2),
+        encoder, vocab_size=config.vocab_size, token_type_vocab_size=config.type_vocab_size,
         units=units, embed_size=units, use_pooler=use_pooler, use_decoder=use_decoder,
         use_classifier=use_classifier)
     # GluonNLP leaves the input sizes to the first forward pass; state them, so that parameters
@@ -101,12 +82,12 @@ class Classifier(HybridBlock):
     def __init__(self, config, num_classes, dropout=None, **kwargs):
         super().__init__(**kwargs)
         if dropout is None:
-            dropout = config.get('hidden_dropout_prob', 0.1)
+            dropout = config.hidden_dropout_prob
         self.bert = backbone(config, dropout)
         with self.name_scope():
             self.classifier = nn.HybridSequential()
             self.classifier.add(nn.Dropout(dropout),
-                                nn.Dense(num_classes, in_units=config['hidden_size']))
+                                nn.Dense(num_classes, in_units=config.hidden_size))
 
     def hybrid_forward(self, F, ids, segments, lengths):
         """(batch, length), (batch, length), (batch,) -> scores (batch, num_classes)."""
@@ -129,13 +110,13 @@ class Tagger(HybridBlock):
     def __init__(self, config, num_tags, dropout=None, **kwargs):
         super().__init__(**kwargs)
         if dropout is None:
-            dropout = config.get('hidden_dropout_prob', 0.1)
+            dropout = config.hidden_dropout_prob
         self.bert = backbone(config, dropout, use_pooler=False)
         with self.name_scope():
             self.tag_classifier = nn.HybridSequential()
             self.tag_classifier.add(nn.Dropout(dropout),
                                     nn.Dense(num_tags, flatten=False,
-                                             in_units=config['hidden_size']))
+                                             in_units=config.hidden_size))
 
     def hybrid_forward(self, F, ids, segments, lengths):
         """(batch, length), (batch, length), (batch,) -> scores (batch, length, num_tags)."""
@@ -158,7 +139,7 @@ class QuestionAnswering(HybridBlock):
         super().__init__(**kwargs)
         self.bert = backbone(config, dropout, use_pooler=False)
         with self.name_scope():
-            self.span_classifier = nn.Dense(2, flatten=False, in_units=config['hidden_size'])
+            self.span_classifier = nn.Dense(2, flatten=False, in_units=config.hidden_size)
 
     def hybrid_forward(self, F, ids, segments, lengths):
         """(batch, length), (batch, length), (batch,) -> start, end scores (batch, length) each."""
@@ -183,7 +164,7 @@ class PreTraining(HybridBlock):
 
     def __init__(self, config, dropout=None, **kwargs):
         super().__init__(**kwargs)
-        self._units = config['hidden_size']
+        self._units = config.hidden_size
         self.bert = backbone(config, dropout, use_decoder=True, use_classifier=True)
 
     def hybrid_forward(self, F, ids, segments, lengths, masked):
@@ -209,7 +190,7 @@ class TokenVectors(HybridBlock):
     def __init__(self, config, layers, **kwargs):
         super().__init__(**kwargs)
         self._layers = layers
-        self.bert = backbone(dict(config, num_hidden_layers=max(layers)), 0.0, use_pooler=False,
+        self.bert = backbone(config.replace(num_hidden_layers=max(layers)), 0.0, use_pooler=False,
                              output_all_encodings=True)
 
     def hybrid_forward(self, F, ids, segments, lengths):

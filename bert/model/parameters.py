@@ -9,7 +9,7 @@ __all__ = ['initialize', 'collect', 'check_parameters', 'load_parameters', 'as_f
 
 def initialize(net, config, ctx=None):
     """Fresh parameters for what has none yet: N(0, initializer_range), as in the BERT paper."""
-    net.initialize(mx.init.Normal(config.get('initializer_range', 0.02)), ctx=ctx)
+    net.initialize(mx.init.Normal(config.initializer_range), ctx=ctx)
 
 
 def collect(net):

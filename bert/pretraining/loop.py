@@ -35,9 +35,9 @@ def train(args):
     config, tok, vocabulary, arrays, origin = load_model(args)
     source, dev = make_sources(args, tok)
     longest = max(s.max_length for s in (source, dev) if s)
-    if longest > config.get('max_position_embeddings', 512):
+    if longest > config.max_position_embeddings:
         raise DataError(f"instances of {longest} tokens, but the model has positions for "
-                        f"{config.get('max_position_embeddings', 512)}; take shorter "
+                        f"{config.max_position_embeddings}; take shorter "
                         'ones (--max_seq_length)')
     mx.random.seed(args.seed)
     net = PreTraining(config, args.dropout)
@@ -264,7 +264,7 @@ def load_model(args):
     --pretrained, None for the last two."""
     if not args.pretrained:
         tok, vocabulary = flags.load_tokenizer(args, args.bert_model)
-        return dict(sizes(args), vocab_size=len(tok)), tok, vocabulary, None, None
+        return sizes(args).replace(vocab_size=len(tok)), tok, vocabulary, None, None
     if args.bert_model not in MODELS and _OWN_SIZE.fullmatch(args.bert_model):
         raise DataError(f'--model {args.bert_model}: a size of your own, so there are no weights '
                         'for --pretrained; name a folder')
@@ -274,10 +274,10 @@ def load_model(args):
         offline=args.offline or None, vocab=own)
     tok = tokenizer.load(found.vocab, True if args.cased else found.cased, args.sp_nbest,
                          args.sp_alpha)
-    arrays = read_weights(found.weights, found.config.get('architectures'))
+    arrays = read_weights(found.weights, found.config.architectures)
     rows = len(arrays['bert.word_embed.0.weight'])
     result_folder.check_vocabulary(rows, len(tok), found)
-    return dict(found.config, vocab_size=rows), tok, own or found.source, arrays, found.source
+    return found.config.replace(vocab_size=rows), tok, own or found.source, arrays, found.source
 
 
 def sizes(args):
@@ -293,8 +293,9 @@ def sizes(args):
         raise DataError(f'--model {args.bert_model}: layers, units and heads must be 1 or more, '
                         'and units a multiple of heads')
     # the rest as in the models that are known
-    return dict(MODELS['bert_12_768_12'], num_hidden_layers=layers, hidden_size=units,
-                num_attention_heads=heads, intermediate_size=hidden or 4 * units)
+    return MODELS['bert_12_768_12'].replace(
+        num_hidden_layers=layers, hidden_size=units, num_attention_heads=heads,
+        intermediate_size=hidden or 4 * units)
 
 
 class Profile:

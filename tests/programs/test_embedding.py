@@ -14,6 +14,7 @@ from bert import embedding
 from bert.checkpoint.weights import read_weights, write_params
 from bert.data import vectors
 from bert.embedding import BertEmbedding, main
+from bert.model.config import BertConfig
 from bert.model.heads import backbone
 from bert.model.parameters import collect, initialize, load_parameters
 from bert.utils.errors import DataError
@@ -36,7 +37,7 @@ def bert():
 @pytest.fixture(scope='module')
 def plain():
     """ids -> every layer's encodings of [CLS] ids [SEP], (2, tokens, 32), one row at a time."""
-    config = read_json(os.path.join(TINY, 'config.json'))
+    config = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
     net = HybridBlock()
     net.bert = backbone(config, use_pooler=False, output_all_encodings=True)
     initialize(net, config)
@@ -325,14 +326,14 @@ def test_every_flag_has_its_effect(bert, lines, tmp_path, capsys):
 
 
 def test_params_path_and_model(lines, tmp_path):
-    config = read_json(os.path.join(TINY, 'config.json'))
+    config = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
     arrays = read_weights(os.path.join(TINY, 'model.safetensors'))
     arrays['bert.word_embed.0.weight'] = arrays['bert.word_embed.0.weight'] * 2
     write_params(str(tmp_path / 'other.params'), arrays)
     out = tmp_path / 'out.npy'
     base = npy(out, '--file', lines[0])
     other = npy(out, '--file', lines[0], '--params_path', str(tmp_path / 'other.params'))
-    assert base.shape == other.shape == (60, config['hidden_size']) and not close(base, other)
+    assert base.shape == other.shape == (60, config.hidden_size) and not close(base, other)
     assert close(other, npy(out, '--file', lines[0], '--pretrained_bert_parameters',
                             str(tmp_path / 'other.params')))
     assert main(['--model', 'sample', '--file', lines[0], '--output', str(out)]) == 0

@@ -15,6 +15,7 @@ from helpers import ROOT, TINY
 from bert.checkpoint import result_folder
 from bert.checkpoint.names import ARCHITECTURES
 from bert.checkpoint.weights import read_params, read_weights, write_params
+from bert.model.config import BertConfig
 from bert.model.heads import Classifier, QuestionAnswering, Tagger, backbone
 from bert.model.parameters import initialize, load_parameters
 from bert.text import tokenizer
@@ -48,7 +49,8 @@ for folder in sys.argv[1:]:
 @pytest.fixture(scope='module')
 def bundles(tmp_path_factory):
     """{task: result folder of a tiny model with a random head}; 'embedding': of the classifier."""
-    config, tok = read_json(os.path.join(TINY, 'config.json')), tokenizer.load(TINY)
+    config = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
+    tok = tokenizer.load(TINY)
     arrays = read_weights(os.path.join(TINY, 'model.safetensors'))
     rng, out = np.random.RandomState(3), {}
     for task, labels in LABELS.items():
@@ -97,7 +99,7 @@ BATCHES = {'a': batch(5, 11), 'b': batch(1, 40), 'c': batch(3, 1)}
 
 def live(folder, task):
     """batch -> outputs of the network made from a result folder, as the fine-tuning programs do."""
-    config = read_json(os.path.join(folder, 'config.json'))
+    config = BertConfig.from_dict(read_json(os.path.join(folder, 'config.json')))
     if task == 'embedding':
         net = mx.gluon.nn.HybridSequential()
         net.bert = backbone(config)

@@ -26,6 +26,7 @@ from helpers import (
 from bert.checkpoint.weights import write_params
 from bert.data import squad
 from bert.metrics import squad as squad_metrics
+from bert.model.config import BertConfig
 from bert.model.forward import create_forward
 from bert.model.heads import QuestionAnswering
 from bert.model.parameters import collect, initialize
@@ -192,8 +193,9 @@ def tiny():
     config = {'vocab_size': 30, 'hidden_size': 8, 'num_hidden_layers': 1, 'num_attention_heads': 2,
               'intermediate_size': 16, 'max_position_embeddings': 20}
     mx.random.seed(1)
+    config = BertConfig.from_dict(config)
     net = QuestionAnswering(config, dropout=0.0)
-    initialize(net, dict(config, initializer_range=0.5))
+    initialize(net, config.replace(initializer_range=0.5))
     return net
 
 

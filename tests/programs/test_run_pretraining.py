@@ -24,8 +24,8 @@ from helpers import (
     weights,
 )
 
-from bert.checkpoint import result_folder
 from bert.checkpoint.weights import read_params, read_weights, write_params
+from bert.model.config import BertConfig
 from bert.pretraining import masking
 from bert.pretraining import shards as shard_files
 from bert.text import tokenizer
@@ -137,7 +137,8 @@ def test_evaluation_by_hand(whole, shards, program, tmp_path):
                               '--batch_size_eval', size), check=0)
     one, many = (records(tmp_path / size, 'dev')[0] for size in ('1', '50'))
     assert {name: pytest.approx(value, abs=1e-5) for name, value in one.items()} == many
-    net = PreTraining(read_json(str(whole / 'config.json')), 0.0)
+    net = PreTraining(
+        BertConfig.from_dict(read_json(str(whole / 'config.json'))), 0.0)
     net.initialize()
     load_parameters(net, weights(whole), 'it')
     data = Shards([path], 8000).read(0, 0)
@@ -412,4 +413,4 @@ def test_shards_of_another_vocabulary_are_refused(program, shards, tmp_path):
 
 
 def test_bundle_names_pre_training(whole):
-    assert result_folder.labels_of(read_json(str(whole / 'config.json'))) is None
+    assert BertConfig.from_dict(read_json(str(whole / 'config.json'))).labels is None

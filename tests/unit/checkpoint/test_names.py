@@ -11,11 +11,12 @@ from mxnet.gluon import HybridBlock
 from bert.checkpoint import weights
 from bert.checkpoint.names import ARCHITECTURES, from_gluonnlp, from_huggingface, to_huggingface
 from bert.checkpoint.weights import read_weights
+from bert.model.config import BertConfig
 from bert.model.heads import Classifier, backbone
 from bert.model.parameters import initialize, load_parameters
 from bert.utils.files import read_json
 
-CONFIG = read_json(os.path.join(TINY, 'config.json'))
+CONFIG = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
 
 # ours -> Hugging Face's; {} stands for the number of the layer, and each has a bias too
 DENSE = {
@@ -144,7 +145,7 @@ def test_what_bert_does_not_have_is_left_out():
 
 def test_every_name_that_transformers_wrote():
     arrays = weights._read_safetensors(os.path.join(TINY, 'model.safetensors'))
-    ours = from_huggingface(arrays, CONFIG['architectures'])
+    ours = from_huggingface(arrays, CONFIG.architectures)
     theirs, architecture = to_huggingface(ours)
     assert architecture == 'BertForPreTraining'
     assert sorted(theirs) == sorted(arrays)

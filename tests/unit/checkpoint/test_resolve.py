@@ -16,11 +16,13 @@ from bert.checkpoint import catalogue
 from bert.checkpoint import resolve as resolving
 from bert.checkpoint.catalogue import CATALOGUE, MODELS, datasets, find
 from bert.checkpoint.resolve import resolve
+from bert.model.config import BertConfig
 from bert.utils import download
 from bert.utils.errors import DataError, _explain
 
 CONFIG = {'model_type': 'bert', 'hidden_size': 4, 'num_hidden_layers': 1, 'vocab_size': 5,
           'num_attention_heads': 1, 'intermediate_size': 8}
+PARSED = BertConfig.from_dict(CONFIG)
 VOCAB = json.dumps({'token_to_idx': {'[UNK]': 0, '[PAD]': 1, 'a': 2}}).encode()
 WEIGHTS = b'weights' * 20000
 HUB = {'config.json': json.dumps(CONFIG).encode(), 'vocab.txt': b'[PAD]\n[UNK]\n',
@@ -96,13 +98,13 @@ def test_the_catalogue_is_gluonnlps():
     from gluonnlp.model.bert import bert_hparams
     for name, sizes in MODELS.items():
         theirs = bert_hparams[name]
-        assert sizes['num_hidden_layers'] == theirs['num_layers']
-        assert sizes['hidden_size'] == theirs['units'] == theirs['embed_size']
-        assert sizes['intermediate_size'] == theirs['hidden_size']
-        assert sizes['num_attention_heads'] == theirs['num_heads']
-        assert sizes['max_position_embeddings'] == theirs['max_length']
-        assert sizes['type_vocab_size'] == theirs['token_type_vocab_size']
-        assert sizes['hidden_dropout_prob'] == theirs['dropout']
+        assert sizes.num_hidden_layers == theirs['num_layers']
+        assert sizes.hidden_size == theirs['units'] == theirs['embed_size']
+        assert sizes.intermediate_size == theirs['hidden_size']
+        assert sizes.num_attention_heads == theirs['num_heads']
+        assert sizes.max_position_embeddings == theirs['max_length']
+        assert sizes.type_vocab_size == theirs['token_type_vocab_size']
+        assert sizes.hidden_dropout_prob == theirs['dropout']
 
 
 def test_the_catalogue():
@@ -145,7 +147,7 @@ def test_unknown_names(tmp_path):
 
 def test_a_folder(tmp_path):
     folder = make_folder(tmp_path / 'bert_base')
-    assert resolve(str(folder)) == (str(folder / 'model.safetensors'), str(folder), CONFIG, None,
+    assert resolve(str(folder)) == (str(folder / 'model.safetensors'), str(folder), PARSED, None,
                                     str(folder))
     (folder / 'model.params').write_bytes(b'')
     assert resolve(weights=str(folder)).weights == str(folder / 'model.params')
@@ -181,7 +183,7 @@ def test_sample(tmp_path, monkeypatch):
 def test_a_file_of_weights_with_everything_beside_it(tmp_path):
     folder = make_folder(tmp_path / 'run', 'best.params')
     assert resolve('bert_24_1024_16', weights=str(folder / 'best.params')) == (
-        str(folder / 'best.params'), str(folder), CONFIG, None, str(folder / 'best.params'))
+        str(folder / 'best.params'), str(folder), PARSED, None, str(folder / 'best.params'))
     assert resolve(str(folder / 'best.params')).vocab == str(folder)
     (folder / 'config.json').unlink()                       # then the sizes of the model by name
     assert resolve('bert_24_1024_16', weights=str(folder / 'best.params')).config == MODELS[
@@ -197,19 +199,19 @@ def test_a_file_of_weights_alone(tmp_path, server, row):
     found = resolve(weights=str(alone))
     cache = tmp_path / 'mxnet' / 'models'
     assert found[:4] == (str(alone), str(cache / ROW.vocab_file),
-                         dict(MODELS['bert_12_768_12'], vocab_size=3), False)
+                         MODELS['bert_12_768_12'].replace(vocab_size=3), False)
     assert [path.name for path in cache.iterdir()] == [ROW.vocab_file]      # no weights fetched
     # Hugging Face's weights go with the hub's vocabulary, whose ids differ from GluonNLP's
     tensors = tmp_path / 'run' / 'my.safetensors'
     tensors.write_bytes(b'')
     found = resolve(weights=str(tensors))
     assert Path(found.vocab, 'vocab.txt').read_bytes() == HUB['vocab.txt']
-    assert found.config == CONFIG and found.weights == str(tensors)
+    assert found.config == PARSED and found.weights == str(tensors)
     assert not Path(found.vocab, 'model.safetensors').exists()
     # a folder's model in the place of a name
     folder = make_folder(tmp_path / 'folder', hidden_size=12)
     found = resolve(str(folder), weights=str(alone))
-    assert (found.vocab, found.config['hidden_size']) == (str(folder), 12)
+    assert (found.vocab, found.config.hidden_size) == (str(folder), 12)
 
 
 def test_weights_alone_are_not_given_the_other_vocabulary(tmp_path, server, row):
@@ -224,7 +226,7 @@ def test_gluon_repository_then_cache(tmp_path, server, row):
     cache = tmp_path / 'mxnet' / 'models'
     found = resolve('bert_12_768_12')
     assert found == (str(cache / ROW.weights_file), str(cache / ROW.vocab_file),
-                     dict(MODELS['bert_12_768_12'], vocab_size=3), False,
+                     MODELS['bert_12_768_12'].replace(vocab_size=3), False,
                      'bert_12_768_12 book_corpus_wiki_en_uncased from ' + server.url)
     assert Path(found.weights).read_bytes() == WEIGHTS
     assert sorted(os.listdir(str(cache))) == sorted([ROW.weights_file, ROW.vocab_file])
@@ -278,7 +280,7 @@ def test_hub_when_the_gluon_repository_refuses(tmp_path, server, row):
     assert Path(found.weights).read_bytes() == HUB['model.safetensors']
     assert os.path.dirname(found.weights) == found.vocab
     assert sorted(os.listdir(found.vocab)) == sorted(HUB)
-    assert (found.config, found.cased) == (CONFIG, False)
+    assert (found.config, found.cased) == (PARSED, False)
     assert [line.split(': ')[1] for line in told] == [
         f"not in cache {tmp_path / 'mxnet' / 'models'}",
         'not in Hugging Face cache, org/tiny', 'not in Gluon repository']
@@ -293,7 +295,7 @@ def test_hub_when_the_gluon_repository_refuses(tmp_path, server, row):
 def test_hub_repository_by_name(server):
     put_hub(server, 'org/tiny', HUB)
     found = resolve('org/tiny')
-    assert found.config == CONFIG and found.cased is None
+    assert found.config == PARSED and found.cased is None
     assert found.source == 'org/tiny from ' + server.url.rstrip('/')
     assert resolve('org/tiny', weights=False).weights is None
     with pytest.raises(DataError) as error:
@@ -422,6 +424,6 @@ def test_a_vocabulary_beside_weights_that_have_none(tmp_path):
     for arguments in {'model': str(tmp_path)}, {'weights': str(tmp_path / 'model.safetensors')}:
         found = resolve(offline=True, vocab=vocab, **arguments)
         assert (found.vocab, found.cased) == (vocab, None)
-        assert found.config['vocab_size'] == 8000
+        assert found.config.vocab_size == 8000
     (tmp_path / 'tokenizer_config.json').write_text('{"do_lower_case": false}', encoding='utf-8')
     assert resolve(str(tmp_path), offline=True, vocab=vocab).cased is True

@@ -9,6 +9,7 @@ from mxnet.gluon.loss import SoftmaxCrossEntropyLoss
 
 from bert.checkpoint.weights import read_weights
 from bert.model import heads, ops
+from bert.model.config import BertConfig
 from bert.model.forward import Packed, choose_layout, create_forward, unpack
 from bert.model.heads import PreTraining, QuestionAnswering, TokenVectors
 from bert.model.parameters import collect, initialize, load_parameters
@@ -17,7 +18,7 @@ from bert.training.stepper import Stepper
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
 
-CONFIG = read_json(os.path.join(TINY, 'config.json'))
+CONFIG = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
 ARRAYS = read_weights(os.path.join(TINY, 'model.safetensors'))
 LOSS = SoftmaxCrossEntropyLoss()
 IDS = [[2, 8, 9, 10, 11, 12, 13, 3], [2, 20, 3], [2, 7, 6, 5, 9, 3], [2, 3]]
@@ -29,11 +30,11 @@ needs_operators = pytest.mark.skipif(not ops.load(), reason='the operators canno
 def network(kind, change=(), dropout=0.0):
     """A network with the tiny BERT's weights and a head that is the same each time."""
     mx.random.seed(3)
-    config = dict(CONFIG, **dict(change))
+    config = CONFIG.replace(**dict(change))
     net = (TokenVectors(config, (1, 2)) if kind == 'vectors' else
            QuestionAnswering(config, dropout) if kind == 'spans' else
            getattr(heads, kind)(config, 3, dropout))
-    initialize(net, dict(config, initializer_range=0.3))
+    initialize(net, config.replace(initializer_range=0.3))
     load_parameters(net, ARRAYS, 'tiny', ('classifier.', 'tag_classifier.',
                                                 'span_classifier.'))
     return net
@@ -84,7 +85,7 @@ def test_pretraining_scores_and_gradients_are_the_same():
             words, pairs = forward(IDS, SEGMENTS, mx.cpu(), masked)
             loss = losses(words) + losses(pairs)
         loss.backward()
-        assert words.shape == (5, CONFIG['vocab_size']) and pairs.shape == (len(IDS), 2)
+        assert words.shape == (5, CONFIG.vocab_size) and pairs.shape == (len(IDS), 2)
         found[path] = dict({name: p.grad() for name, p in collect(net).items()},
                            words=words, pairs=pairs)
     for name, value in found['padded'].items():

@@ -9,12 +9,13 @@ from mxnet.gluon import HybridBlock
 
 from bert.checkpoint.weights import read_weights
 from bert.model import heads
+from bert.model.config import BertConfig
 from bert.model.heads import Classifier, Tagger
 from bert.model.parameters import collect, initialize, load_parameters
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
 
-CONFIG = read_json(os.path.join(TINY, 'config.json'))
+CONFIG = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
 EXPECTED = dict(np.load(os.path.join(TINY, 'expected.npz')))     # see data/make_tiny_bert.py
 ARRAYS = read_weights(os.path.join(TINY, 'model.safetensors'))
 LENGTHS = EXPECTED['lengths']
@@ -28,7 +29,7 @@ VARIANTS = [('gelu_new', {'hidden_act': 'gelu_new'}),
 def backbone(change=(), **options):
     """The tiny BERT, with the weights of Transformers'."""
     net = HybridBlock()
-    net.bert = heads.backbone(dict(CONFIG, **dict(change)), **options)
+    net.bert = heads.backbone(CONFIG.replace(**dict(change)), **options)
     initialize(net, CONFIG)
     assert load_parameters(net, ARRAYS, 'tiny') == []
     return net.bert
@@ -122,7 +123,7 @@ def test_dropout_is_the_configs_or_what_is_asked_for():
         net.apply(lambda block: found.append(block._rate) if hasattr(block, '_rate') else None)
         return set(found)
     assert rates(Classifier(CONFIG, 2)) == {0.1}
-    assert rates(Classifier(dict(CONFIG, hidden_dropout_prob=0.25), 2)) == {0.25}
+    assert rates(Classifier(CONFIG.replace(hidden_dropout_prob=0.25), 2)) == {0.25}
     assert rates(Classifier(CONFIG, 2, dropout=0.5)) == {0.5}
     net = Classifier(CONFIG, 2, dropout=0)
     assert rates(net) <= {0}
@@ -131,7 +132,9 @@ def test_dropout_is_the_configs_or_what_is_asked_for():
 
 @pytest.mark.parametrize('change, message', [
     ({'num_attention_heads': 5}, 'hidden_size 32 is not a multiple of num_attention_heads 5'),
-    ({'num_attention_heads': 0}, 'hidden_size 32 is not a multiple of num_attention_heads 0'),
+    ({'num_attention_heads': 0},
+     'num_attention_heads is 0 where a whole number from 1 to 4096 is needed; take the config.json '
+     'that belongs to the model'),
     ({'hidden_act': 'mish'}, 'hidden_act "mish" is not known; one of: gelu, gelu_new, '
                              'gelu_pytorch_tanh, relu'),
     ({'position_embedding_type': 'relative_key'},
@@ -140,22 +143,22 @@ def test_dropout_is_the_configs_or_what_is_asked_for():
     ({'vocab_size': None}, "'vocab_size' is missing; it must describe a BERT model"),
 ])
 def test_bad_configs(change, message):
-    config = {key: value for key, value in dict(CONFIG, **change).items() if value is not None}
+    config = dict(CONFIG.to_dict(), **change)
     with pytest.raises(DataError) as caught:
-        heads.backbone(config)
+        heads.backbone(BertConfig.from_dict(config))
     assert str(caught.value) == 'config.json: ' + message
 
 
 def test_defaults_of_a_short_config():
     sizes = ('vocab_size', 'hidden_size', 'num_hidden_layers', 'num_attention_heads',
              'intermediate_size')
-    net = heads.backbone({key: CONFIG[key] for key in sizes})
+    net = heads.backbone(BertConfig.from_dict({key: CONFIG.to_dict()[key] for key in sizes}))
     assert net.encoder.position_weight.shape == (512, 32)
     assert net.token_type_embed[0].weight.shape == (2, 32)
 
 
 def test_the_tagger_has_no_pooler_and_the_names_of_its_head():
-    net = Tagger(read_json(os.path.join(TINY, 'config.json')), 5)
+    net = Tagger(CONFIG, 5)
     names = collect(net)
     assert names['tag_classifier.1.weight'].shape == (5, 32)
     assert [n for n in names if not n.startswith('bert.')] == ['tag_classifier.1.weight',

@@ -9,12 +9,13 @@ from mxnet.gluon import HybridBlock
 
 from bert.checkpoint.weights import read_weights
 from bert.model import heads
+from bert.model.config import BertConfig
 from bert.model.heads import Classifier
 from bert.model.parameters import as_float32, collect, initialize, load_parameters
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
 
-CONFIG = read_json(os.path.join(TINY, 'config.json'))
+CONFIG = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
 ARRAYS = read_weights(os.path.join(TINY, 'model.safetensors'))
 
 
@@ -28,7 +29,7 @@ def test_tied_weights_are_collected_once():
 def test_fresh_parameters():
     mx.random.seed(1)
     net = Classifier(CONFIG, 2)
-    initialize(net, dict(CONFIG, initializer_range=0.5))
+    initialize(net, CONFIG.replace(initializer_range=0.5))
     values = {name: p.data().asnumpy() for name, p in collect(net).items()}
     for name, value in values.items():
         if name.endswith('gamma'):

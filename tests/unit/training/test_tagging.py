@@ -8,6 +8,7 @@ from helpers import TINY
 
 from bert.data import tagging
 from bert.model import ops
+from bert.model.config import BertConfig
 from bert.model.forward import create_forward
 from bert.model.heads import Tagger
 from bert.model.parameters import initialize
@@ -38,10 +39,10 @@ def test_scores_of_words_are_those_of_their_first_sub_words(tok):
 def test_neighbours_in_a_batch_do_not_change_scores(tok, path):
     if path == 'packed' and not ops.load():
         pytest.skip('no compiler, or a CPU without the operators')
-    config = read_json(os.path.join(TINY, 'config.json'))
+    config = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
     mx.random.seed(1)
     net = Tagger(config, 3)
-    initialize(net, dict(config, initializer_range=0.5))
+    initialize(net, config.replace(initializer_range=0.5))
     forward = create_forward(net, path, 'float32', tok.pad_id)
     rows = tagging.rows(tok, [['the', 'film'], ['wonderful', 'of', 'axe', 'by']], 24)
     both = word_scores(forward, rows, mx.cpu()).asnumpy()

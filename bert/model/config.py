@@ -1,0 +1,176 @@
+"""The configuration of a BERT: its sizes, labels and what else config.json holds, checked once."""
+import dataclasses
+import math
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from ..utils.errors import DataError
+
+__all__ = ['ACTIVATIONS', 'BertConfig']
+
+# Hugging Face's names of an activation -> ours; both GELUs of theirs are one function
+ACTIVATIONS = {'gelu': 'gelu', 'relu': 'relu', 'gelu_new': 'approx_gelu',
+               'gelu_pytorch_tanh': 'approx_gelu'}
+
+_REQUIRED = ('hidden_size', 'num_hidden_layers', 'num_attention_heads', 'intermediate_size')
+# the largest value of each size that is taken for a BERT's, not for a damaged file
+_SIZES = {'hidden_size': 1 << 16, 'num_hidden_layers': 1 << 10, 'num_attention_heads': 1 << 12,
+          'intermediate_size': 1 << 18, 'vocab_size': 1 << 24, 'max_position_embeddings': 1 << 20,
+          'type_vocab_size': 1 << 10}
+_DROPOUTS = ('hidden_dropout_prob', 'attention_probs_dropout_prob')
+_POSITIVE = ('layer_norm_eps', 'initializer_range')
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig:
+    """The sizes of a BERT and what its outputs mean, under Hugging Face's names.
+
+    ``vocab_size`` is None where only the vocabulary knows it.  ``labels`` are the names of the
+    classes in the order of the logits, None without names (Transformers' placeholders LABEL_0,
+    LABEL_1, ... are none).  ``settings`` is what this toolkit notes under ``gluon_bert``: the
+    task, the length, and so on.  ``other`` holds the remaining keys of config.json, kept as they
+    are.
+    """
+
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    vocab_size: Optional[int] = None
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    hidden_act: str = 'gelu'
+    layer_norm_eps: float = 1e-12
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: Optional[float] = None
+    initializer_range: float = 0.02
+    architectures: Tuple[str, ...] = ()
+    problem_type: Optional[str] = None
+    labels: Optional[Tuple[str, ...]] = None
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    other: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, values: Any, source: str = 'config.json') -> 'BertConfig':
+        """The configuration that config.json holds.
+
+        Raises :class:`~bert.utils.errors.DataError`, which names ``source`` and the key, where a
+        value is missing, has the wrong type or range, or describes no BERT.
+        """
+        if not isinstance(values, dict):
+            raise DataError(f'{source}: not a JSON object; take the config.json of a BERT model')
+        if values.get('model_type', 'bert') != 'bert':
+            raise DataError(f"{source}: not of a BERT model (model_type {values['model_type']!r}); "
+                            'take a BERT checkpoint')
+        if values.get('position_embedding_type', 'absolute') != 'absolute':
+            raise DataError(f'{source}: position_embedding_type '
+                            f'"{values["position_embedding_type"]}" is not supported, only '
+                            '"absolute"')
+        for key in _REQUIRED:
+            if values.get(key) is None:
+                raise DataError(f"{source}: '{key}' is missing; it must describe a BERT model")
+        checked = {key: _whole(values, key, largest, source) for key, largest in _SIZES.items()}
+        checked.update({key: _number(values, key, source) for key in _DROPOUTS + _POSITIVE})
+        checked.update(
+            hidden_act=_activation(values, source), labels=_labels(values, source),
+            architectures=tuple(_strings(values, 'architectures', source)),
+            problem_type=_text(values, 'problem_type', source),
+            settings=_settings(values, source))
+        units, heads = checked['hidden_size'], checked['num_attention_heads']
+        if units % heads:
+            raise DataError(f'{source}: hidden_size {units} is not a multiple of '
+                            f'num_attention_heads {heads}')
+        known = {field.name for field in dataclasses.fields(cls)}
+        other = {key: value for key, value in values.items()
+                 if key not in known | {'gluon_bert', 'id2label', 'label2id', 'num_labels'}}
+        return cls(other=other, **{key: value for key, value in checked.items()
+                                   if value is not None})
+
+    def to_dict(self) -> Dict[str, Any]:
+        """What config.json holds: Hugging Face's keys, and ``gluon_bert``."""
+        out = dict({'model_type': 'bert'}, **self.other)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name not in ('labels', 'settings', 'other') and value is not None:
+                out[field.name] = list(value) if isinstance(value, tuple) else value
+        if not self.architectures:
+            del out['architectures']
+        if self.labels is not None:
+            out['id2label'] = {str(i): label for i, label in enumerate(self.labels)}
+            out['label2id'] = {label: i for i, label in enumerate(self.labels)}
+        if self.settings:
+            out['gluon_bert'] = dict(self.settings)
+        return out
+
+    def replace(self, **changes: Any) -> 'BertConfig':
+        """A copy with other values."""
+        return dataclasses.replace(self, **changes)
+
+
+def _refuse(source, key, value, wanted):
+    raise DataError(f'{source}: {key} is {repr(value)[:80]} where {wanted} is needed; take the '
+                    'config.json that belongs to the model')
+
+
+def _whole(values, key, largest, source):
+    value = values.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
+        _refuse(source, key, value, f'a whole number from 1 to {largest}')
+    return value
+
+
+def _number(values, key, source):
+    value = values.get(key)
+    if value is None:
+        return None
+    rate = key in _DROPOUTS
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) \
+            or not (0 <= value < 1 if rate else 0 < value < 1000):
+        _refuse(source, key, value, 'a number from 0 to below 1' if rate else 'a number above 0')
+    return float(value)
+
+
+def _text(values, key, source):
+    value = values.get(key)
+    if value is not None and not isinstance(value, str):
+        _refuse(source, key, value, 'a text')
+    return value
+
+
+def _strings(values, key, source):
+    value = values.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        _refuse(source, key, value, 'a list of texts')
+    return value
+
+
+def _activation(values, source):
+    value = _text(values, 'hidden_act', source)
+    if value is not None and value not in ACTIVATIONS:
+        raise DataError(f'{source}: hidden_act "{value}" is not known; one of: '
+                        f"{', '.join(sorted(ACTIVATIONS))}")
+    return value
+
+
+def _settings(values, source):
+    value = values.get('gluon_bert') or {}
+    if not isinstance(value, dict):
+        _refuse(source, 'gluon_bert', value, 'a JSON object')
+    return value
+
+
+def _labels(values, source):
+    """``id2label`` as a tuple in the order of its ids, None where it names nothing."""
+    by_id = values.get('id2label') or {}
+    if not isinstance(by_id, dict) or not all(
+            str(key).isdigit() and isinstance(label, (str, int, float))
+            for key, label in by_id.items()):
+        _refuse(source, 'id2label', by_id, 'an object such as {"0": "no", "1": "yes"}')
+    ids = sorted(by_id, key=int)
+    if [int(key) for key in ids] != list(range(len(ids))):
+        _refuse(source, 'id2label', by_id, f'one label for each of the ids 0 to {len(ids) - 1}')
+    labels = tuple(str(by_id[key]) for key in ids)
+    if not labels or all(label == f'LABEL_{i}' for i, label in enumerate(labels)):
+        return None
+    return labels
