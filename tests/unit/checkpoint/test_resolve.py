@@ -345,6 +345,7 @@ def test_hub_that_sends_other_content(server):
     assert Path(resolve('org/tiny').weights).read_bytes() == good.body
 
 
+@pytest.mark.slow
 def test_hub_that_stumbles(server):
     put_hub(server, 'org/tiny', HUB)
     server.fault(f"org/tiny/resolve/{'c' * 40}/model.safetensors", 'cut', 'cut', None)
@@ -389,6 +390,7 @@ def test_no_hub_copy_is_known(monkeypatch):
         resolve(offline=True)
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(tmp_path, server, monkeypatch):
     weights, vocab = put_gluon(server, tmp_path)
     server.fault(weights, 'dribble')

@@ -201,6 +201,7 @@ class Deadly(Numbered):
         return super().read(pass_, piece)
 
 
+@pytest.mark.slow
 def test_a_data_worker_that_is_killed_ends_the_stream_with_an_error():
     with pytest.raises(DataError, match='was killed.*--resume'):
         take(Stream(Deadly(20), 4, 1, workers=2), 100)

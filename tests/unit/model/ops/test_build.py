@@ -72,6 +72,7 @@ def test_a_change_of_anything_builds_anew(compiler, tmp_path, monkeypatch):
     assert len(paths) == 5
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(compiler, tmp_path):
     code = 'import bert; from bert.model.ops import build; print(build.library())'
     started = [subprocess.Popen([sys.executable, '-c', code], cwd=ROOT, text=True,
