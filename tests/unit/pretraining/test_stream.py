@@ -146,6 +146,7 @@ def test_workers_share_each_update(by_tokens):
 
 
 @pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.slow
 def test_a_stream_goes_on_where_it_was_left(workers, monkeypatch):
     monkeypatch.setattr('bert.pretraining.stream._POOL_TOKENS', 500)
     settings = (Synthetic(16, 3, 100, 5), 100, 3) if workers else (
