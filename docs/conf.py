@@ -13,10 +13,7 @@ version = release = bert.__version__
 extensions = ['sphinx.ext.autodoc', 'sphinx.ext.napoleon']
 exclude_patterns = ['_build']
 html_theme = 'alabaster'
-html_theme_options = {'description': 'BERT on MXNet Gluon', 'page_width': '60rem',
-                      'fixed_sidebar': True}
-html_sidebars = {'**': ['about.html', 'searchfield.html', 'navigation.html']}
-html_copy_source = False
+html_theme_options = {'description': 'BERT on MXNet Gluon', 'page_width': '70rem'}
 napoleon_google_docstring = False
 suppress_warnings = ['ref.python']    # short names in types may mean several attributes
 autodoc_member_order = 'bysource'
