@@ -27,17 +27,16 @@ def _which(tool):
 
 
 class TwoHosts:
-    """The hosts; ``ssh`` is the command that reaches one from the other."""
+    """The hosts; on each of them ``ssh hosta`` or ``ssh hostb`` reaches the other."""
 
     def __init__(self, folder):
         self._folder, self._servers = Path(folder), []
         self._names = {host: f'gluon-bert-{host}-{os.getpid()}' for host in HOSTS}
-        self.ssh = f'ssh -F {self._folder / "ssh_config"}'
 
     def command(self, host, *words):
         """The command that runs ``words`` on a host."""
         return ['ip', 'netns', 'exec', self._names[host], 'unshare', '--uts', 'sh', '-c',
-                f'hostname {host}; exec "$@"', 'sh', *words]
+                f'hostname {host}; PATH={self._folder}/bin:$PATH exec "$@"', 'sh', *words]
 
     def cut(self):
         """Cut the link: nothing arrives any more, and nobody is notified."""
@@ -61,6 +60,10 @@ class TwoHosts:
         names = list(self._names.values())
         for name in names:
             self._ip('netns', 'add', name)
+            folder = Path('/etc/netns', name)       # stands in for /etc in this namespace
+            folder.mkdir(parents=True)
+            (folder / 'hosts').write_text('127.0.0.1 localhost\n' + ''.join(
+                f'{address} {host}\n' for host, address in HOSTS.items()))
             self._ip('-n', name, 'link', 'set', 'lo', 'up')
         self._ip('link', 'add', 'name', 'lan', 'netns', names[0], 'type', 'veth', 'peer', 'name',
                  'lan', 'netns', names[1])
@@ -79,8 +82,12 @@ class TwoHosts:
             'MaxStartups 100\n')
         (self._folder / 'ssh_config').write_text(
             'Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n'
-            f'  BatchMode yes\n  IdentityFile {self._folder / "user"}\n' + ''.join(
-                f'Host {host}\n  HostName {address}\n' for host, address in HOSTS.items()))
+            f'  BatchMode yes\n  IdentityFile {self._folder / "user"}\n')
+        # for launchers that do not take options for ssh
+        (self._folder / 'bin').mkdir()
+        (self._folder / 'bin' / 'ssh').write_text(
+            f'#!/bin/sh\nexec {_which("ssh")} -F {self._folder}/ssh_config "$@"\n')
+        (self._folder / 'bin' / 'ssh').chmod(0o755)
         for host in HOSTS:
             self._servers.append(subprocess.Popen(self.command(
                 host, _which('sshd'), '-D', '-f', str(self._folder / 'sshd_config'))))
@@ -89,7 +96,7 @@ class TwoHosts:
 
     def _wait_for(self, host):
         limit = time.time() + 20
-        while subprocess.run(self.command(host, *self.ssh.split(), host, 'true'),
+        while subprocess.run(self.command(host, 'ssh', host, 'true'),
                              capture_output=True).returncode:
             if time.time() > limit:
                 raise RuntimeError(f'no sshd on {host}')
@@ -107,3 +114,4 @@ class TwoHosts:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, 9)
                 self._ip('netns', 'del', name)
+            shutil.rmtree(f'/etc/netns/{name}', ignore_errors=True)
