@@ -17,7 +17,8 @@ from helpers import ROOT
 from http_server import Server
 
 from bert.utils import download as downloading
-from bert.utils.download import DownloadError, download, extract, is_offline, locked, sha1sum
+from bert.utils.archive import extract
+from bert.utils.download import DownloadError, download, is_offline, locked, sha1sum
 from bert.utils.errors import DataError
 
 BODY = bytes(range(256)) * 800          # 204800 bytes: several chunks
