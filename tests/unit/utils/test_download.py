@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -161,6 +162,48 @@ def test_a_busy_server_is_asked_again(server, tmp_path, status):
     with pytest.raises(DownloadError, match=f'file: {status} '):
         download(url, str(tmp_path / 'other'))
     assert len(server.gets('file')) == 3 + downloading._TRIES
+
+
+def test_a_busy_server_says_when_to_ask_again(server, tmp_path):
+    url = server.put('file', BODY, headers={'Retry-After': '1'})
+    server.fault('file', 503, None)
+    start = time.monotonic()
+    assert read(download(url, str(tmp_path / 'file'))) == BODY
+    assert time.monotonic() - start >= 1
+
+
+@pytest.mark.parametrize('lookup', ['stalls', 'fails'])
+def test_a_host_that_cannot_be_reached_is_given_up_soon(tmp_path, monkeypatch, lookup):
+    lookups = []
+
+    def getaddrinfo(host, *_, **__):
+        lookups.append(host)
+        if lookup == 'stalls':
+            time.sleep(3)
+        raise socket.gaierror(-2, 'Name or service not known')
+    monkeypatch.setattr(socket, 'getaddrinfo', getaddrinfo)
+    monkeypatch.setattr(downloading, '_REACH', 0.3)
+    start = time.monotonic()
+    with pytest.raises(DownloadError, match='no connection to host.invalid within 0.3 seconds; '
+                       if lookup == 'stalls' else 'Name or service not known; check the network'):
+        download('https://host.invalid/file', str(tmp_path / 'file'))
+    assert time.monotonic() - start < 2
+    assert lookups == ['host.invalid']      # no second attempt
+
+
+def test_three_hosts_are_given_up_within_ten_seconds():
+    assert 3 * downloading._REACH < 10
+
+
+def test_the_proxy_is_what_must_be_reached(server, tmp_path, monkeypatch):
+    url = server.put('file', BODY)
+    monkeypatch.delenv('NO_PROXY')
+    monkeypatch.setenv('http_proxy', 'http://127.0.0.1:9')
+    with pytest.raises(DownloadError, match='Connection refused; check the network .HTTPS_PROXY'):
+        download(url, str(tmp_path / 'file'))
+    monkeypatch.setenv('http_proxy', server.url)
+    with pytest.raises(DownloadError, match='file: 404 Not Found'):     # it is asked, by the URL
+        download('http://host.invalid/file', str(tmp_path / 'file'))
 
 
 def test_nobody_listens_and_no_address(tmp_path):
