@@ -82,8 +82,7 @@ def find(task: Task, data_dir: Optional[str] = None, root: Optional[str] = None,
                         f'{_wanted(task)}')
     if task.name in _TOYS:
         return os.path.join(SAMPLE, _TOYS[task.name])
-    folder = os.path.join(os.path.expanduser(root) if root else mxnet_home(), 'datasets',
-                          'glue-official', task.name)
+    folder = os.path.join(mxnet_home(root), 'datasets', 'glue-official', task.name)
     cure = f'put its files ({_wanted(task)}) into a folder and name that with --data_dir'
     if not _missing(task, folder):
         return folder

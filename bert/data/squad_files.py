@@ -45,7 +45,7 @@ def find(split: str, version: str, root: Optional[str] = None, offline: bool = F
         With the reason why each source failed, and the cure.
     """
     name = f'{split}-v{version}.json'
-    folder = os.path.join(os.path.expanduser(root) if root else mxnet_home(), 'datasets', 'squad')
+    folder = os.path.join(mxnet_home(root), 'datasets', 'squad')
     path = os.path.join(folder, name)
     cure = f'name your copy with --{split}_file FILE; --bert_model sample runs on toy data'
     if _is_whole(path, name):

@@ -20,6 +20,7 @@ from ..utils.files import atomic
 __all__ = ['FORMATS', 'suffix', 'write_sentences', 'write_words']
 
 FORMATS = ('.npz', '.npy', '.jsonl')
+_HEADER = 128       # bytes: numpy pads the header of any shape to so many
 
 
 def suffix(path: str) -> str:
@@ -112,7 +113,7 @@ class _Array:
 
     def __init__(self, file, dtype, row=()):
         self._file, self._dtype, self._row, self._rows = file, np.dtype(dtype), row, 0
-        self._header()
+        file.write(bytes(_HEADER))
 
     def append(self, rows):
         """Add ``rows``, (n,) + the shape of a row."""
@@ -120,16 +121,12 @@ class _Array:
         self._rows += len(rows)
 
     def finish(self):
-        """Write the final shape into the header, and go back to the start."""
+        """Write the header, which has the shape, and go back to the start."""
         self._file.seek(0)
-        self._header()
-        self._file.seek(0)
-
-    def _header(self):
-        """Numpy pads it to 128 bytes, however many rows and however long a string."""
         write_array_header_1_0(self._file, {
             'descr': self._dtype.str, 'fortran_order': False, 'shape': (self._rows, *self._row)})
-        assert self._file.tell() == 128
+        assert self._file.tell() == _HEADER
+        self._file.seek(0)
 
 
 def _scratch(path):

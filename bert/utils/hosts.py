@@ -8,9 +8,9 @@ from .errors import DataError
 __all__ = ['gluon_repository', 'hub_endpoint', 'hub_file', 'mxnet_home']
 
 
-def mxnet_home() -> str:
-    """The folder where MXNet and GluonNLP keep what they fetched: ``$MXNET_HOME`` or ~/.mxnet."""
-    return os.path.expanduser(os.environ.get('MXNET_HOME') or '~/.mxnet')
+def mxnet_home(folder: Optional[str] = None) -> str:
+    """Where MXNet and GluonNLP keep what they fetch: ``folder``, ``$MXNET_HOME`` or ~/.mxnet."""
+    return os.path.expanduser(folder or os.environ.get('MXNET_HOME') or '~/.mxnet')
 
 
 def gluon_repository() -> str:
@@ -44,16 +44,9 @@ def hub_file(repo: str, name: str, revision: Optional[str] = None, repo_type: st
         unreachable = isinstance(error, LocalEntryNotFoundError) and not local
         if isinstance(error, EntryNotFoundError) and not unreachable:
             return None
-        raise DataError(_reason(error)) from error
-
-
-def _reason(error):
-    """The HTTP status behind an error of the hub's library, or else its innermost cause."""
-    cause = error
-    while cause:
-        status = getattr(getattr(cause, 'response', None), 'status_code', None)
-        if status:
-            private = status in (401, 403)
-            return refusal(status) + ' (if the repository is private, set HF_TOKEN)' * private
-        cause = cause.__cause__
-    return why(error)
+        for cause in error, error.__cause__:
+            status = getattr(getattr(cause, 'response', None), 'status_code', None)
+            if status:
+                raise DataError(refusal(status) + (status in (401, 403)) * (
+                    ' (if the repository is private, set HF_TOKEN)')) from error
+        raise DataError(why(error)) from error
