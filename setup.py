@@ -19,6 +19,7 @@ extras.update(
           'onnxruntime<1.23'],          # later ones need ml_dtypes, so numpy 2 on Python 3.13
     plot=['matplotlib>=3.5'],
     tensorboard=['tensorboardX>=2.2'],
+    vocabulary=['tokenizers>=0.13'],    # to make a WordPiece vocabulary
 )
 extras['test'] = ['pytest', 'ruff==0.17.6'] + [
     package for name in ('docs', 'hub', 'onnx', 'plot', 'tensorboard') for package in extras[name]]
@@ -61,6 +62,7 @@ setup(
         'bert-run-pretraining = bert.scripts.run_pretraining:program',
         'bert-run-pretraining-hvd = bert.scripts.run_pretraining_hvd:program',
         'bert-launch = bert.scripts.launch:program',
+        'bert-train-vocabulary = bert.scripts.train_vocabulary:program',
         'bert-embedding = bert.embedding:program',
         'bert-export = bert.export.export:program',
         'bert-convert-checkpoint = bert.scripts.convert_checkpoint:program',
