@@ -22,7 +22,7 @@ extras.update(
     vocabulary=['tokenizers>=0.13'],    # to make a WordPiece vocabulary
 )
 extras['test'] = ['pytest', 'ruff==0.17.6'] + [
-    package for name in ('docs', 'hub', 'onnx', 'plot', 'tensorboard') for package in extras[name]]
+    package for name in ('docs', 'hub', 'onnx', 'plot', 'tensorboard', 'vocabulary') for package in extras[name]]
 
 setup(
     name='gluon-bert',

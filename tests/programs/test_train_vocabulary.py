@@ -7,7 +7,7 @@ from helpers import TEXT, refused
 from bert.text import tokenizer
 from scripts import train_vocabulary
 
-SENTENCE = 'The bread is warm, and Mila [MASK] it.'
+SENTENCE = 'The bread is warm, and Mila likes it.'
 
 
 def make(folder, *more):
