@@ -23,6 +23,7 @@ import re
 import numpy as np
 
 from bert.data import vectors
+from bert.training import flags
 from bert.utils import cli
 from bert.utils.errors import DataError, run
 
@@ -267,8 +268,8 @@ def parse_args(argv=None):
                      help='draw the sentences in two dimensions, by PCA (extra: plot)')
     use.add_argument('--top', type=cli.positive_int, metavar='N',
                      help='how many texts --similarity prints (default: 10)')
-    cli.add_model_flags(parser)
-    cli.add_device_flags(parser.add_argument_group('running'))
+    flags.add_model_flags(parser)
+    flags.add_device_flags(parser.add_argument_group('running'))
     parser.add_argument('--verbose', action='store_true', help='tell what is done, batch by batch')
     args = parser.parse_args(argv)
     kind = args.output and vectors.suffix(args.output)

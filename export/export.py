@@ -24,6 +24,7 @@ import tempfile
 
 import numpy as np
 
+from bert.training import flags
 from bert.utils import cli
 from bert.utils.errors import DataError, run
 
@@ -36,7 +37,7 @@ HEADS = ('classifier.', 'tag_classifier.', 'span_classifier.', 'bert.pooler.')
 def parse_args(argv=None):
     parser = cli.Parser(description=__doc__)
     parser.add_argument('--task', choices=TASKS, help='(default: that of --model_parameters)')
-    cli.add_model_flags(parser)
+    flags.add_model_flags(parser)
     parser.alias('--bert_model', '--model_name')
     parser.add_argument('--pretrained', action='store_true',
                         help='take the pre-trained weights of --model_name; without it and without '

@@ -20,6 +20,7 @@ import sys
 import numpy as np
 
 from bert.data import sampling
+from bert.training import flags
 from bert.training.evaluation import score_rows
 from bert.utils import cli
 from bert.utils.errors import DataError, run
@@ -58,9 +59,9 @@ def parse_args(argv=None):
     data.add_argument('--stride', type=cli.positive_int, default=64, metavar='TOKENS',
                       help='from one window to the next (default: %(default)s)')
     data.add_argument('--pad', action='store_true', help='pad every batch to --max_len')
-    cli.add_model_flags(parser)
-    cli.add_training_flags(parser, lr=5e-5, epochs=3, batch_size=32)
-    cli.add_runtime_flags(parser)
+    flags.add_model_flags(parser)
+    flags.add_training_flags(parser, lr=5e-5, epochs=3, batch_size=32)
+    flags.add_runtime_flags(parser)
     parser.add_argument('--dev_batch_size', type=cli.positive_int, default=32, metavar='N',
                         help='examples at once in evaluation (default: %(default)s)')
     parser.add_argument('--only_inference', action='store_true',

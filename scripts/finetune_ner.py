@@ -17,6 +17,7 @@ import os
 import sys
 
 from bert.data import sampling, tagging
+from bert.training import flags
 from bert.utils import cli
 from bert.utils.errors import DataError, run
 
@@ -37,14 +38,14 @@ def parse_args(argv=None):
                       help='to choose the best epoch by; without it the last one counts')
     data.add_argument('--test_path', metavar='FILE',
                       help='to tag at the end, and to score where it has tags')
-    tagging.add_data_flags(data)
+    flags.add_conll_flags(data)
     data.add_argument('--scheme', choices=('BIO2', 'BIOES'),
                       help="to learn the tags in (default: the trained model's, or BIO2)")
-    cli.add_model_flags(parser)
+    flags.add_model_flags(parser)
     parser.add_argument('--cased', action='store_true',
                         help='take the model pre-trained on cased text')
-    cli.add_training_flags(parser, lr=LR, epochs=EPOCHS, batch_size=8, seed=13531)
-    cli.add_runtime_flags(parser)
+    flags.add_training_flags(parser, lr=LR, epochs=EPOCHS, batch_size=8, seed=13531)
+    flags.add_runtime_flags(parser)
     parser.add_argument('--dev_batch_size', type=cli.positive_int, default=32, metavar='N',
                         help='sentences at once in evaluation (default: %(default)s)')
     for flag, other in (('--lr', '--learning_rate'), ('--epochs', '--num_epochs'),

@@ -21,6 +21,7 @@ import os
 import sys
 
 from bert.data import sampling, squad
+from bert.training import flags
 from bert.training.evaluation import score_rows
 from bert.utils import cli, files
 from bert.utils.errors import DataError, run
@@ -52,9 +53,9 @@ def parse_args(argv=None):
                       help="take this SentencePiece model as the vocabulary, not the model's own")
     data.add_argument('--debug', action='store_true',
                       help=f'take only the first {DEBUG_QUESTIONS} questions of each file')
-    cli.add_model_flags(parser)
-    cli.add_training_flags(parser, lr=5e-5, epochs=3, batch_size=32, seed=6)
-    cli.add_runtime_flags(parser)
+    flags.add_model_flags(parser)
+    flags.add_training_flags(parser, lr=5e-5, epochs=3, batch_size=32, seed=6)
+    flags.add_runtime_flags(parser)
     parser.set_defaults(log_interval=50)
     answers = parser.add_argument_group('answers')
     answers.add_argument('--only_predict', action='store_true',

@@ -18,6 +18,7 @@ import json
 import os
 
 from bert.data import tagging
+from bert.training import flags
 from bert.utils import cli
 from bert.utils.errors import DataError, run
 
@@ -32,7 +33,7 @@ def parse_args(argv=None):
                      help='CoNLL columns to tag, and to score where they have tags')
     one.add_argument('--text', help='plain text')
     one.add_argument('--text_path', metavar='FILE', help='a file of plain text')
-    tagging.add_data_flags(data)
+    flags.add_conll_flags(data)
     data.add_argument('--no_tags', action='store_true',
                       help='the columns hold no tags (one column alone never does)')
     parser.add_argument('--output_dir', default='./output_dir', metavar='DIR',
@@ -41,7 +42,7 @@ def parse_args(argv=None):
                         help='print an entity as a JSON object, not as columns')
     parser.add_argument('--batch_size', type=cli.positive_int, default=32, metavar='N',
                         help='sentences at once (default: %(default)s)')
-    cli.add_device_flags(parser)
+    flags.add_device_flags(parser)
     parser.set_defaults(comm='local', bert_model=None, bert_dataset=None,
                         pretrained_bert_parameters=None, offline=True)
     return parser.parse_args(argv)

@@ -9,46 +9,43 @@
 """
 import json
 import os
+from typing import Dict, NamedTuple
 
 import numpy as np
 
+from ..model.config import BertConfig
 from ..model.parameters import collect, load_parameters
 from ..text import tokenizer
 from ..utils.errors import DataError
 from ..utils.files import read_json, write_json
 from .names import ARCHITECTURES
 from .resolve import resolve
+from .source import ModelSource
 from .weights import read_params, read_weights, write_params
 
-__all__ = ['load', 'read', 'check_vocabulary', 'describe', 'save_weights', 'save_last',
+__all__ = ['LoadedModel', 'load', 'read', 'check_vocabulary', 'describe', 'save_weights', 'save_last',
            'load_last', 'WEIGHTS', 'LAST']
 
 WEIGHTS, LAST = 'model.params', 'last.params'
 _SPARE = 512    # rows that an embedding may have beyond the vocabulary, to be a round number
 
 
-def load(args, vocab=None, cased=None):
-    """(config, tokenizer, arrays, source) of the model that the flags name.
+class LoadedModel(NamedTuple):
+    """A model in memory."""
+    config: BertConfig
+    tokenizer: tokenizer.Tokenizer
+    arrays: Dict[str, np.ndarray]   # float32, under the names of our networks
+    source: str                     # where they come from, for messages
 
-    Parameters
-    ----------
-    args : argparse.Namespace
-        With the flags of :func:`bert.utils.cli.add_model_flags`.
-    vocab : str, optional
-        A vocabulary file to take in place of the model's.
-    cased : bool, optional
-        Whether text keeps its case; None: as the model's files say.
 
-    Returns
-    -------
-    tuple
-        The config (BertConfig), a :class:`bert.text.tokenizer.Tokenizer`, {name: float32 array}
-        under the names of :mod:`bert.model.heads`, and where they come from, for messages.
+def load(source: ModelSource) -> LoadedModel:
+    """The model that ``source`` names, in memory.
+
+    Raises :class:`~bert.utils.errors.DataError` where it cannot be found or read.
     """
-    weights = args.model_parameters or args.pretrained_bert_parameters
-    found = resolve(args.bert_model, args.bert_dataset, weights, args.offline or None,
-                               vocab=vocab)
-    return read(found, cased) + (found.source,)
+    found = resolve(source.name, source.dataset, source.weights, source.offline or None,
+                    vocab=source.vocab)
+    return LoadedModel(*read(found, source.cased), found.source)
 
 
 def read(found, cased=None):
@@ -70,7 +67,7 @@ def check_vocabulary(embedded, tokens, found):
                         'vocabulary that belongs to them')
 
 
-def describe(folder, config, tok, head, labels, settings, args):
+def describe(folder, config, tok, head, labels, settings, arguments):
     """Write everything of a bundle but the weights.
 
     Parameters
@@ -86,7 +83,7 @@ def describe(folder, config, tok, head, labels, settings, args):
         None for a regression (one output); empty where the outputs are no classes (spans).
     settings : dict
         Goes under ``gluon_bert`` in config.json.
-    args : argparse.Namespace
+    arguments : dict
         Goes to arguments.json.
     """
     classes = dict(ARCHITECTURES, **{'bert.': 'BertForPreTraining'})
@@ -97,7 +94,7 @@ def describe(folder, config, tok, head, labels, settings, args):
         problem_type='regression' if regression else None)
     tok.save(folder)
     write_json(os.path.join(folder, 'config.json'), config.to_dict())
-    write_json(os.path.join(folder, 'arguments.json'), vars(args))
+    write_json(os.path.join(folder, 'arguments.json'), arguments)
 
 
 def _values(net):
@@ -123,7 +120,7 @@ def save_last(folder, net, stepper, position, name=LAST):
     write_params(os.path.join(folder, name), arrays)
 
 
-def load_last(folder, net, stepper, args, name=LAST, free=()):
+def load_last(folder, net, stepper, arguments, name=LAST, free=()):
     """Go on from a checkpoint in ``folder``: its position, or None where there is none.
 
     ``free`` are flags that may be others than in the run so far, besides those that never matter.
@@ -131,7 +128,7 @@ def load_last(folder, net, stepper, args, name=LAST, free=()):
     Raises
     ------
     DataError
-        When it is damaged, or was made with other arguments than ``args``.
+        When it is damaged, or was made with other arguments than ``arguments``.
     """
     path = os.path.join(folder, name)
     if not os.path.exists(path):
@@ -139,7 +136,7 @@ def load_last(folder, net, stepper, args, name=LAST, free=()):
     before = read_json(os.path.join(folder, 'arguments.json'))
     free = {'resume', 'output_dir', 'log_interval', 'save_interval', 'tensorboard', 'plot',
             'offline', 'dev_batch_size', 'test_batch_size', 'predict'}.union(free)
-    for flag, value in vars(args).items():
+    for flag, value in arguments.items():
         if flag not in free and before.get(flag, value) != value:
             raise DataError(f'--resume: the run in {folder} had --{flag} {before[flag]}, not '
                             f'{value}; give the same arguments, or another --output_dir')

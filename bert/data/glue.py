@@ -63,7 +63,10 @@ def find(task, data_dir=None, root=None, offline=False):
     offline : bool
         Don't ask the hosts (as BERT_OFFLINE=1 says for all programs).
 
-    Raises :class:`~bert.utils.errors.DataError`, which tells why each source failed and what to do.
+    Raises
+    ------
+    DataError
+        Which says why each source failed and what to do.
     """
     if data_dir:
         for folder in [os.path.join(data_dir, name) for name in (task.name,) + task.aliases] + [

@@ -37,7 +37,10 @@ def find(split, version, root=None, offline=False):
     offline : bool
         Don't ask the hosts.
 
-    Raises :class:`~bert.utils.errors.DataError`, which tells why each source failed and what to do.
+    Raises
+    ------
+    DataError
+        Which says why each source failed and what to do.
     """
     name = f'{split}-v{version}.json'
     root = os.path.expanduser(root or os.environ.get('MXNET_HOME') or '~/.mxnet')

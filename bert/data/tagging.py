@@ -9,11 +9,11 @@ from typing import List, NamedTuple
 import numpy as np
 
 from ..text import transform
-from ..utils import cli, files
+from ..utils import files
 from ..utils.errors import DataError
 from . import conll
 
-__all__ = ['Row', 'add_data_flags', 'check_length', 'find_labels', 'rows', 'scheme_of',
+__all__ = ['Row', 'check_length', 'find_labels', 'rows', 'scheme_of',
            'score', 'table', 'targets', 'write', 'SAMPLE', 'SEQ_LEN']
 
 SAMPLE = os.path.join(files.SAMPLE, 'conll')
@@ -26,18 +26,6 @@ class Row(NamedTuple):
     first: List[int]    # position in ids of the first piece of each word that belongs to this row
     sentence: int       # the sentence's index
     word: int           # index in the sentence of the first word that belongs to this row
-
-
-def add_data_flags(group):
-    """How CoNLL files are read and cut; ``group`` is one of a parser."""
-    group.add_argument('--seq_len', type=cli.positive_int, metavar='TOKENS',
-                       help='sub-words, special ones included; a longer sentence is taken as '
-                            f"overlapping windows (default: the trained model's, or {SEQ_LEN})")
-    group.add_argument('--token_column', type=int, default=0, metavar='N',
-                       help='column of the words, from 0, or from -1 at the end '
-                            '(default: %(default)s)')
-    group.add_argument('--tag_column', type=int, default=-1, metavar='N',
-                       help='column of the tags (default: %(default)s, the last)')
 
 
 def check_length(seq_len, positions):

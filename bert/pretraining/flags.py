@@ -3,6 +3,7 @@ import argparse
 import logging
 import os
 
+from ..training import flags as training_flags
 from ..utils import cli
 
 __all__ = ['add_vocabulary_flags', 'add_masking_flags', 'add_run_flags', 'check', 'load_tokenizer',
@@ -117,7 +118,7 @@ def add_run_flags(parser):
                           help='the same seed gives the same result (default: %(default)s)')
 
     running = parser.add_argument_group('running')
-    cli.add_device_flags(running)
+    training_flags.add_device_flags(running)
     running.add_argument('--ckpt_dir', default='./ckpt_dir', metavar='DIR',
                          help='where the model and the checkpoints go (default: %(default)s)')
     running.add_argument('--ckpt_interval', type=cli.positive_int, default=25000, metavar='N',

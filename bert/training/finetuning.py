@@ -20,7 +20,7 @@ class Run:
 
     ::
 
-        with Run(args, net, comm, lengths, describe) as training:
+        with Run(recipe, output, runtime, net, lengths, describe) as training:
             for epoch, updates in training.epochs():
                 for indices in updates:
                     for micro in training.share(indices):
@@ -32,37 +32,40 @@ class Run:
 
     Parameters
     ----------
-    args : argparse.Namespace
-        With the training and running flags of :mod:`bert.utils.cli`; epochs and lr are set.
+    recipe : bert.training.settings.Recipe
+    output : bert.training.settings.OutputSettings
+    runtime : bert.training.runtime.Runtime
     net : HybridBlock
         Initialized on the devices of ``comm``, with the weights to start from.
-    comm : bert.training.distributed.Local
     lengths : sequence of int
         Tokens of each training example.
     describe : callable
         Takes no argument and writes everything of the bundle but the weights to
-        ``args.output_dir``.
+        the output folder.
     """
 
-    def __init__(self, args, net, comm, lengths, describe):
-        self._args, self._net, self._comm, self._lengths = args, net, comm, lengths
-        self._size = args.batch_size * args.accumulate * comm.size
+    def __init__(self, recipe, output, runtime, net, lengths, describe, fixed_length=False):
+        comm = runtime.comm
+        self._recipe, self._output, self._net = recipe, output, net
+        self._comm, self._lengths = comm, lengths
+        self._size = recipe.batch_size * recipe.accumulate * comm.size
         # texts alike in length save padding, unless it is to a fixed length anyway
-        self._pads = args.path == 'padded' and not getattr(args, 'pad', False)
-        self.total = sampling.updates_per_epoch(len(lengths), self._size) * args.epochs
-        warmup = int(self.total * args.warmup_ratio)
+        self._pads = runtime.layout == 'padded' and not fixed_length
+        self.total = sampling.updates_per_epoch(len(lengths), self._size) * recipe.epochs
+        warmup = int(self.total * recipe.warmup_ratio)
         self.stepper = Stepper(
-            net, comm, lambda update: linear_decay(update, args.lr, warmup, self.total),
-            args.optimizer, args.epsilon, args.weight_decay, args.clip, args.layer_decay,
-            args.accumulate > 1, 2.0 ** 15 if args.dtype == 'float16' else None, args.seed,
-            fused=args.path == 'packed')
+            net, comm, lambda update: linear_decay(update, recipe.lr, warmup, self.total),
+            recipe.optimizer, recipe.epsilon, recipe.weight_decay, recipe.clip,
+            recipe.layer_decay, recipe.accumulate > 1,
+            2.0 ** 15 if runtime.dtype == 'float16' else None, recipe.seed,
+            fused=runtime.layout == 'packed')
         self._predicted = None
         self._position = {'epoch': 0, 'done': 0, 'best': None, 'best_epoch': 0}
-        folder = args.output_dir
+        folder = output.folder
         if comm.rank == 0:
             files.make_folder(folder, '--output_dir')
-        if args.resume:
-            found = result_folder.load_last(folder, net, self.stepper, args)
+        if output.resume:
+            found = result_folder.load_last(folder, net, self.stepper, output.arguments)
             if found is None:
                 logging.info('%s has no checkpoint to go on from: starting at the beginning',
                              folder)
@@ -74,7 +77,7 @@ class Run:
                         os.remove(os.path.join(folder, name))
             describe()
         self._follow = progress.Progress(folder, self.total, self.stepper.update, comm.rank,
-                                         args.log_interval, tensorboard=args.tensorboard)
+                                         output.log_interval, tensorboard=output.tensorboard)
         self.say = self._follow.say
 
     def __enter__(self):
@@ -87,20 +90,20 @@ class Run:
 
     def epochs(self):
         """Yield each epoch still to run, from 1, and its updates still to make: index arrays."""
-        for epoch in range(self._position['epoch'], self._args.epochs):
+        for epoch in range(self._position['epoch'], self._recipe.epochs):
             if self._stalled(epoch):
                 return
-            updates = sampling.epoch_updates(self._lengths, self._size, self._args.seed, epoch,
+            updates = sampling.epoch_updates(self._lengths, self._size, self._recipe.seed, epoch,
                                              alike=self._pads)
             yield epoch + 1, updates[self._position['done']:]
 
     def share(self, indices):
         """This worker's micro-batches of an update: index arrays."""
-        return sampling.share(indices, self._comm.rank, self._comm.size, self._args.batch_size)
+        return sampling.share(indices, self._comm.rank, self._comm.size, self._recipe.batch_size)
 
     def step(self, examples):
         """Make the update, log it, save when it is time; leave the program if asked to stop."""
-        args, position = self._args, self._position
+        position = self._position
         step = self.stepper.step(stop=self._interrupt.requested)
         self._follow.step(step, examples, position['epoch'] + 1)
         position['done'] += 1
@@ -110,7 +113,7 @@ class Run:
             logging.warning('stopped after update %d of %d; the same command with --resume goes on',
                             step.update, self.total)
             raise SystemExit(self._interrupt.exit_code)
-        if args.save_interval and step.update % args.save_interval == 0:
+        if self._output.save_interval and step.update % self._output.save_interval == 0:
             self._save_last()
 
     def end_epoch(self, scores, score, predicted=None):
@@ -130,24 +133,24 @@ class Run:
             position.update(best=score, best_epoch=position['epoch'])
             self._predicted = predicted
             if self._comm.rank == 0:
-                result_folder.save_weights(self._args.output_dir, self._net)
+                result_folder.save_weights(self._output.folder, self._net)
         self._save_last()
         self._follow.restart_clock()
         stop = self._stalled(position['epoch'])
         if stop:
-            self.say(f'no better score for {self._args.early_stop} epochs: stopped early')
+            self.say(f'no better score for {self._recipe.early_stop} epochs: stopped early')
         return stop
 
     def _stalled(self, epochs):
-        patience = self._args.early_stop
+        patience = self._recipe.early_stop
         return bool(patience) and epochs - self._position['best_epoch'] >= patience
 
     def _save_last(self):
         if self._comm.rank == 0:
-            result_folder.save_last(self._args.output_dir, self._net, self.stepper, self._position)
+            result_folder.save_last(self._output.folder, self._net, self.stepper, self._position)
 
     def _path(self, name):
-        return os.path.join(self._args.output_dir, name)
+        return os.path.join(self._output.folder, name)
 
     def load_best(self):
         """Put the best epoch's weights into the network.

@@ -4,44 +4,53 @@ import os
 import signal
 import sys
 import threading
+from typing import List, NamedTuple
 
 import mxnet as mx
 
 from ..model.forward import choose_layout
 from ..utils.errors import DataError
 from . import distributed
+from .settings import DeviceSettings
 
-__all__ = ['start', 'devices', 'Interrupt']
+__all__ = ['Runtime', 'start', 'devices', 'set_precision', 'has_bfloat16', 'Interrupt']
 
 
-def start(args):
-    """Set up logging and precision; return the communicator that ``args`` asks for.
+class Runtime(NamedTuple):
+    """What a program runs on."""
+    comm: distributed.Local
+    layout: str             # of batches: 'packed' or 'padded'
+    dtype: str
 
-    ``args`` has the flags of :func:`bert.utils.cli.add_runtime_flags`.
+
+def start(settings: DeviceSettings) -> Runtime:
+    """Set up logging, devices, workers and precision.
+
+    Raises :class:`~bert.utils.errors.DataError` where the machine does not have what is asked for.
     """
     logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stderr)
-    comm = distributed.create(args.comm, devices(args))
+    comm = distributed.create(settings.comm, devices(settings))
     if comm.rank:
         logging.getLogger().setLevel(logging.ERROR)
-    args.path = choose_layout(args.path, args.dtype, comm.devices, getattr(args, 'pad', False))
-    set_precision(args.dtype, comm.devices[0], args.path, args.force_dtype)
-    return comm
+    layout = choose_layout(settings.layout, settings.dtype, comm.devices, settings.fixed_length)
+    set_precision(settings.dtype, comm.devices[0], layout, settings.force_dtype)
+    return Runtime(comm, layout, settings.dtype)
 
 
-def devices(args):
+def devices(settings: DeviceSettings) -> List[mx.Context]:
     """The MXNet contexts that ``--gpu``, ``--gpus`` or ``--cpus`` name."""
-    if args.gpu is None and args.gpus is None:
-        return [mx.cpu(i) for i in range(args.cpus)]
-    flag = f'--gpu {args.gpu}' if args.gpus is None else f'--gpus {args.gpus}'
+    gpu, gpus = settings.gpu, settings.gpus
+    if gpu is None and gpus is None:
+        return [mx.cpu(i) for i in range(settings.cpus)]
+    flag = f'--gpu {gpu}' if gpus is None else f'--gpus {gpus}'
     try:
-        ids = [args.gpu] if args.gpus is None else [int(i) for i in args.gpus.split(',')]
+        ids = [gpu] if gpus is None else [int(i) for i in gpus.split(',')]
     except ValueError:
         raise DataError(f'{flag}: not a list of numbers such as 0,1') from None
     if not mx.runtime.Features().is_enabled('CUDA'):
         raise DataError(f'{flag}: this MXNet {mx.__version__} has no CUDA; leave the flag out to '
-                        'run on the CPU, or '
-                        'replace mxnet by the build for your CUDA: pip uninstall mxnet, then '
-                        'pip install "gluon-bert[cu112]"')
+                        'run on the CPU, or replace mxnet by the build for your CUDA: pip '
+                        'uninstall mxnet, then pip install "gluon-bert[cu112]"')
     if len(set(ids)) < len(ids) or not set(ids) <= set(range(mx.context.num_gpus())):
         raise DataError(f'{flag}: this machine has {mx.context.num_gpus()} GPUs, numbered from 0')
     return [mx.gpu(i) for i in ids]

@@ -6,7 +6,7 @@ import statistics
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers import ROOT, SAMPLE, TEXT
 
 from bert.data import conll, squad, tables
 from bert.text import tokenizer
@@ -14,8 +14,6 @@ from bert.utils.errors import DataError
 from bert.utils.files import read_json
 from scripts.benchmarking import measure, report, rows
 
-SAMPLE = os.path.join(ROOT, 'bert', 'sample')
-TEXT = os.path.join(ROOT, 'sample_text.txt')
 SCRIPT = 'scripts/benchmark.py'
 
 
@@ -48,7 +46,7 @@ def test_rows_have_names_of_their_own_and_known_placeholders():
     kinds = {'model', 'dense', 'pairs', 'mrpc', 'squad', 'ner', 'texts', 'corpus', 'out', 'warmup',
              'answerer', 'onnx'}
     programs = {name[:-3] for name in os.listdir(os.path.join(ROOT, 'scripts'))} | {'peer'}
-    for row in rows:
+    for row in table:
         for command in (row.ours, *(command for _, command in row.peers)):
             words = [word for word in command.split() if word != 'mpirun']
             program = next(word for word in words if '=' not in word)

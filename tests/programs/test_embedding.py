@@ -3,7 +3,6 @@ import itertools
 import json
 import logging
 import os
-import tracemalloc
 
 import mxnet as mx
 import numpy as np
@@ -18,7 +17,6 @@ from bert.embedding import BertEmbedding, main
 from bert.model.config import BertConfig
 from bert.model.heads import backbone
 from bert.model.parameters import collect, initialize, load_parameters
-from bert.text import tokenizer
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
 
@@ -34,11 +32,6 @@ HARD = ['', ' \t ', '\u200b\ufeff', '\U0001f600', 'a\U0001f600b \U0001f468\u200d
 @pytest.fixture(scope='module')
 def bert():
     return BertEmbedding(model=TINY)
-
-
-@pytest.fixture(scope='module')
-def tok():
-    return tokenizer.load(TINY)
 
 
 @pytest.fixture(scope='module')
@@ -175,7 +168,7 @@ def test_long_texts_are_windows_and_a_notice(bert, plain, tok, caplog):
     everything = np.stack([cls] + expected + [sep])
     for pooling, pooled in (('cls', cls), ('mean', everything.mean(axis=0)),
                             ('max', everything.max(axis=0))):
-        assert close(next(bert.data.tables([text], pooling)), pooled)
+        assert close(next(bert.sentences([text], pooling)), pooled)
 
 
 def test_max_seq_length_bounds_the_windows(monkeypatch, plain, tok):
@@ -214,14 +207,14 @@ def test_several_devices():
 @pytest.mark.parametrize('pooling', ['cls', 'mean', 'max'])
 @pytest.mark.parametrize('normalize', [False, True])
 def test_sentences_by_hand(bert, plain, tok, pooling, normalize):
-    for text, found in zip(SENTENCES, bert.data.tables(SENTENCES, pooling, normalize)):
+    for text, found in zip(SENTENCES, bert.sentences(SENTENCES, pooling, normalize)):
         h = plain(tok.ids(text))[-1]
         expected = {'cls': h[0], 'mean': h.mean(axis=0), 'max': h.max(axis=0)}[pooling]
         if normalize:
             expected = expected / np.sqrt((expected ** 2).sum())
         assert found.dtype == np.float32 and close(found, expected)
     with pytest.raises(DataError, match='pooling "sum" is not one of cls, mean, max'):
-        next(bert.data.tables(['a'], 'sum'))
+        next(bert.sentences(['a'], 'sum'))
 
 
 def test_texts_are_taken_and_given_as_a_stream(bert, monkeypatch):
@@ -232,7 +225,7 @@ def test_texts_are_taken_and_given_as_a_stream(bert, monkeypatch):
         for i in itertools.count():     # without an end
             taken.append(i)
             yield 'good ' * (i % 9)
-    for make in bert.words, bert.data.tables, bert.iterate:
+    for make in bert.words, bert.sentences, bert.iterate:
         del taken[:]
         for given, _ in zip(range(1, 400), make(source())):
             assert given <= len(taken) <= given + 30
@@ -242,26 +235,6 @@ def test_texts_are_taken_and_given_as_a_stream(bert, monkeypatch):
         assert text == 'good ' * (given % 9) and len(taken) <= given + 31
 
 
-@pytest.mark.parametrize('name', ['v.npy', 'v.npz', 'v.jsonl', 'words.npz'])
-def test_writing_takes_no_memory(tmp_path, name):
-    def texts():
-        for i in range(4000):           # 16 MB of vectors
-            vector = np.full(1000, i, np.float32)
-            yield ('text', ['word'], vector[None]) if 'words' in name else ('text', vector)
-    write = vectors.write_words if 'words' in name else vectors.write_sentences
-    tracemalloc.start()
-    try:
-        assert write(str(tmp_path / name), texts(), 1000) == 4000
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 4e6
-    if not name.endswith('.jsonl'):
-        found = np.load(str(tmp_path / name))
-        found = found['vectors'] if name.endswith('npz') else found
-        assert found.shape == (4000, 1000) and (found == np.arange(4000)[:, None]).all()
-
-
 def read_jsonl(path):
     with open(str(path), encoding='utf-8') as f:
         return [json.loads(line) for line in f]
@@ -269,10 +242,10 @@ def read_jsonl(path):
 
 def test_sentences_are_the_same_in_every_format(bert, tmp_path):
     texts = SENTENCES + ['say "yes"\\', '\u6771\u4eac\u2028']
-    expected = np.stack(list(bert.data.tables(texts)))
+    expected = np.stack(list(bert.sentences(texts)))
     for kind in vectors.FORMATS:
         path = str(tmp_path / ('v' + kind))
-        assert vectors.write_sentences(path, zip(texts, bert.data.tables(texts)), bert.size) == 7
+        assert vectors.write_sentences(path, zip(texts, bert.sentences(texts)), bert.size) == 7
     npy, npz = np.load(str(tmp_path / 'v.npy')), np.load(str(tmp_path / 'v.npz'))
     assert npy.dtype == npz['vectors'].dtype == np.float32 and npz.files == ['vectors']
     assert (npy == expected).all() and (npz['vectors'] == expected).all()
@@ -299,29 +272,6 @@ def test_words_are_the_same_in_every_format(bert, tmp_path):
         assert (np.array(row['vectors'], np.float32).reshape(-1, 32) == expected).all()
 
 
-def test_files_without_any_row(tmp_path):
-    for name in ('a.npy', 'a.npz', 'a.jsonl'):
-        assert vectors.write_sentences(str(tmp_path / name), [], 5) == 0
-    assert np.load(str(tmp_path / 'a.npy')).shape == np.load(str(tmp_path / 'a.npz'))[
-        'vectors'].shape == (0, 5)
-    assert vectors.write_words(str(tmp_path / 'b.npz'), [('', [], np.zeros((0, 5)))], 5) == 1
-    npz = np.load(str(tmp_path / 'b.npz'))
-    assert npz['vectors'].shape == (0, 5) and npz['words'].shape == (0,)
-    assert npz['offsets'].tolist() == [0, 0]
-
-
-@pytest.mark.parametrize('name', ['v.npy', 'v.npz', 'v.jsonl'])
-def test_a_failure_leaves_what_was_there(tmp_path, name):
-    def broken():
-        yield 'a', np.zeros(3, np.float32)
-        raise DataError('broken')
-    path = tmp_path / name
-    path.write_text('before')
-    with pytest.raises(DataError, match='broken'):
-        vectors.write_sentences(str(path), broken(), 3)
-    assert path.read_text() == 'before' and os.listdir(str(tmp_path)) == [name]
-
-
 # the program, in this process
 
 def call(*args):
@@ -341,8 +291,8 @@ def test_prints_as_the_original_did(bert, capsys):
 def test_prints_sentences(bert, capsys):
     assert call('--sentences', 'a', 'good film', '--pooling', 'max', '--normalize') == 0
     with np.printoptions(threshold=5):
-        expected = ''.join('Text: %s\nSentence embedding: %s\n' % item for item in zip(
-            ['a', 'good film'], bert.data.tables(['a', 'good film'], 'max', True)))
+        expected = ''.join(f'Text: {text}\nSentence embedding: {vector}\n' for text, vector in zip(
+            ['a', 'good film'], bert.sentences(['a', 'good film'], 'max', True)))
     assert capsys.readouterr().out == expected
 
 
@@ -351,16 +301,17 @@ def npy(path, *args):
     return np.load(str(path))
 
 
+@pytest.mark.slow
 def test_every_flag_has_its_effect(bert, lines, tmp_path, capsys):
     path, texts = lines
     out = tmp_path / 'out.npy'
     base = npy(out, '--file', path)
     assert capsys.readouterr().out == f'{out}: 60 texts, 32 numbers a vector\n'
-    assert close(base, list(bert.data.tables(texts)))
+    assert close(base, list(bert.sentences(texts)))
     for flags, options in ((['--pooling', 'cls'], {'pooling': 'cls'}),
                            (['--normalize'], {'normalize': True})):
         found = npy(out, '--file', path, *flags)
-        assert close(found, list(bert.data.tables(texts, **options))) and not close(found, base)
+        assert close(found, list(bert.sentences(texts, **options))) and not close(found, base)
     for flags, options in ((['--layers', '-2'], {'layers': (1,)}),
                            (['--layers', '-2,-1'], {'layers': (1, 2)}),
                            (['--layers=1,2'], {'layers': (1, 2)}),
@@ -423,8 +374,8 @@ def test_similarity(bert, lines, capsys):
     path, texts = lines
     assert call('--file', path, '--similarity', texts[17], '--top', '5', '--pooling', 'mean') == 0
     rows = [line.split('\t') for line in capsys.readouterr().out.splitlines()]
-    normal = np.stack(list(bert.data.tables(texts, normalize=True)))
-    cosines = normal @ next(bert.data.tables([texts[17]], normalize=True))
+    normal = np.stack(list(bert.sentences(texts, normalize=True)))
+    cosines = normal @ next(bert.sentences([texts[17]], normalize=True))
     order = np.argsort(-cosines)[:5]
     assert [int(number) for _, number, _ in rows] == (order + 1).tolist()
     assert rows[0] == ['1.0000', '18', texts[17]]
@@ -439,6 +390,7 @@ def test_similarity_has_the_first_of_equals_first_and_ten_at_most(lines, capsys)
 
 
 @pytest.mark.parametrize('count', [3, 60])
+@pytest.mark.slow
 def test_map(lines, tmp_path, capsys, count):
     pytest.importorskip('matplotlib', reason='draws the map (extra plot)')
     path = tmp_path / 'map.png'

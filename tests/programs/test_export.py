@@ -10,8 +10,9 @@ import sys
 import mxnet as mx
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, TINY
 
+from bert.checkpoint import resolve as resolving
 from bert.checkpoint import result_folder
 from bert.checkpoint.names import ARCHITECTURES
 from bert.checkpoint.weights import read_params, read_weights, write_params
@@ -23,7 +24,6 @@ from bert.utils.errors import DataError
 from bert.utils.files import read_json
 from export import export, formats
 
-TINY = os.path.join(ROOT, 'tests', 'data', 'tiny_bert')
 EXAMPLES = os.path.join(ROOT, 'export', 'examples')
 LABELS = {'classification': ('good', 'bad', 'so so'), 'regression': None,
           'question_answering': (), 'ner': ('O', 'B-PER', 'I-PER', 'B-LOC')}
@@ -256,8 +256,8 @@ def test_domain_vocabularies_are_known(monkeypatch, tmp_path):
     def resolve(name, dataset, weights, *rest, **more):
         asked.append((name, dataset, weights))
         return original(TINY, None, weights)
-    original = resolve
-    monkeypatch.setattr('bert.checkpoint.resolve.resolve', resolve)
+    original = resolving.resolve
+    monkeypatch.setattr(resolving, 'resolve', resolve)
     export.main(['--task', 'classification', '--model_name', 'bert_12_768_12', '--dataset_name',
                  'scibert_scivocab_uncased', '--output_dir', str(tmp_path), '--seq_length', '16'])
     assert asked == [('bert_12_768_12', 'scibert_scivocab_uncased', False)]

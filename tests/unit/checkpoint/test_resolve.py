@@ -2,13 +2,14 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, SAMPLE
 from http_server import Server, put_hub
 
 from bert.checkpoint import catalogue
@@ -344,6 +345,7 @@ def test_hub_that_sends_other_content(server):
     assert Path(resolve('org/tiny').weights).read_bytes() == good.body
 
 
+@pytest.mark.slow
 def test_hub_that_stumbles(server):
     put_hub(server, 'org/tiny', HUB)
     server.fault(f"org/tiny/resolve/{'c' * 40}/model.safetensors", 'cut', 'cut', None)
@@ -388,6 +390,7 @@ def test_no_hub_copy_is_known(monkeypatch):
         resolve(offline=True)
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(tmp_path, server, monkeypatch):
     weights, vocab = put_gluon(server, tmp_path)
     server.fault(weights, 'dribble')
@@ -412,3 +415,17 @@ def test_it_is_light():
             'if m in sys.modules])')
     root = ROOT
     assert subprocess.check_output([sys.executable, '-c', code], cwd=root) == b'[]\n'
+
+
+def test_a_vocabulary_beside_weights_that_have_none(tmp_path):
+    shutil.copy(os.path.join(SAMPLE, 'config.json'), str(tmp_path))
+    shutil.copy(os.path.join(SAMPLE, 'model.safetensors'), str(tmp_path))
+    vocab = os.path.join(SAMPLE, 'vocab.txt')
+    with pytest.raises(DataError, match='no vocabulary'):
+        resolve(str(tmp_path), offline=True)
+    for arguments in {'model': str(tmp_path)}, {'weights': str(tmp_path / 'model.safetensors')}:
+        found = resolve(offline=True, vocab=vocab, **arguments)
+        assert (found.vocab, found.cased) == (vocab, None)
+        assert found.config.vocab_size == 8000
+    (tmp_path / 'tokenizer_config.json').write_text('{"do_lower_case": false}', encoding='utf-8')
+    assert resolve(str(tmp_path), offline=True, vocab=vocab).cased is True

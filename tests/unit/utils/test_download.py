@@ -273,6 +273,7 @@ def test_a_bar_on_a_terminal(server, tmp_path):
     assert b'file: 100%' in shown and b'205k/205k' in shown
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(server, tmp_path):
     url = server.put('file', BODY)
     server.fault('file', 'dribble')
