@@ -23,7 +23,8 @@ def padded_inputs(ids: Sequence[Sequence[int]], token_types: Sequence[Sequence[i
                   device: Any, length: Optional[int] = None) -> Tuple[Any, ...]:
     """Rows of token ids and token types -> the networks' inputs on ``device``.
 
-    Returns NDArrays: ids (rows, longest) int32, token types the same float32, lengths (rows,) float32.
+    Returns NDArrays: ids (rows, longest) int32, token types, the same shape, float32, and lengths
+    (rows,) float32.
     """
     import mxnet as mx
     ids, lengths = pad(ids, pad_id, length)
@@ -36,7 +37,7 @@ def round_up(count: int) -> int:
     """The next size of those that packed arrays have: all up to 64, 32 in each octave above.
 
     For each size of a matrix product that MXNet meets, it prepares code and scratch memory, up to
-    20 MB a training step, and keeps them: sizes must not be too many.
+    20 MB for each training step, and keeps them: sizes must not be too many.
     """
     unit = 1 << max(0, int(count - 1).bit_length() - 6)
     return -(-count // unit) * unit
@@ -46,8 +47,8 @@ def packed_inputs(ids: Sequence[Sequence[int]], token_types: Sequence[Sequence[i
                   device: Any) -> Tuple[Any, ...]:
     """Rows of token ids and token types -> the inputs of :class:`bert.model.heads.PackedNetwork`.
 
-    Returns NDArrays on ``device``: ids, token types and positions (tokens,) int32, those of all rows
-    and then zeros up to a size of :func:`round_up`; starts and lengths (rows,) float32.
+    Returns NDArrays on ``device``: ids, token types and positions (tokens,) int32, those of all
+    rows and then zeros up to a size of :func:`round_up`; starts and lengths (rows,) float32.
     """
     import mxnet as mx
     lengths = np.array([len(row) for row in ids])

@@ -75,8 +75,8 @@ class Operators(abc.ABC):
 
     @abc.abstractmethod
     def by_text(self, x: Array) -> Array:
-        """(T, units) as the caller has the tokens: (N, units) packed, (batch, length, units) padded.
-        """
+        """As the caller has the tokens: (T, units) -> (N, units) packed, (batch, length, units)
+        padded."""
 
     @abc.abstractmethod
     def take(self, x: Array, places: Array) -> Array:
