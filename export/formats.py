@@ -13,9 +13,8 @@ from unittest import mock
 
 import mxnet as mx
 import numpy as np
-from mxnet.gluon import HybridBlock
 
-from bert.model.heads import Classifier, QuestionAnswering, Tagger, backbone
+from bert.model.heads import Classifier, HiddenStates, QuestionAnswering, Tagger
 from bert.model.parameters import initialize, load_parameters
 from bert.utils.errors import DataError
 
@@ -25,17 +24,6 @@ __all__ = ['TASKS', 'FORMATS', 'INPUTS', 'TOLERANCE', 'Task', 'build', 'find_tas
 INPUTS = ('data0', 'data1', 'data2')
 TOLERANCE = 1e-5
 _OPSET = 13     # the newest that MXNet's converters are written for
-
-
-class Encoder(HybridBlock):
-    """The encoder alone: encodings (batch, length, units); with a pooler also (batch, units)."""
-
-    def __init__(self, config, dropout, use_pooler, **kwargs):
-        super().__init__(**kwargs)
-        self.bert = backbone(config, dropout, use_pooler)
-
-    def hybrid_forward(self, F, ids, segments, lengths):
-        return self.bert(ids, segments, lengths)
 
 
 class Task(NamedTuple):
@@ -77,7 +65,7 @@ def build(task, config, arrays, source, dropout=None, optional=()):
     classes = len(arrays[head + 'weight']) if head and head + 'weight' in arrays \
         else TASKS[task].classes
     if task == 'embedding':
-        net = Encoder(config, dropout, not arrays or 'bert.pooler.weight' in arrays)
+        net = HiddenStates(config, dropout, not arrays or 'bert.pooler.weight' in arrays)
     elif task == 'question_answering':
         net = QuestionAnswering(config, dropout)
     elif task == 'ner':

@@ -87,10 +87,10 @@ def check_fit(config, arrays, found):
     """See that the encoder's weights and the config belong together."""
     from mxnet.gluon import HybridBlock
 
-    from bert.model.heads import backbone
+    from bert.model.encoder import Bert
     from bert.model.parameters import check_parameters
     net = HybridBlock()
-    net.bert = backbone(config, 0, *(f'bert.{part}.weight' in arrays for part in (
+    net.bert = Bert(config, 0, *(f'bert.{part}.weight' in arrays for part in (
         'pooler', 'decoder.0', 'classifier')))
     check_parameters(net, arrays, found.weights)
 

@@ -149,7 +149,7 @@ def train(args, labels, net, forward, tok, comm, config, sets):
     from bert.checkpoint import result_folder
     from bert.data import conll
     from bert.training import finetuning
-    from bert.training.tagging import word_scores
+    from bert.training.tagging import word_logits
 
     sentences, rows = sets['train']
     loss_of = SoftmaxCrossEntropyLoss()
@@ -171,7 +171,7 @@ def train(args, labels, net, forward, tok, comm, config, sets):
                         for part, device in sampling.split(micro, comm.devices):
                             part = [rows[i] for i in part]
                             targets = mx.nd.array(tagging.targets(part, classes), ctx=device)
-                            scores = word_scores(forward, part, device)
+                            scores = word_logits(forward, part, device)
                             losses.append(loss_of(scores, targets).sum())
                     # a mean over words: each counts the same, however many are in its batch
                     training.stepper.backward(losses, sum(len(rows[i].first) for i in micro))

@@ -8,14 +8,13 @@ import mxnet as mx
 import numpy as np
 import pytest
 from helpers import TINY
-from mxnet.gluon import HybridBlock
+from networks import Whole
 
 from bert import embedding
 from bert.checkpoint.weights import read_weights, write_params
 from bert.data import vectors
 from bert.embedding import BertEmbedding, main
 from bert.model.config import BertConfig
-from bert.model.heads import backbone
 from bert.model.parameters import collect, initialize, load_parameters
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
@@ -38,15 +37,14 @@ def bert():
 def plain():
     """ids -> every layer's encodings of [CLS] ids [SEP], (2, tokens, 32), one row at a time."""
     config = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
-    net = HybridBlock()
-    net.bert = backbone(config, use_pooler=False, output_all_encodings=True)
+    net = Whole(config, pooler=False)
     initialize(net, config)
     load_parameters(net, read_weights(os.path.join(TINY, 'model.safetensors')),
                           'tiny')
 
     def encode(ids):
         row = mx.nd.array([[2] + ids + [3]], dtype='int32')
-        layers = net.bert(row, mx.nd.zeros(row.shape), mx.nd.array([row.shape[1]]))
+        layers = net(row, mx.nd.zeros(row.shape), mx.nd.array([row.shape[1]]))
         return np.stack([layer[0].asnumpy() for layer in layers])
     return encode
 

@@ -17,7 +17,7 @@ from bert.checkpoint import result_folder
 from bert.checkpoint.names import ARCHITECTURES
 from bert.checkpoint.weights import read_params, read_weights, write_params
 from bert.model.config import BertConfig
-from bert.model.heads import Classifier, QuestionAnswering, Tagger, backbone
+from bert.model.heads import Classifier, HiddenStates, QuestionAnswering, Tagger
 from bert.model.parameters import initialize, load_parameters
 from bert.text import tokenizer
 from bert.utils.errors import DataError
@@ -101,18 +101,15 @@ BATCHES = {'a': batch(5, 11), 'b': batch(1, 40), 'c': batch(3, 1)}
 def live(folder, task):
     """batch -> outputs of the network made from a result folder, as the fine-tuning programs do."""
     config = BertConfig.from_dict(read_json(os.path.join(folder, 'config.json')))
-    if task == 'embedding':
-        net = mx.gluon.nn.HybridSequential()
-        net.bert = backbone(config)
-    else:
-        net = {'question_answering': lambda: QuestionAnswering(config),
-               'ner': lambda: Tagger(config, 4),
-               'regression': lambda: Classifier(config, 1),
-               'classification': lambda: Classifier(config, 3)}[task]()
+    net = {'question_answering': lambda: QuestionAnswering(config),
+           'ner': lambda: Tagger(config, 4),
+           'regression': lambda: Classifier(config, 1),
+           'classification': lambda: Classifier(config, 3),
+           'embedding': lambda: HiddenStates(config)}[task]()
     initialize(net, config)
     weights = read_weights(os.path.join(folder, result_folder.WEIGHTS))
     load_parameters(net, weights, folder)
-    return formats.predictor(net.bert if task == 'embedding' else net)
+    return formats.predictor(net)
 
 
 def assert_equal(got, expected, tolerance=1e-5):
