@@ -38,9 +38,8 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert.pretraining import loop
-    args.comm = args.kvstore if args.kvstore.startswith('dist') else 'local'
-    loop.train(args)
+    from bert.pretraining.loop import train
+    train(*flags.start(args, comm=args.kvstore if args.kvstore.startswith('dist') else 'local'))
     return 0
 
 

@@ -31,9 +31,8 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert.pretraining import loop
-    args.comm = 'horovod'
-    loop.train(args)
+    from bert.pretraining.loop import train
+    train(*flags.start(args, comm='horovod'))
     return 0
 
 

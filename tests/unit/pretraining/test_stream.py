@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from helpers import ROOT
 
-from bert.pretraining import masking
+from bert.pretraining import masking, shard_writer
 from bert.pretraining import shards as shard_files
-from bert.pretraining.sources import Instances, Shards, Synthetic, Text
+from bert.pretraining.instances import Instances
+from bert.pretraining.sources import Shards, Synthetic, Text
 from bert.pretraining.stream import Stream, edges, evaluation
 from bert.text import tokenizer
 from bert.utils.errors import DataError
@@ -27,11 +28,11 @@ class Numbered:
     max_length = 24
 
     def __init__(self, *sizes):
-        self.pieces, self.sizes, self.asked = len(sizes), sizes, []
+        self.num_chunks, self.sizes, self.asked = len(sizes), sizes, []
 
-    def read(self, pass_, piece):
-        self.asked.append((pass_, piece))
-        numbers = np.arange(self.sizes[piece], dtype=np.int32) + sum(self.sizes[:piece])
+    def read(self, epoch, chunk):
+        self.asked.append((epoch, chunk))
+        numbers = np.arange(self.sizes[chunk], dtype=np.int32) + sum(self.sizes[:chunk])
         lengths = (numbers * 7 % 20 + 5).astype(np.int32)
         counts = (lengths // 8 + 1).astype(np.int32)
         return Instances(np.repeat(numbers, lengths), np.repeat(numbers % 2, lengths), lengths,
@@ -87,7 +88,7 @@ def test_the_lengths_to_pad_to():
 @pytest.mark.parametrize('by_tokens', [False, True])
 @pytest.mark.parametrize('sizes', [(40, 33, 0, 57), (211,), (3,), (1, 1, 1, 1)])
 def test_each_instance_comes_once_in_a_pass(by_tokens, sizes, monkeypatch):
-    monkeypatch.setattr('bert.pretraining.stream._POOL_TOKENS', 600)   # several pools
+    monkeypatch.setattr('bert.pretraining.stream._BUFFER_TOKENS', 600)   # several pools
     source, passes = Numbered(*sizes), 6
     stream = Stream(source, 30 if by_tokens else 2, 3, by_tokens, num_buckets=3)
     seen, each = np.zeros(sum(sizes), int), []
@@ -150,7 +151,7 @@ def test_workers_share_each_update(by_tokens):
 
 @pytest.mark.parametrize('workers', [0, 1])
 def test_a_stream_goes_on_where_it_was_left(workers, monkeypatch):
-    monkeypatch.setattr('bert.pretraining.stream._POOL_TOKENS', 500)
+    monkeypatch.setattr('bert.pretraining.stream._BUFFER_TOKENS', 500)
     settings = (Synthetic(16, 3, 100, 5), 100, 3) if workers else (
         Numbered(40, 37, 30), 40, 3, True)
     whole = take(Stream(*settings), 30)
@@ -165,7 +166,7 @@ def test_a_stream_goes_on_where_it_was_left(workers, monkeypatch):
 
 
 def test_a_restart_reads_no_more_than_it_needs(monkeypatch):
-    monkeypatch.setattr('bert.pretraining.stream._POOL_TOKENS', 500)
+    monkeypatch.setattr('bert.pretraining.stream._BUFFER_TOKENS', 500)
     source = Numbered(*[40] * 30)
     whole = take(Stream(source, 4, 2), 60)
     source.asked = []
@@ -205,18 +206,18 @@ def test_text_has_other_masks_in_each_pass(tok):
 
 
 def make_shards(folder, tok, shards=2):
-    job = shard_files.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, shards,
-                               str(folder))
+    job = shard_writer.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, shards,
+                           str(folder))
     (folder / 'unfinished').mkdir()
-    made = shard_files.create(job, {}, 1)
+    made = shard_writer.create(job, {}, 1)
     return [str(folder / (f'part-{i:03}.npz')) for i in range(shards)], made
 
 
 def test_shards(tok, tmp_path):
     paths, made = make_shards(tmp_path, tok)
     source = Shards(paths, len(tok))
-    assert source.max_length == 32 and source.pieces == 2
-    parts = [source.read(0, piece) for piece in range(2)]
+    assert source.max_length == 32 and source.num_chunks == 2
+    parts = [source.read(0, chunk) for chunk in range(2)]
     assert sum(len(part.lengths) for part in parts) == made['instances']
     assert sum(len(part.ids) for part in parts) == made['tokens']
     arrays = shard_files.read(paths[0])
@@ -257,12 +258,12 @@ def test_an_error_of_a_data_worker_is_told(tok, tmp_path):
 
 
 class Deadly(Numbered):
-    """A source whose second piece kills the process that reads it."""
+    """A source that in the second epoch kills the process that reads it."""
 
-    def read(self, pass_, piece):
-        if pass_:
+    def read(self, epoch, chunk):
+        if epoch:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().read(pass_, piece)
+        return super().read(epoch, chunk)
 
 
 def test_a_data_worker_that_is_killed_ends_the_stream_with_an_error():
@@ -293,6 +294,6 @@ def test_data_workers_end_with_their_parent(tmp_path):
 
 
 def test_data_workers_do_not_import_mxnet():
-    code = ('import sys; import bert.pretraining.stream; '
+    code = ('import sys; import bert.pretraining.sources, bert.pretraining.stream; '
             'sys.exit("mxnet" in sys.modules)')
     assert subprocess.run([sys.executable, '-c', code], cwd=ROOT).returncode == 0
