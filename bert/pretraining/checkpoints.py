@@ -2,7 +2,7 @@
 import logging
 import os
 import re
-from typing import Any, Dict, Optional
+from typing import Any
 
 from ..checkpoint import result_folder
 from ..checkpoint.weights import read_params
@@ -32,7 +32,7 @@ class Checkpoints:
 
     Attributes
     ----------
-    position : dict or None, where the data stream stands; :meth:`save` writes it
+    position : dict, where the data stream stands, or None at its beginning; :meth:`save` writes it
     """
 
     def __init__(self, settings: CheckpointSettings, comm: Any, net: Any, stepper: Any,
@@ -52,8 +52,8 @@ class Checkpoints:
         found = (re.fullmatch(r'step-(\d{7,})\.params', name) for name in names)
         return sorted(int(match.group(1)) for match in found if match)
 
-    def load(self) -> Optional[Dict[str, Any]]:
-        """Load the checkpoint that the settings ask for: its position in the data, None if none.
+    def load(self) -> None:
+        """Load the checkpoint that the settings ask for, if any, and set ``position``.
 
         Raises DataError where it is missing or belongs to another run, and where a new run would
         mix with an old one.
@@ -62,7 +62,7 @@ class Checkpoints:
         step = self._choose(steps) if self._comm.rank == 0 else 0
         step = int(self._comm.sum([step])[0])       # worker 0 decides
         if not step:
-            return None
+            return
         state = result_folder.load_last(self._folder, self._net, self._stepper,
                                         self._settings.arguments, _name(step), _FREE)
         if state is None:
@@ -78,7 +78,6 @@ class Checkpoints:
                 os.remove(self._path(later))
         logging.info('continuing from update %d', step)
         self.position, self._saved = state['stream'], step
-        return self.position
 
     def _choose(self, steps):
         """The update to continue from, 0 for a new run."""

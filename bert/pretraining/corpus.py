@@ -7,7 +7,7 @@ depend on nothing but the text.
 import glob
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Iterable, List, NamedTuple, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence
 
 from ..text.tokenizer import Tokenizer
 from ..utils.errors import DataError
@@ -52,7 +52,7 @@ def expand(patterns: Sequence[str]) -> List[str]:
     return list(dict.fromkeys(found))
 
 
-def chunks(paths: Iterable[str]) -> List[List[Span]]:
+def chunks(paths: Sequence[str]) -> List[List[Span]]:
     """Cut files into chunks of about equal size.
 
     A chunk ends where a document ends (a file's end is one), or, in a document longer than a

@@ -45,14 +45,13 @@ def train(settings: RunSettings, machine: runtime.Runtime) -> None:
     trainer = Trainer(settings, machine, start)
     stream = Stream(source, training.batch_size, trainer.micro_batches, training.by_tokens,
                     settings.data.num_buckets, training.seed, settings.data.num_workers,
-                    trainer.position)
-    checkpoints = trainer.checkpoints
+                    trainer.checkpoints.position)
 
     def announce_stop():
-        return f'stopping after this update; if it does not finish: {checkpoints.advice()}'
+        return f'stopping after this update; if it does not finish: {trainer.checkpoints.advice()}'
     # two workers announce it, since one of them may be gone
     interrupt = runtime.Interrupt(announce_stop if comm.rank < 2 else None)
-    with contextlib.closing(trainer), _lost_workers(comm, checkpoints), stream, interrupt:
+    with contextlib.closing(trainer), _lost_workers(comm, trainer.checkpoints), stream, interrupt:
         trainer.run(stream, dev, interrupt)
     comm.close()
     if comm.rank == 0 and settings.log.plot:
@@ -62,7 +61,7 @@ def train(settings: RunSettings, machine: runtime.Runtime) -> None:
 
 @contextlib.contextmanager
 def _lost_workers(comm, checkpoints):
-    """Turn the error of Horovod when another worker is gone into a line."""
+    """Report in one line the error that Horovod raises when another worker is gone."""
     try:
         yield
     except mx.MXNetError as error:
@@ -85,8 +84,7 @@ class Trainer:
     Attributes
     ----------
     micro_batches : int, those of an update, of all workers together
-    position : dict or None, where the data stream is to start
-    checkpoints : Checkpoints
+    checkpoints : Checkpoints; its position is where the data stream is to start
     """
 
     def __init__(self, settings: RunSettings, machine: runtime.Runtime, start: model.StartModel):
@@ -104,7 +102,7 @@ class Trainer:
         self.micro_batches = training.accumulate * comm.size * len(comm.devices)
         self.checkpoints = Checkpoints(settings.checkpoints, comm, net, self._stepper,
                                        self.micro_batches)
-        self.position = self.checkpoints.load()
+        self.checkpoints.load()
         if comm.rank == 0:
             result_folder.describe(folder, start.config, start.tokenizer, 'bert.', (),
                                    {'task': 'pretraining'}, dict(settings.checkpoints.arguments))

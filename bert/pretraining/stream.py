@@ -49,9 +49,9 @@ class Update:
         self.masked = int(buffer.instances.counts[rows].sum())
         self.origin = buffer.origin[rows]
 
-    def batches(self, rank: int = 0, workers: int = 1) -> Iterator[Batch]:
+    def batches(self, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
         """Yield one worker's micro-batches."""
-        for rows in self._batches[rank::workers]:
+        for rows in self._batches[rank::world_size]:
             longest = self._buffer.instances.lengths[rows].max()
             yield self._buffer.batch(rows, int(self._edges[np.searchsorted(self._edges, longest)]))
 
@@ -185,7 +185,8 @@ def edges(max_length: int, num_buckets: int) -> np.ndarray:
     return np.unique(np.minimum(ends, max_length))
 
 
-def evaluation(source: Any, batch_size: int, rank: int = 0, workers: int = 1) -> Iterator[Batch]:
+def evaluation(source: Any, batch_size: int, rank: int = 0,
+               world_size: int = 1) -> Iterator[Batch]:
     """Yield one worker's share of a whole source, in batches of ``batch_size`` or less.
 
     Each instance comes once, always the same, in the order of the chunks.
@@ -198,7 +199,7 @@ def evaluation(source: Any, batch_size: int, rank: int = 0, workers: int = 1) ->
             buffer = Buffer.of_chunk(instances, 0, chunk)
             order = np.argsort(-instances.lengths, kind='stable')
             for start in range(0, len(order), batch_size):
-                if next(count) % workers == rank:
+                if next(count) % world_size == rank:
                     rows = order[start:start + batch_size]
                     longest = np.searchsorted(lengths_of, instances.lengths[rows[0]])
                     yield buffer.batch(rows, int(lengths_of[longest]))
