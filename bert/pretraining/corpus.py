@@ -31,8 +31,8 @@ _LONGEST_LINE = 1 << 20
 def expand(patterns: Sequence[str]) -> List[str]:
     """The files that patterns name, in order and each once.
 
-    ``patterns`` are paths with or without wildcards, several in one separated by commas, as the
-    shell has left them.  Raises DataError for one that names no file.
+    ``patterns`` are paths with or without wildcards, as the shell has left them; one may hold
+    several, separated by commas.  Raises DataError for one that names no file.
     """
     found = []
     for pattern in patterns:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ['add_vocabulary_flags', 'add_masking_flags', 'add_run_flags', 'check',
            'vocabulary_settings', 'masking_settings', 'run_settings', 'start']
 
-_length = cli.whole_number(1, 1 << 16)      # tokens of an instance
+_LENGTH = cli.whole_number(1, 1 << 16)      # tokens of an instance
 _SEED = cli.whole_number(0, 2 ** 32 - 1)
 
 
@@ -41,9 +41,9 @@ def add_vocabulary_flags(parser: cli.Parser) -> None:
 def add_masking_flags(parser: cli.Parser, title: str):
     """How instances are made from text; returns the group."""
     group = parser.add_argument_group(title)
-    group.add_argument('--max_seq_length', type=_length, default=512, metavar='N',
+    group.add_argument('--max_seq_length', type=_LENGTH, default=512, metavar='N',
                        help='tokens, special ones included (default: %(default)s)')
-    group.add_argument('--max_predictions_per_seq', type=_length, default=80,
+    group.add_argument('--max_predictions_per_seq', type=_LENGTH, default=80,
                        metavar='N', help='maximum number of masked tokens (default: %(default)s)')
     group.add_argument('--masked_lm_prob', type=cli.fraction, default=0.15, metavar='SHARE',
                        help='share of the tokens to mask (default: %(default)s)')
@@ -91,12 +91,12 @@ def _add_data_flags(group):
                        default=2, metavar='N',
                        help='processes that prepare the data of each worker, 0 for a thread in its '
                             'own process (default: %(default)s)')
-    group.add_argument('--num_buckets', type=_length, default=10, metavar='N',
+    group.add_argument('--num_buckets', type=_LENGTH, default=10, metavar='N',
                        help='number of lengths to pad to; the instances of a batch are similar in '
                             'length (default: %(default)s)')
     group.add_argument('--synthetic_data', action='store_true',
                        help='train on random tokens, to measure the speed')
-    group.add_argument('--dummy_data_len', type=_length, metavar='N',
+    group.add_argument('--dummy_data_len', type=_LENGTH, metavar='N',
                        help='length of the synthetic instances (default: --max_seq_length)')
 
 
