@@ -51,7 +51,7 @@ def add_training_flags(parser, lr, epochs, batch_size, seed=2):
     group.add_argument('--warmup_ratio', type=cli.fraction, default=0.1,
                        help='share of the updates over which the learning rate rises '
                             '(default: %(default)s)')
-    group.add_argument('--weight_decay', type=float, default=0.01,
+    group.add_argument('--weight_decay', type=cli.number_from_0, default=0.01,
                        help='not on biases and LayerNorm (default: %(default)s)')
     group.add_argument('--clip', type=cli.positive_float, default=1.0, metavar='NORM',
                        help='bound on the global norm of the gradient (default: %(default)s)')

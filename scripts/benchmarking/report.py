@@ -38,7 +38,7 @@ def value(unit, seconds, output, folder, skip=0):
     path = os.path.join(folder, 'metrics.jsonl')
     try:
         if unit == 'Mtokens/s':
-            return float(re.findall(r'([\d.]+) million tokens a second', output)[-1])
+            return float(re.findall(r'([\d.]+) million tokens (?:a|per) second', output)[-1])
         if os.path.exists(path):
             with open(path, encoding='utf-8') as f:
                 rate = mean_rate([json.loads(text) for text in f], skip)
