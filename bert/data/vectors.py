@@ -1,6 +1,6 @@
-"""Files of vectors, written as they come: numpy's .npy and .npz, and JSON lines.
+"""Files of vectors, written in constant memory: numpy's .npy and .npz, and JSON lines.
 
-Each function takes an iterator and holds one item of it at a time; the file appears, whole, at the
+Each function takes an iterator and holds one item of it at a time; the complete file appears at the
 end.  Vectors are float32, and the same numbers whatever the format.
 """
 import contextlib
@@ -11,6 +11,7 @@ import shutil
 import struct
 import tempfile
 import zipfile
+from typing import Iterable, List, Tuple
 
 import numpy as np
 
@@ -22,17 +23,17 @@ FORMATS = ('.npz', '.npy', '.jsonl')
 _HEADER = 128       # bytes: room for any shape
 
 
-def suffix(path):
-    """The ending of ``path``, in lower case: what :data:`FORMATS` are known by."""
+def suffix(path: str) -> str:
+    """The ending of ``path`` in lower case, as in :data:`FORMATS`."""
     return os.path.splitext(path)[1].lower()
 
 
-def write_sentences(path, items, size):
-    """Write a vector a text; returns the number of texts.
+def write_sentences(path: str, items: Iterable[Tuple[str, np.ndarray]], size: int) -> int:
+    """Write one vector per text; returns the number of texts.
 
     - .npy: an array (texts, size)
     - .npz: the same as ``vectors``
-    - .jsonl: an object a line, ``{"text": ..., "vector": [...]}``
+    - .jsonl: one object per line, ``{"text": ..., "vector": [...]}``
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def write_sentences(path, items, size):
     items : iterable of (text, vector (size,))
     size : int
 
-    Raises DataError where ``path`` cannot be written; nothing is left there then.
+    Raises DataError if ``path`` cannot be written, and leaves nothing there.
     """
     count = 0
     with atomic(path) as temporary, contextlib.ExitStack() as stack:
@@ -63,12 +64,12 @@ def write_sentences(path, items, size):
     return count
 
 
-def write_words(path, items, size):
-    """Write a vector a word; returns the number of texts.
+def write_words(path: str, items: Iterable[Tuple[str, List[str], np.ndarray]], size: int) -> int:
+    """Write one vector per word; returns the number of texts.
 
     - .npz: ``vectors`` (words, size), ``words`` (words,) and ``offsets`` (texts + 1,): the words of
       text ``i`` are those from ``offsets[i]`` to ``offsets[i + 1]``
-    - .jsonl: an object a line, ``{"text": ..., "tokens": [...], "vectors": [[...], ...]}``
+    - .jsonl: one object per line, ``{"text": ..., "tokens": [...], "vectors": [[...], ...]}``
 
     ``items``: iterable of (text, words, vectors (words, size)); otherwise as
     :func:`write_sentences`.
@@ -78,8 +79,9 @@ def write_words(path, items, size):
         if suffix(path) == '.jsonl':
             out = stack.enter_context(open(temporary, 'w', encoding='utf-8', newline='\n'))
             for text, words, vectors in items:
-                out.write('{"text": %s, "tokens": %s, "vectors": [%s]}\n' % (
-                    _json(text), _json(words), ', '.join(map(_numbers, vectors))))
+                numbers = ', '.join(map(_numbers, vectors))
+                out.write(f'{{"text": {_json(text)}, "tokens": {_json(words)}, '
+                          f'"vectors": [{numbers}]}}\n')
                 count += 1
             return count
         out = stack.enter_context(open(temporary, 'wb'))
@@ -145,5 +147,5 @@ def _json(value):
 
 
 def _numbers(vector):
-    """A JSON list; nine digits tell a float32 exactly."""
+    """A JSON list; nine digits identify a float32 exactly."""
     return f"[{', '.join([f'{number:.9g}' for number in vector.tolist()])}]"

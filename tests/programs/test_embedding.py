@@ -13,7 +13,7 @@ from mxnet.gluon import HybridBlock
 
 from bert import embedding
 from bert.checkpoint.weights import read_weights, write_params
-from bert.data import vectors
+from bert.data import vectors, windows
 from bert.embedding import BertEmbedding, main
 from bert.model.config import BertConfig
 from bert.model.heads import backbone
@@ -76,12 +76,12 @@ def close(a, b, tolerance=1e-5):
 
 def watch(monkeypatch, bert):
     """A list that grows with the (rows, tokens) of each batch."""
-    sizes, forward = [], bert._forward
+    sizes, forward = [], bert._encoder.forward
 
     def watched(rows, segments, device):
         sizes.append((len(rows), max(map(len, rows))))
         return forward(rows, segments, device)
-    monkeypatch.setattr(bert, '_forward', watched)
+    monkeypatch.setattr(bert._encoder, 'forward', watched)
     return sizes
 
 
@@ -90,7 +90,7 @@ def watch(monkeypatch, bert):
 def test_equals_transformers(monkeypatch, layers, expected):
     bert = BertEmbedding(model=TINY, layers=layers)
     rows = {str(i): EXPECTED['ids'][i, :EXPECTED['lengths'][i]] for i in (0, 2)}     # no pairs
-    monkeypatch.setattr(bert._tok, 'ids', lambda text: rows[text][1:-1].tolist())
+    monkeypatch.setattr(bert._encoder.tokenizer, 'ids', lambda text: rows[text][1:-1].tolist())
     for i, (ids, found) in zip((0, 2), bert.iterate(['0', '2'])):
         assert ids == rows[str(i)][1:-1].tolist()
         assert close(found, EXPECTED['layers'][expected, i, :len(rows[str(i)])].mean(axis=0))
@@ -175,7 +175,7 @@ def test_long_texts_are_windows_and_a_notice(bert, plain, tok, caplog):
     everything = np.stack([cls] + expected + [sep])
     for pooling, pooled in (('cls', cls), ('mean', everything.mean(axis=0)),
                             ('max', everything.max(axis=0))):
-        assert close(next(bert.data.tables([text], pooling)), pooled)
+        assert close(next(bert.sentences([text], pooling)), pooled)
 
 
 def test_max_seq_length_bounds_the_windows(monkeypatch, plain, tok):
@@ -214,31 +214,30 @@ def test_several_devices():
 @pytest.mark.parametrize('pooling', ['cls', 'mean', 'max'])
 @pytest.mark.parametrize('normalize', [False, True])
 def test_sentences_by_hand(bert, plain, tok, pooling, normalize):
-    for text, found in zip(SENTENCES, bert.data.tables(SENTENCES, pooling, normalize)):
+    for text, found in zip(SENTENCES, bert.sentences(SENTENCES, pooling, normalize)):
         h = plain(tok.ids(text))[-1]
         expected = {'cls': h[0], 'mean': h.mean(axis=0), 'max': h.max(axis=0)}[pooling]
         if normalize:
             expected = expected / np.sqrt((expected ** 2).sum())
         assert found.dtype == np.float32 and close(found, expected)
     with pytest.raises(DataError, match='pooling "sum" is not one of cls, mean, max'):
-        next(bert.data.tables(['a'], 'sum'))
+        next(bert.sentences(['a'], 'sum'))
 
 
 def test_texts_are_taken_and_given_as_a_stream(bert, monkeypatch):
-    monkeypatch.setattr(embedding, '_CHUNK', 100)
+    monkeypatch.setattr(windows, '_CHUNK', 100)
     taken = []
 
     def source():
         for i in itertools.count():     # without an end
             taken.append(i)
             yield 'good ' * (i % 9)
-    for make in bert.words, bert.data.tables, bert.iterate:
+    for make in bert.words, bert.sentences, bert.iterate:
         del taken[:]
         for given, _ in zip(range(1, 400), make(source())):
             assert given <= len(taken) <= given + 30
     del taken[:]
-    args = embedding.parse_args(['--sentences', 'a', '--pooling', 'max'])
-    for given, (text, _) in zip(range(400), embedding.embed(bert, source(), args)):
+    for given, (text, _) in zip(range(400), embedding.embed(bert, source(), 'max')):
         assert text == 'good ' * (given % 9) and len(taken) <= given + 31
 
 
@@ -269,10 +268,10 @@ def read_jsonl(path):
 
 def test_sentences_are_the_same_in_every_format(bert, tmp_path):
     texts = SENTENCES + ['say "yes"\\', '\u6771\u4eac\u2028']
-    expected = np.stack(list(bert.data.tables(texts)))
+    expected = np.stack(list(bert.sentences(texts)))
     for kind in vectors.FORMATS:
         path = str(tmp_path / ('v' + kind))
-        assert vectors.write_sentences(path, zip(texts, bert.data.tables(texts)), bert.size) == 7
+        assert vectors.write_sentences(path, zip(texts, bert.sentences(texts)), bert.size) == 7
     npy, npz = np.load(str(tmp_path / 'v.npy')), np.load(str(tmp_path / 'v.npz'))
     assert npy.dtype == npz['vectors'].dtype == np.float32 and npz.files == ['vectors']
     assert (npy == expected).all() and (npz['vectors'] == expected).all()
@@ -331,18 +330,20 @@ def call(*args):
 def test_prints_as_the_original_did(bert, capsys):
     assert call('--sentences', *SENTENCES[:4]) == 0
     with np.printoptions(threshold=5):
-        expected = ''.join(f"Text: {' '.join(tokens)}\nTokens embedding: {rows}\n"
-                           for tokens, rows in bert(SENTENCES[:4]))
+        expected = ''.join(
+            f"Text: {text}\nTokens: {' '.join(tokens)}\nTokens embedding: {rows}\n"
+            for text, (tokens, rows) in zip(SENTENCES, bert(SENTENCES[:4])))
     assert capsys.readouterr().out == expected
-    assert expected.startswith('Text: the film was booked , badly !\nTokens embedding: [array([')
-    assert expected.endswith('\nText: \nTokens embedding: []\n')
+    assert expected.startswith('Text: The film was booked, badly!\nTokens: the film was booked , '
+                               'badly !\nTokens embedding: [array([')
+    assert expected.endswith('\nText: \nTokens: \nTokens embedding: []\n')
 
 
 def test_prints_sentences(bert, capsys):
     assert call('--sentences', 'a', 'good film', '--pooling', 'max', '--normalize') == 0
     with np.printoptions(threshold=5):
-        expected = ''.join('Text: %s\nSentence embedding: %s\n' % item for item in zip(
-            ['a', 'good film'], bert.data.tables(['a', 'good film'], 'max', True)))
+        expected = ''.join(f'Text: {text}\nSentence embedding: {row}\n' for text, row in zip(
+            ['a', 'good film'], bert.sentences(['a', 'good film'], 'max', True)))
     assert capsys.readouterr().out == expected
 
 
@@ -355,12 +356,12 @@ def test_every_flag_has_its_effect(bert, lines, tmp_path, capsys):
     path, texts = lines
     out = tmp_path / 'out.npy'
     base = npy(out, '--file', path)
-    assert capsys.readouterr().out == f'{out}: 60 texts, 32 numbers a vector\n'
-    assert close(base, list(bert.data.tables(texts)))
+    assert capsys.readouterr().out == f'{out}: 60 texts, 32 numbers per vector\n'
+    assert close(base, list(bert.sentences(texts)))
     for flags, options in ((['--pooling', 'cls'], {'pooling': 'cls'}),
                            (['--normalize'], {'normalize': True})):
         found = npy(out, '--file', path, *flags)
-        assert close(found, list(bert.data.tables(texts, **options))) and not close(found, base)
+        assert close(found, list(bert.sentences(texts, **options))) and not close(found, base)
     for flags, options in ((['--layers', '-2'], {'layers': (1,)}),
                            (['--layers', '-2,-1'], {'layers': (1, 2)}),
                            (['--layers=1,2'], {'layers': (1, 2)}),
@@ -408,7 +409,8 @@ def test_sentencepiece(tmp_path, capsys):
     assert call('--sentences', 'The good \U0001f600 films', '--sentencepiece',
                 str(tmp_path / 'm.model')) == 0
     out = capsys.readouterr().out
-    assert out.startswith('Text: the good <unk> films\n') and out.count('array(') == 4
+    assert out.startswith('Text: The good \U0001f600 films\nTokens: the good <unk> films\n')
+    assert out.count('array(') == 4
 
 
 def test_verbose_tells_more(capsys, caplog):
@@ -423,8 +425,8 @@ def test_similarity(bert, lines, capsys):
     path, texts = lines
     assert call('--file', path, '--similarity', texts[17], '--top', '5', '--pooling', 'mean') == 0
     rows = [line.split('\t') for line in capsys.readouterr().out.splitlines()]
-    normal = np.stack(list(bert.data.tables(texts, normalize=True)))
-    cosines = normal @ next(bert.data.tables([texts[17]], normalize=True))
+    normal = np.stack(list(bert.sentences(texts, normalize=True)))
+    cosines = normal @ next(bert.sentences([texts[17]], normalize=True))
     order = np.argsort(-cosines)[:5]
     assert [int(number) for _, number, _ in rows] == (order + 1).tolist()
     assert rows[0] == ['1.0000', '18', texts[17]]
@@ -482,14 +484,15 @@ def test_both_files_are_the_program(program, bert, tmp_path):
                for script in ('bert/embedding.py', 'scripts/embedding.py')]
     (tokens, rows), = bert(['The film was booked.'])
     with np.printoptions(threshold=5):
-        expected = f'Text: the film was booked .\nTokens embedding: {rows}\n'
+        expected = ('Text: The film was booked.\nTokens: the film was booked .\n'
+                    f'Tokens embedding: {rows}\n')
     assert [result.stdout for result in results] == [expected] * 2
     assert tokens == ['the', 'film', 'was', 'booked', '.'] and results[0].stderr == ''
 
 
 @pytest.mark.parametrize('content, message', [
     (None, 'lines.txt: No such file or directory'),
-    (b'', 'lines.txt: empty; write a text a line'),
+    (b'', 'lines.txt: empty; write one text per line'),
     (b'good\nb\xe9d\n', 'lines.txt:2: byte 0xe9 is not UTF-8; save the file as UTF-8')])
 def test_wrong_files_are_told_in_one_line(program, tmp_path, content, message):
     if content is not None:
