@@ -1,16 +1,16 @@
 """The export program: its files are loaded by MXNet or ONNX Runtime alone and give what ours gives.
 """
-import argparse
 import ast
 import json
 import os
 import subprocess
 import sys
+import unicodedata
 
 import mxnet as mx
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import DATA_FOLDER, ROOT, TINY
 
 from bert.checkpoint import result_folder
 from bert.checkpoint.names import ARCHITECTURES
@@ -18,12 +18,13 @@ from bert.checkpoint.weights import read_params, read_weights, write_params
 from bert.model.config import BertConfig
 from bert.model.heads import Classifier, QuestionAnswering, Tagger, backbone
 from bert.model.parameters import initialize, load_parameters
-from bert.text import tokenizer
+from bert.text import tokenizer, transform
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
-from export import export, formats
+from export import batches, checks, export, network, tokenizer_json
+from export.formats import FORMATS as FORMS
+from export.symbol import Symbol
 
-TINY = os.path.join(ROOT, 'tests', 'data', 'tiny_bert')
 EXAMPLES = os.path.join(ROOT, 'export', 'examples')
 LABELS = {'classification': ('good', 'bad', 'so so'), 'regression': None,
           'question_answering': (), 'ner': ('O', 'B-PER', 'I-PER', 'B-LOC')}
@@ -55,15 +56,14 @@ def bundles(tmp_path_factory):
     arrays = read_weights(os.path.join(TINY, 'model.safetensors'))
     rng, out = np.random.RandomState(3), {}
     for task, labels in LABELS.items():
-        head = formats.TASKS[task].head
+        head = network.TASKS[task].head
         classes = {'regression': 1, 'question_answering': 2}.get(task) or len(labels)
         weights = dict(arrays, **{head + 'weight': rng.normal(scale=0.1, size=(classes, 32)),
                                   head + 'bias': rng.normal(scale=0.1, size=classes)})
         folder = str(tmp_path_factory.mktemp(task))
         write_params(os.path.join(folder, result_folder.WEIGHTS), {
             name: array.astype('float32') for name, array in weights.items()})
-        result_folder.describe(folder, config, tok, head, labels, {'pair': True},
-                               argparse.Namespace())
+        result_folder.describe(folder, config, tok, head, labels, {'pair': True}, {})
         out[task] = folder
     return dict(out, embedding=out['classification'])
 
@@ -112,7 +112,7 @@ def live(folder, task):
     initialize(net, config)
     weights = read_weights(os.path.join(folder, result_folder.WEIGHTS))
     load_parameters(net, weights, folder)
-    return formats.predictor(net.bert if task == 'embedding' else net)
+    return network.predictor(net.bert if task == 'embedding' else net)
 
 
 def assert_equal(got, expected, tolerance=1e-5):
@@ -157,14 +157,21 @@ def test_onnx_gives_the_same(bundles, exports, task):
     graph = onnx.load(path)
     onnx.checker.check_model(graph, full_check=True)
     assert [(entry.domain, entry.version) for entry in graph.opset_import] == [('', 13)]
-    assert [entry.name for entry in graph.graph.input] == ['data0', 'data1', 'data2']
+    names = ['input_ids', 'attention_mask', 'token_type_ids']
+    assert [entry.name for entry in graph.graph.input] == names
+    assert {entry.type.tensor_type.elem_type for entry in graph.graph.input} == {
+        onnx.TensorProto.INT64}
+    outputs = read_json(os.path.join(folder, 'config.json'))['gluon_bert']['export']['outputs']
+    assert [entry.name for entry in graph.graph.output] == outputs
     assert {d.dim_param for entry in graph.graph.input for d in entry.type.tensor_type.shape.dim
             } == {'batch', 'length'}
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     predict = live(bundles[task], task)
-    for arrays in BATCHES.values():
-        assert_equal(session.run(None, dict(zip(('data0', 'data1', 'data2'), arrays))),
-                     predict(arrays))
+    for ids, token_types, lengths in BATCHES.values():
+        mask = np.arange(ids.shape[1]) < lengths[:, None]
+        given = [array.astype('int64') for array in (ids, mask, token_types)]
+        assert_equal(session.run(outputs, dict(zip(names, given))),
+                     predict((ids, token_types, lengths)))
 
 
 @pytest.mark.parametrize('task', TASKS)
@@ -176,14 +183,14 @@ def test_what_stands_beside_the_symbol(bundles, exports, task):
     assert about['inputs'] == {'data0': 'int32', 'data1': 'int32', 'data2': 'float32'}
     assert about['largest_difference'] == 0
     assert about['outputs'] == {
-        'question_answering': ['start_scores', 'end_scores'], 'ner': ['tag_scores'],
-        'embedding': ['encodings', 'pooled']}.get(task, ['scores'])
+        'question_answering': ['start_logits', 'end_logits'],
+        'embedding': ['last_hidden_state', 'pooler_output']}.get(task, ['logits'])
     assert config['gluon_bert']['pair'] is True         # what the bundle said is kept
     assert config['hidden_size'] == 32
-    head = formats.TASKS[task].head
+    head = network.TASKS[task].head
     assert config['architectures'] == [ARCHITECTURES[head] if head else 'BertModel']
     expected = {'model-symbol.json', 'model-0000.params', 'config.json', 'arguments.json',
-                'vocab.txt', 'tokenizer_config.json'}
+                'vocab.txt', 'tokenizer_config.json', 'tokenizer.json'}
     if labels:
         assert [config['id2label'][str(i)] for i in range(len(labels))] == list(labels)
         with open(os.path.join(folder, 'labels.txt'), encoding='utf-8') as f:
@@ -206,7 +213,7 @@ def test_the_documented_command(program, bundles, tmp_path):
     assert 'random:' not in result.stderr
     assert read_json(str(out / 'config.json'))['id2label'] == {
         '0': 'LABEL_0', '1': 'LABEL_1', '2': 'LABEL_2'}
-    block = formats.Symbol.load(str(out))
+    block = Symbol.load(str(out))
     assert_equal(block(BATCHES['a']), live(bundles['classification'], 'classification')(
         BATCHES['a']))
 
@@ -218,7 +225,7 @@ def test_without_weights_they_are_random_and_a_warning_says_so(task, classes, tm
     assert export.main(['--task', task, '--model_name', TINY, '--output_dir', out, '--seq_length',
                         '16']) == 0
     assert 'all weights are random' in caplog.text
-    got = formats.Symbol.load(out)(BATCHES['a'])
+    got = Symbol.load(out)(BATCHES['a'])
     if classes:
         assert got[0].shape[-1] == classes
 
@@ -229,7 +236,7 @@ def test_pretrained_weights_of_the_named_model(tmp_path, caplog):
                  '--seq_length', '16'])
     assert 'random' not in caplog.text
     expected = dict(np.load(os.path.join(TINY, 'expected.npz')))    # Transformers' own outputs
-    encodings, pooled = formats.Symbol.load(out)(
+    encodings, pooled = Symbol.load(out)(
         [expected['ids'], expected['segments'], expected['lengths'].astype('float32')])
     real = np.arange(encodings.shape[1]) < expected['lengths'][:, None]
     assert np.abs(encodings[real] - expected['encodings'][real]).max() < 1e-5
@@ -247,19 +254,19 @@ def test_an_encoder_without_a_pooler(bundles, tmp_path):
     out = str(tmp_path / 'out')
     export.main(['--task', 'embedding', '--model_name', TINY, '--model_parameters', weights,
                  '--output_dir', out, '--seq_length', '16'])
-    assert len(formats.Symbol.load(out)(BATCHES['a'])) == 1
+    assert len(Symbol.load(out)(BATCHES['a'])) == 1
     assert read_json(os.path.join(out, 'config.json'))['gluon_bert']['export']['outputs'] == [
-        'encodings']
+        'last_hidden_state']
 
 
 def test_domain_vocabularies_are_known(monkeypatch, tmp_path):
     """--dataset_name goes to the resolver, which here has the tiny model for any name."""
+    from bert.checkpoint.resolve import resolve as original
     asked = []
 
     def resolve(name, dataset, weights, *rest, **more):
         asked.append((name, dataset, weights))
         return original(TINY, None, weights)
-    original = resolve
     monkeypatch.setattr('bert.checkpoint.resolve.resolve', resolve)
     export.main(['--task', 'classification', '--model_name', 'bert_12_768_12', '--dataset_name',
                  'scibert_scivocab_uncased', '--output_dir', str(tmp_path), '--seq_length', '16'])
@@ -283,12 +290,12 @@ def test_dropout_is_in_the_symbol(bundles, tmp_path):
 
 def tampered(monkeypatch, change):
     """Let the files be changed as soon as they are written."""
-    write = formats.Symbol.write.__func__
+    write = Symbol.write.__func__
 
-    def wrong(cls, net, folder, arrays):
-        write(cls, net, folder, arrays)
+    def wrong(cls, net, folder, arrays, outputs=()):
+        write(cls, net, folder, arrays, outputs)
         change(os.path.join(folder, 'model-0000.params'))
-    monkeypatch.setattr(formats.Symbol, 'write', classmethod(wrong))
+    monkeypatch.setattr(Symbol, 'write', classmethod(wrong))
 
 
 def nudge(path):
@@ -342,7 +349,8 @@ def test_an_export_replaces_an_earlier_one(bundles, exports, tmp_path):
     export.main(flags(bundles, tmp_path))
     export.main(flags(bundles, tmp_path, '--format', 'onnx', task='question_answering'))
     assert {path.name for path in tmp_path.iterdir()} == {
-        'model.onnx', 'config.json', 'arguments.json', 'vocab.txt', 'tokenizer_config.json'}
+        'model.onnx', 'config.json', 'arguments.json', 'vocab.txt', 'tokenizer_config.json',
+        'tokenizer.json'}
 
 
 @pytest.mark.parametrize('shift, scale, scaled, passes', [
@@ -353,16 +361,16 @@ def test_the_limit(shift, scale, scaled, passes):
     def predict(_):
         return [expected[0][0] + np.array([[shift, 0], [0, 0]])]
     if passes:
-        found = formats.check(predict, [None], expected, scaled)
+        found = checks.check(predict, [None], expected, scaled)
         assert found == pytest.approx(shift / (scale if scaled else 1))
     else:
         with pytest.raises(DataError, match='limit'):
-            formats.check(predict, [None], expected, scaled)
+            checks.check(predict, [None], expected, scaled)
 
 
 def test_another_shape_is_an_error():
     with pytest.raises(DataError, match='shapes'):
-        formats.check(lambda _: [np.zeros((2, 1))], [None], [[np.zeros((2, 2))]])
+        checks.check(lambda _: [np.zeros((2, 1))], [None], [[np.zeros((2, 2))]])
 
 
 # int8
@@ -373,9 +381,9 @@ def test_differences_leave_padding_out():
     small = full.copy()
     small[0, 0] = 0.5, 1.0          # another class
     small[1, 1:] = -50              # padding
-    found = formats.differences('ner', lambda _: [small], inputs, [[full]])
-    assert set(found) == {'tag_scores'}
-    row = found['tag_scores']
+    found = checks.differences(network.TASKS['ner'], lambda _: [small], inputs, [[full]])
+    assert set(found) == {'logits'}
+    row = found['logits']
     assert row['largest'] == 1.0
     assert row['mean'] == pytest.approx(1.5 / 8)
     assert row['same'] == 0.75
@@ -387,15 +395,15 @@ def test_differences_of_spans():
     inputs = [(np.zeros((2, 3), 'int32'), np.zeros((2, 3), 'int32'), np.array([3, 2], 'float32'))]
     full = [np.array([[1.0, 2, 3], [4, 1, 9]]), np.array([[1.0, 2, 3], [4, 1, 9]])]
     small = [np.array([[1.0, 4, 3], [4, 1, 9]]), np.array([[1.0, 2, 3], [4, 1, 0]])]
-    found = formats.differences('question_answering', lambda _: small, inputs, [full])
-    assert (found['start_scores']['same'], found['start_scores']['largest']) == (0.5, 2.0)
-    assert (found['end_scores']['same'], found['end_scores']['largest']) == (1.0, 0.0)
+    found = checks.differences(network.TASKS['question_answering'], lambda _: small, inputs, [full])
+    assert (found['start_logits']['same'], found['start_logits']['largest']) == (0.5, 2.0)
+    assert (found['end_logits']['same'], found['end_logits']['largest']) == (1.0, 0.0)
 
 
 def test_no_numbers_are_an_error():
     inputs = [(np.zeros((1, 2), 'int32'), np.zeros((1, 2), 'int32'), np.array([2], 'float32'))]
-    with pytest.raises(DataError, match='no numbers'):
-        formats.differences('regression', lambda _: [np.array([[np.nan]])], inputs,
+    with pytest.raises(DataError, match='not numbers'):
+        checks.differences(network.TASKS['regression'], lambda _: [np.array([[np.nan]])], inputs,
                               [[np.array([[1.0]])]])
 
 
@@ -422,9 +430,10 @@ def test_int8(bundles, exports, texts, tmp_path, capsys, task, form):
     about = read_json(str(out / 'config.json'))['gluon_bert']['export']
     assert about['quantize'] == 'int8' and set(about['int8']) == set(about['outputs'])
     assert all(row['largest'] > 1e-4 and row['cosine'] > 0.99 for row in about['int8'].values())
-    predict, exact = (formats.FORMATS[form].load(folder) for folder in (str(out), full))
-    batches = list(BATCHES.values())        # random ids and other lengths than it was made for
-    found = formats.differences(task, predict, batches, [exact(arrays) for arrays in batches])
+    predict, exact = (FORMS[form].load(folder) for folder in (str(out), full))
+    given = list(BATCHES.values())          # random ids and other lengths than it was made for
+    found = checks.differences(network.TASKS[task], predict, given,
+                               [exact(arrays) for arrays in given])
     assert all(row['largest'] > 1e-4 and row['cosine'] > 0.9 for row in found.values()), found
     if form == 'symbol':
         ops = [node['op'] for node in read_json(str(out / 'model-symbol.json'))['nodes']]
@@ -459,26 +468,27 @@ def test_what_mxnet_cannot_make_int8_is_told(monkeypatch, bundles, tmp_path):
 
 def test_texts_are_cut_and_batched(texts):
     tok = tokenizer.load(TINY)
-    rows = export.read_texts(texts)
+    rows = batches.read_texts(texts)
     assert len(rows) == 12 and rows[:3] == [
         ('The cat sat on the mat.', None), ('A dog ran.', 'It was fast.'), ('One more text', None)]
-    batches = export.text_batches(rows, tok, 8)
-    assert [len(part[0]) for part in batches] == [1, 2, 4, 5]
-    ids, segments, lengths = batches[1]
+    parts = batches.text_batches(rows, tok, 8)
+    assert [len(part[0]) for part in parts] == [1, 2, 4, 5]
+    ids, segments, lengths = parts[1]
     assert ids.shape == segments.shape == (2, 8) and lengths.max() == 8
     assert ids[0, 0] == tok.cls_id and segments[0, :int(lengths[0])].max() == 1
 
 
 def test_sample_texts():
-    rows = export.read_texts(None)
-    assert len(rows) == export.TEXTS and all(a and b for a, b in rows)
+    rows = batches.read_texts(None)
+    assert len(rows) == batches.TEXTS and all(a and b for a, b in rows)
 
 
 def test_random_input_ends_at_the_last_position():
-    batches = export.random_batches({'vocab_size': 120, 'max_position_embeddings': 40}, 16)
-    assert [part[0].shape for part in batches] == [(4, 7), (2, 16), (1, 40)]
-    assert all(part[2][0] == part[0].shape[1] and part[2].min() >= 1 for part in batches)
-    assert all(part[0].max() < 120 and part[1].max() <= 1 for part in batches)
+    config = BertConfig(32, 2, 4, 64, vocab_size=120, max_position_embeddings=40)
+    parts = batches.random_batches(config, 16)
+    assert [part[0].shape for part in parts] == [(4, 7), (2, 16), (1, 40)]
+    assert all(part[2][0] == part[0].shape[1] and part[2].min() >= 1 for part in parts)
+    assert all(part[0].max() < 120 and part[1].max() <= 1 for part in parts)
 
 
 # the examples
@@ -491,8 +501,9 @@ def test_examples_predict_from_text(bundles, exports, tmp_path, form):
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import)
              for alias in node.names} | {node.module for node in ast.walk(tree)
                                          if isinstance(node, ast.ImportFrom)}
-    assert names == {'json', 're', 'sys', 'pathlib', 'unicodedata', 'numpy',
+    assert names == {'json', 'sys', 'pathlib', 'numpy', 'tokenizers',
                      {'symbol': 'mxnet', 'onnx': 'onnxruntime'}[form]}
+    pytest.importorskip('tokenizers', reason='the examples take it (pip install tokenizers)')
     tok = tokenizer.load(TINY)
     text, second = 'Thé cat, the dog', 'a Cat?'
     ids, more = tok.ids(text), tok.ids(second)
@@ -518,6 +529,59 @@ def test_examples_predict_from_text(bundles, exports, tmp_path, form):
         numbers = np.array(result.stdout[result.stdout.index('[', result.stdout.index('\n')):]
                            .replace('[', ' ').replace(']', ' ').split(), 'float32')
         assert np.abs(numbers - scores[-1][0].ravel()).max() < 1e-5
+
+
+def test_examples_cut_long_texts(bundles, exports, tmp_path):
+    pytest.importorskip('tokenizers', reason='the examples take it (pip install tokenizers)')
+    tok = tokenizer.load(TINY)
+    for form, texts in ('symbol', ('cat ' * 700,)), ('onnx', ('a dog ' * 300, 'cat')):
+        result = subprocess.run(
+            [sys.executable, '-I', '-W', 'ignore', os.path.join(EXAMPLES, f'predict_{form}.py'),
+             exports('classification', form), *texts], cwd=str(tmp_path), stdout=subprocess.PIPE,
+            text=True, check=True)
+        expected = transform.pair(tok, *texts, max_len=24).ids
+        assert result.stdout.split('\n')[0].split(' ') == tok.tokens(expected)
+        assert len(expected) == 24
+
+
+def both_tokenizers(folder, ours):
+    """Our tokenizer, and that of the examples from the tokenizer.json of an export."""
+    tokenizers = pytest.importorskip('tokenizers',
+                                     reason='the examples take it (pip install tokenizers)')
+    ours.save(folder)
+    tokenizer_json.write(folder, ours)
+    theirs = tokenizers.Tokenizer.from_file(os.path.join(folder, 'tokenizer.json'))
+    theirs.encode_special_tokens = True
+    return ours, theirs
+
+
+@pytest.mark.parametrize('case', ['uncased', 'cased'])
+def test_the_tokenizer_of_the_examples_is_ours(tmp_path, case):
+    hard = read_json(os.path.join(DATA_FOLDER, 'hard_strings.json'))
+    ours, theirs = both_tokenizers(str(tmp_path), tokenizer.WordPiece(hard['vocabulary'],
+                                                                      case == 'cased'))
+    assert theirs.normalizer.lowercase == (case == 'uncased')
+    # Rust has no lone surrogates and takes unassigned characters for text
+    for text in (row['text'] for row in hard['strings']):
+        if not {'Cs', 'Cn'} & set(map(unicodedata.category, text)):
+            given = text.lower() if case == 'uncased' else text
+            assert theirs.encode(given, add_special_tokens=False).ids == ours.ids(text)
+
+
+def test_the_tokenizer_of_the_examples_cuts_pairs(tmp_path):
+    """As ours, though with an odd number of tokens left it is the second text that keeps one more.
+    """
+    ours, theirs = both_tokenizers(str(tmp_path), tokenizer.load(TINY))
+    for length in 16, 17:
+        theirs.enable_truncation(length)
+        for first in range(1, 30, 3):
+            for second in range(1, 30):
+                texts = 'a ' * first, 'b ' * second
+                expected = transform.pair(ours, *texts, max_len=length)
+                found = theirs.encode(*texts)
+                assert len(found.ids) == len(expected.ids)
+                more = sum(found.type_ids) - sum(expected.segments)
+                assert more in ((0, 1) if length % 2 == 0 else (0,))
 
 
 # errors
