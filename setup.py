@@ -19,7 +19,7 @@ extras.update(
     plot=['matplotlib>=3.5'],
     tensorboard=['tensorboardX>=2.2'],
 )
-extras['test'] = ['pytest', 'ruff==0.17.6'] + [
+extras['test'] = ['pytest', 'ruff==0.17.6', 'tokenizers>=0.15'] + [
     package for name in ('hub', 'onnx', 'plot', 'tensorboard') for package in extras[name]]
 
 setup(
@@ -33,7 +33,8 @@ setup(
     # scripts/ and export/ stand beside bert/ in a checkout and inside it once installed
     packages=['bert', *('bert.' + room for room in (
         'checkpoint', 'data', 'metrics', 'model', 'model.ops', 'pretraining', 'text', 'training',
-        'utils')), 'bert.export', 'bert.scripts', 'bert.scripts.benchmarking'],
+        'utils')), 'bert.export', 'bert.scripts', 'bert.scripts.benchmarking',
+              'bert.scripts.benchmarking.peer'],
     package_dir={'bert.export': 'export', 'bert.scripts': 'scripts'},
     package_data={'bert': ['sample/*', 'sample/*/*'], 'bert.export': ['examples/*.py'],
                   'bert.model.ops': ['*.h', '*.cc']},

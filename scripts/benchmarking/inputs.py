@@ -7,25 +7,23 @@ and WNUT-17.
 import json
 import multiprocessing
 import os
-import statistics
-import time
 import zlib
+from typing import Optional
 
 import numpy as np
 
+from bert.model.config import BertConfig
 from bert.text import tokenizer
 from bert.utils import files
 from bert.utils.errors import DataError
 
-__all__ = ['Inputs', 'SHAPES', 'make_model', 'training_flops', 'operators', 'gemm',
-           'embed']
+__all__ = ['SHAPES', 'Inputs', 'make_model']
 
 SHAPES = {'6l': (6, 384, 12), 'base': (12, 768, 12)}      # layers, units, heads
 _VOCABULARY = 30522     # as large as that of the uncased English models
-_GEMM = ((1024, 1024, 1024), (2048, 2048, 2048), (4096, 384, 1536), (1024, 768, 3072))
 
 
-def make_model(folder, layers, units, heads):
+def make_model(folder: str, layers: int, units: int, heads: int) -> None:
     """Write a BERT in Hugging Face's format: weights from N(0, 0.02), the sample's vocabulary.
 
     The vocabulary is filled up with unused entries to a usual size.
@@ -58,57 +56,38 @@ def make_model(folder, layers, units, heads):
         f.writelines(token + '\n' for token in tokens)
     files.write_json(os.path.join(folder, 'tokenizer_config.json'),
                      {'do_lower_case': True, 'tokenizer_class': 'BertTokenizer'})
-    files.write_json(os.path.join(folder, 'config.json'), {
-        'architectures': ['BertModel'], 'model_type': 'bert', 'vocab_size': _VOCABULARY,
-        'hidden_size': units, 'num_hidden_layers': layers, 'num_attention_heads': heads,
-        'intermediate_size': 4 * units, 'max_position_embeddings': 512, 'type_vocab_size': 2,
-        'hidden_act': 'gelu', 'layer_norm_eps': 1e-12, 'hidden_dropout_prob': 0.1,
-        'attention_probs_dropout_prob': 0.1, 'initializer_range': 0.02, 'pad_token_id': 0})
+    config = BertConfig(units, layers, heads, 4 * units, vocab_size=_VOCABULARY,
+                        attention_probs_dropout_prob=0.1, architectures=('BertModel',),
+                        other={'pad_token_id': 0})
+    files.write_json(os.path.join(folder, 'config.json'), config.to_dict())
     with files.atomic(os.path.join(folder, 'model.safetensors')) as temporary:
         save_file(arrays, temporary, metadata={'format': 'pt'})
 
 
-def training_flops(config, length, first_only=False):
-    """Floating-point operations a token that training on rows of ``length`` tokens needs.
-
-    A product of (m, k) and (k, n) takes 2 m k n.  Of U units and F feed-forward units, a layer
-    takes 2 (4 U^2 + 2 U F) a token for its six matrices and 4 U ``length`` for attention; the
-    backward pass takes twice as much.  All else (LayerNorm, GELU, softmax, dropout, embeddings,
-    optimizer, the pooler and the classifier) is left out.  ``first_only``: of the last layer only
-    the first token is needed, and so of the other tokens only keys and values, 4 U^2 a token.
-    """
-    units, ffn = config['hidden_size'], config['intermediate_size']
-    layer = 2 * (4 * units ** 2 + 2 * units * ffn) + 4 * units * length
-    layers = config['num_hidden_layers']
-    if not first_only:
-        return 3 * layers * layer
-    keys = 4 * units ** 2
-    return 3 * ((layers - 1) * layer + keys + (layer - keys) / length)
-
-
 class Inputs(dict):
-    """Paths of models and data by name, each made when it is first asked for.
+    """Paths of models and data by name, each made at its first use.
 
     - ``model-SIZE``: a folder; SIZE is of :data:`SHAPES`, and '6l' may be the user's own model
     - ``dense-SIZE-LENGTH-COUNT``: a table of COUNT labelled texts of LENGTH tokens or more
     - ``pairs-SIZE-COUNT``: a table of pairs, as long as MRPC's
-    - ``mrpc-SIZE-SPLIT-COUNT``: MRPC's own pairs, where they are given, or the same
+    - ``mrpc-SIZE-SPLIT-COUNT``: MRPC's own pairs if their folder is given, else the same
     - ``squad-SIZE-COUNT``: questions on passages; ``ner-SIZE-COUNT``: tagged sentences
-    - ``texts-SIZE-COUNT``: a sentence a line; ``corpus-SIZE-COUNT``: in documents of 20
+    - ``texts-SIZE-COUNT``: one sentence per line; ``corpus-SIZE-COUNT``: in documents of 20
 
     Parameters
     ----------
     folder : str
         Where they go.
     text_file : str
-        Plain text to take the words from.
+        Plain text to take the words from; DataError if it has too few.
     model : str, optional
-        The folder of a model to take as '6l'.
+        The folder of a model that replaces '6l'.
     mrpc : str, optional
         A folder with MRPC's official files.
     """
 
-    def __init__(self, folder, text_file, model=None, mrpc=None):
+    def __init__(self, folder: str, text_file: str, model: Optional[str] = None,
+                 mrpc: Optional[str] = None):
         super().__init__()
         self._folder, self._mrpc_folder = files.make_folder(folder, '--output_dir'), mrpc
         self._words = ' '.join(text for _, text in files.read_lines(text_file)).split()
@@ -118,7 +97,7 @@ class Inputs(dict):
         if model:
             self['model-6l'] = os.path.abspath(model)
 
-    def __missing__(self, key):
+    def __missing__(self, key: str) -> str:
         kind, *rest = key.split('-')
         if kind == 'model':
             path = os.path.join(self._folder, key)
@@ -180,7 +159,7 @@ class Inputs(dict):
         from bert.data import tables, tasks
         f.write('sentence1\tsentence2\tlabel\n')
         for row in tables.read_official(tasks.get('MRPC'), split, self._mrpc_folder):
-            f.write('%s\t%s\t%s\n' % row[:3])
+            f.write('\t'.join(row[:3]) + '\n')
 
     def _squad(self, f, count):
         paragraphs = []
@@ -209,43 +188,3 @@ class Inputs(dict):
         for start in range(0, count, 20):
             self._texts(f, min(20, count - start))
             f.write('\n')
-
-
-def operators():
-    """Build the operators of bert/model/ops if need be; say which path CPUs will take."""
-    from bert.model import ops
-    return {'path': 'packed' if ops.load() else 'padded'}
-
-
-def gemm(dtype):
-    """GFLOP/s of FullyConnected at its best shape: medians over several goes."""
-    import mxnet as mx
-    best = 0
-    for rows, inner, columns in _GEMM:
-        x, weight = mx.nd.ones((rows, inner)), mx.nd.ones((columns, inner))
-        if dtype == 'bfloat16':
-            kind = np.dtype([('bfloat16', np.uint16)])      # MXNet's name for it
-            x, weight = x.astype(kind), weight.astype(kind)
-        times = []
-        for _ in range(8):
-            mx.nd.waitall()
-            start = time.perf_counter()
-            for _ in range(4):
-                mx.nd.FullyConnected(x, weight, no_bias=True, num_hidden=columns)
-            mx.nd.waitall()
-            times.append((time.perf_counter() - start) / 4)
-        best = max(best, 2e-9 * rows * inner * columns / statistics.median(times[2:]))
-    return {'GFLOP/s': best}
-
-
-def embed(kind, model, text_file, dtype):
-    """Texts a second: a vector a token (``kind`` 'tokens') or a text ('sentences')."""
-    from bert.embedding import BertEmbedding
-    texts = [text.strip() for _, text in files.read_lines(text_file)]
-    embedding = BertEmbedding(dtype=dtype, model=model, offline=True)
-    run = embedding.iterate if kind == 'tokens' else embedding.sentences
-    for _ in run(texts[:64]):
-        pass                            # warm up
-    start = time.perf_counter()
-    count = sum(1 for _ in run(texts))
-    return {'texts/s': count / (time.perf_counter() - start)}
