@@ -63,7 +63,7 @@ class BertEmbedding:
     path, force_dtype : str, bool
         The flags of these names: how batches are laid out, and whether bfloat16 is taken anyway.
 
-    Raises DataError where there is no such model, or a value does not fit it.
+    Raises DataError if there is no such model, or a value does not fit it.
     """
 
     def __init__(self, ctx: Any = None, dtype: str = 'float32', model: str = 'bert_12_768_12',
@@ -160,7 +160,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                             'or the last (default: avg)')
     group.add_argument('--pooling', choices=POOLINGS,
                        help="a sentence's vector: that of [CLS], or the mean or maximum over its "
-                            'tokens (default, where it is needed: mean)')
+                            'tokens (default, if needed: mean)')
     group.add_argument('--normalize', action='store_true',
                        help='divide the vectors of sentences by their length')
     group.add_argument('--layers', type=layer_list, default=(-1,), metavar='N[,N]',

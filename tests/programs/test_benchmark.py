@@ -28,7 +28,7 @@ def inputs(tmp_path):
 
 @pytest.fixture
 def peer(tmp_path):
-    """An interpreter that knows its versions and answers all else as told: peer('echo ...')."""
+    """peer('echo ...') is an interpreter that knows its versions and runs that for all else."""
     def make(answer):
         path = tmp_path / 'peer'
         path.write_text(
@@ -169,7 +169,7 @@ def read(path):
         return f.read()
 
 
-def test_data_look_as_told_and_are_always_the_same(inputs, tmp_path):
+def test_data_look_as_documented_and_are_always_the_same(inputs, tmp_path):
     tok = tokenizer.load(SAMPLE)
     dense = tables.read_table(inputs['dense-6l-40-6'])
     assert len(dense) == 6 and {row.label for row in dense} == {'0', '1'}
@@ -204,7 +204,7 @@ def test_mrpc_is_the_official_one_where_it_is_given(tmp_path):
     assert len(tables.read_table(inputs['pairs-6l-9'])) == 9
 
 
-def test_a_text_that_is_too_short_is_told(tmp_path):
+def test_a_text_that_is_too_short_is_an_error(tmp_path):
     (tmp_path / 'text.txt').write_text('A few words.\n', encoding='utf-8')
     with pytest.raises(DataError, match='text.txt: 3 words'):
         Inputs(str(tmp_path / 'inputs'), str(tmp_path / 'text.txt'))
@@ -242,8 +242,8 @@ def run_benchmark(program, tmp_path, *flags, **kwargs):
 
 def test_rows_run_in_turn_with_a_peer(program, peer, tmp_path):
     pytest.importorskip('matplotlib', reason='needs the extra: plot')
-    told = tmp_path / 'told'
-    python = peer(f'echo "$OMP_NUM_THREADS $*" >> {told}; echo \'{{"examples/s": 2.0}}\'')
+    calls = tmp_path / 'calls'
+    python = peer(f'echo "$OMP_NUM_THREADS $*" >> {calls}; echo \'{{"examples/s": 2.0}}\'')
     result, rows = run_benchmark(
         program, tmp_path, '--rows', 'growth-length-32,embed-tokens-fp32,data', '--rounds', '2',
         '--plot', '--peer_python', python, check=0)
@@ -251,10 +251,10 @@ def test_rows_run_in_turn_with_a_peer(program, peer, tmp_path):
     assert ', --path padded\n' in result.stdout
     growth = next(row for row in rows if row['row'] == 'growth-length-32')
     assert len(growth['ours']) == len(growth['ratios']) == 2
-    assert growth['theirs'] == [4.0, 4.0]                   # 8 texts at 2 a second
+    assert growth['theirs'] == [4.0, 4.0]                   # 8 texts at 2 per second
     assert growth['ratios'] == [4.0 / seconds for seconds in growth['ours']]
     assert min(growth['ours_mb']) > 50 > max(growth['theirs_mb'])
-    asked = told.read_text(encoding='utf-8').splitlines()
+    asked = calls.read_text(encoding='utf-8').splitlines()
     assert len(asked) == 2 and all(line.startswith('1 -I ') for line in asked)
     assert '--length 32 --batch_size 8 --steps 3 --warmup 1' in asked[0]
     missing = [row for row in rows if row['row'] == 'embed-tokens-fp32']
@@ -268,7 +268,7 @@ def test_rows_run_in_turn_with_a_peer(program, peer, tmp_path):
     assert os.path.getsize(str(tmp_path / 'out' / 'growth.png')) > 1000
 
 
-def test_a_row_that_fails_is_told_and_the_rest_runs(program, peer, tmp_path):
+def test_a_row_that_fails_is_reported_and_the_rest_runs(program, peer, tmp_path):
     result, rows = run_benchmark(
         program, tmp_path, '--rows', 'growth-length-32,growth-length-64', '--peer_python',
         peer('case "$*" in *"--length 32"*) echo one >&2; echo "Error: two" >&2; exit 3;; '
@@ -293,16 +293,16 @@ def test_what_is_not_installed_is_no_failure(program, tmp_path):
     assert row['reason'] in result.stdout
 
 
-@pytest.mark.parametrize('flags, told', [
+@pytest.mark.parametrize('flags, message', [
     (['--rows', 'train,nothing'], 'no row nothing'),
     (['--peer_python', 'no/such/python'], 'there is no such program'),
     (['--measure', 'tokens'], 'needs --model and --texts'),
 ])
-def test_wrong_flags(program, flags, told):
-    assert told in program(SCRIPT, *flags, check=2).stderr
+def test_wrong_flags(program, flags, message):
+    assert message in program(SCRIPT, *flags, check=2).stderr
 
 
 def test_one_measurement(program, inputs):
-    told = program(SCRIPT, '--measure', 'sentences', '--model', SAMPLE, '--texts',
-                   inputs['texts-6l-9'], check=0, env={'BERT_OPS': '0'}).stdout
-    assert json.loads(told)['texts/s'] > 0
+    printed = program(SCRIPT, '--measure', 'sentences', '--model', SAMPLE, '--texts',
+                      inputs['texts-6l-9'], check=0, env={'BERT_OPS': '0'}).stdout
+    assert json.loads(printed)['texts/s'] > 0

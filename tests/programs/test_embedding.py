@@ -43,7 +43,7 @@ def tok():
 
 @pytest.fixture(scope='module')
 def plain():
-    """ids -> every layer's encodings of [CLS] ids [SEP], (2, tokens, 32), one row at a time."""
+    """ids -> every layer's hidden states of [CLS] ids [SEP], (2, tokens, 32), one row at a time."""
     config = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
     net = HybridBlock()
     net.bert = backbone(config, use_pooler=False, output_all_encodings=True)
@@ -78,9 +78,9 @@ def watch(monkeypatch, bert):
     """A list that grows with the (rows, tokens) of each batch."""
     sizes, forward = [], bert._encoder.forward
 
-    def watched(rows, segments, device):
+    def watched(rows, token_types, device):
         sizes.append((len(rows), max(map(len, rows))))
-        return forward(rows, segments, device)
+        return forward(rows, token_types, device)
     monkeypatch.setattr(bert._encoder, 'forward', watched)
     return sizes
 
@@ -413,7 +413,7 @@ def test_sentencepiece(tmp_path, capsys):
     assert out.count('array(') == 4
 
 
-def test_verbose_tells_more(capsys, caplog):
+def test_verbose_logs_more(capsys, caplog):
     for flags, expected in ([], False), (['--verbose'], True):
         caplog.clear()
         call('--sentences', 'a', 'b', *flags)
@@ -494,7 +494,7 @@ def test_both_files_are_the_program(program, bert, tmp_path):
     (None, 'lines.txt: No such file or directory'),
     (b'', 'lines.txt: empty; write one text per line'),
     (b'good\nb\xe9d\n', 'lines.txt:2: byte 0xe9 is not UTF-8; save the file as UTF-8')])
-def test_wrong_files_are_told_in_one_line(program, tmp_path, content, message):
+def test_wrong_files_are_one_line_errors(program, tmp_path, content, message):
     if content is not None:
         (tmp_path / 'lines.txt').write_bytes(content)
     result = program('bert/embedding.py', '--model', TINY, '--file', 'lines.txt', '--output',

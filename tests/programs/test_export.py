@@ -49,7 +49,7 @@ for folder in sys.argv[1:]:
 
 
 @pytest.fixture(scope='module')
-def bundles(tmp_path_factory):
+def models(tmp_path_factory):
     """{task: result folder of a tiny model with a random head}; 'embedding': of the classifier."""
     config = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
     tok = tokenizer.load(TINY)
@@ -69,7 +69,7 @@ def bundles(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def exports(bundles, tmp_path_factory):
+def exports(models, tmp_path_factory):
     """(task, format) -> the folder of its export, made once."""
     made = {}
 
@@ -80,7 +80,7 @@ def exports(bundles, tmp_path_factory):
         if (task, form) not in made:
             folder = str(tmp_path_factory.mktemp('export') / (f'{task}-{form}'))
             task_flag = ['--task', 'embedding'] if task == 'embedding' else []
-            assert export.main(['--model_parameters', bundles[task], '--output_dir', folder,
+            assert export.main(['--model_parameters', models[task], '--output_dir', folder,
                                 '--seq_length', '24', '--format', form, *task_flag]) == 0
             made[task, form] = folder
         return made[task, form]
@@ -121,8 +121,8 @@ def assert_equal(got, expected, tolerance=1e-5):
     assert max(np.abs(b).max() for b in expected) > 0.01
 
 
-def flags(bundles, out, *more, task='classification'):
-    return ['--model_parameters', bundles[task], '--output_dir', str(out), '--seq_length', '16',
+def flags(models, out, *more, task='classification'):
+    return ['--model_parameters', models[task], '--output_dir', str(out), '--seq_length', '16',
             *more]
 
 
@@ -133,7 +133,7 @@ def error(arguments):
     return str(info.value)
 
 
-def test_symbols_load_in_a_process_without_bert(bundles, exports, tmp_path):
+def test_symbols_load_in_a_process_without_bert(models, exports, tmp_path):
     folders = [exports(task) for task in TASKS]
     for folder in folders:
         np.savez(os.path.join(folder, 'inputs.npz'), **{
@@ -142,14 +142,14 @@ def test_symbols_load_in_a_process_without_bert(bundles, exports, tmp_path):
     subprocess.run([sys.executable, '-I', '-W', 'ignore', '-c', ALONE, *folders], check=True,
                    cwd=str(tmp_path))
     for task, folder in zip(TASKS, folders):
-        predict = live(bundles[task], task)
+        predict = live(models[task], task)
         for shape, arrays in BATCHES.items():
             got = np.load(os.path.join(folder, f'outputs-{shape}.npz'))
             assert_equal([got[name] for name in got.files], predict(arrays))
 
 
 @pytest.mark.parametrize('task', TASKS)
-def test_onnx_gives_the_same(bundles, exports, task):
+def test_onnx_gives_the_same(models, exports, task):
     folder = exports(task, 'onnx')
     import onnx
     import onnxruntime
@@ -166,7 +166,7 @@ def test_onnx_gives_the_same(bundles, exports, task):
     assert {d.dim_param for entry in graph.graph.input for d in entry.type.tensor_type.shape.dim
             } == {'batch', 'length'}
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
-    predict = live(bundles[task], task)
+    predict = live(models[task], task)
     for ids, token_types, lengths in BATCHES.values():
         mask = np.arange(ids.shape[1]) < lengths[:, None]
         given = [array.astype('int64') for array in (ids, mask, token_types)]
@@ -175,7 +175,7 @@ def test_onnx_gives_the_same(bundles, exports, task):
 
 
 @pytest.mark.parametrize('task', TASKS)
-def test_what_stands_beside_the_symbol(bundles, exports, task):
+def test_what_stands_beside_the_symbol(models, exports, task):
     folder, labels = exports(task), LABELS.get(task, ())
     config = read_json(os.path.join(folder, 'config.json'))
     about = config['gluon_bert']['export']
@@ -185,7 +185,7 @@ def test_what_stands_beside_the_symbol(bundles, exports, task):
     assert about['outputs'] == {
         'question_answering': ['start_logits', 'end_logits'],
         'embedding': ['last_hidden_state', 'pooler_output']}.get(task, ['logits'])
-    assert config['gluon_bert']['pair'] is True         # what the bundle said is kept
+    assert config['gluon_bert']['pair'] is True         # the model's own settings are kept
     assert config['hidden_size'] == 32
     head = network.TASKS[task].head
     assert config['architectures'] == [ARCHITECTURES[head] if head else 'BertModel']
@@ -200,10 +200,10 @@ def test_what_stands_beside_the_symbol(bundles, exports, task):
     assert tokenizer.load(folder).ids('The cat') == tokenizer.load(TINY).ids('The cat')
 
 
-def test_the_documented_command(program, bundles, tmp_path):
+def test_the_documented_command(program, models, tmp_path):
     """A lone file of weights: sizes and vocabulary come from the model named."""
     weights = str(tmp_path / 'ckpt.params')
-    arrays = read_params(os.path.join(bundles['classification'], result_folder.WEIGHTS))
+    arrays = read_params(os.path.join(models['classification'], result_folder.WEIGHTS))
     write_params(weights, arrays)
     out = tmp_path / 'out'
     result = program('export/export.py', '--task', 'classification', '--model_parameters', weights,
@@ -214,7 +214,7 @@ def test_the_documented_command(program, bundles, tmp_path):
     assert read_json(str(out / 'config.json'))['id2label'] == {
         '0': 'LABEL_0', '1': 'LABEL_1', '2': 'LABEL_2'}
     block = Symbol.load(str(out))
-    assert_equal(block(BATCHES['a']), live(bundles['classification'], 'classification')(
+    assert_equal(block(BATCHES['a']), live(models['classification'], 'classification')(
         BATCHES['a']))
 
 
@@ -236,18 +236,18 @@ def test_pretrained_weights_of_the_named_model(tmp_path, caplog):
                  '--seq_length', '16'])
     assert 'random' not in caplog.text
     expected = dict(np.load(os.path.join(TINY, 'expected.npz')))    # Transformers' own outputs
-    encodings, pooled = Symbol.load(out)(
+    states, pooled = Symbol.load(out)(
         [expected['ids'], expected['segments'], expected['lengths'].astype('float32')])
-    real = np.arange(encodings.shape[1]) < expected['lengths'][:, None]
-    assert np.abs(encodings[real] - expected['encodings'][real]).max() < 1e-5
+    real = np.arange(states.shape[1]) < expected['lengths'][:, None]
+    assert np.abs(states[real] - expected['encodings'][real]).max() < 1e-5
     assert np.abs(pooled - expected['pooled']).max() < 1e-5
     export.main(['--task', 'ner', '--model_name', TINY, '--pretrained', '--output_dir', out,
                  '--seq_length', '16'])
     assert 'the head is random' in caplog.text
 
 
-def test_an_encoder_without_a_pooler(bundles, tmp_path):
-    arrays = read_params(os.path.join(bundles['ner'], result_folder.WEIGHTS))
+def test_an_encoder_without_a_pooler(models, tmp_path):
+    arrays = read_params(os.path.join(models['ner'], result_folder.WEIGHTS))
     weights = str(tmp_path / 'ckpt.params')
     write_params(weights, {name: array for name, array in arrays.items()
                                       if not name.startswith('bert.pooler')})
@@ -257,6 +257,25 @@ def test_an_encoder_without_a_pooler(bundles, tmp_path):
     assert len(Symbol.load(out)(BATCHES['a'])) == 1
     assert read_json(os.path.join(out, 'config.json'))['gluon_bert']['export']['outputs'] == [
         'last_hidden_state']
+
+
+@pytest.mark.parametrize('form', FORMATS)
+def test_a_model_with_one_token_type(exports, tmp_path, form):
+    exports('classification', form)     # or skip
+    config = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
+    arrays = read_weights(os.path.join(TINY, 'model.safetensors'))
+    name = 'bert.token_type_embed.0.weight'
+    arrays[name] = arrays[name][:1]
+    folder, out = tmp_path / 'model', tmp_path / 'out'
+    folder.mkdir()
+    result_folder.describe(str(folder), config.replace(type_vocab_size=1), tokenizer.load(TINY),
+                           None, (), {}, {})
+    write_params(str(folder / result_folder.WEIGHTS), arrays)
+    export.main(['--task', 'embedding', '--model_parameters', str(folder), '--output_dir', str(out),
+                 '--seq_length', '16', '--format', form])
+    ids, _, lengths = BATCHES['a']
+    assert_equal(FORMS[form].load(str(out))((ids, ids * 0, lengths)),
+                 live(str(folder), 'embedding')((ids, ids * 0, lengths)))
 
 
 def test_domain_vocabularies_are_known(monkeypatch, tmp_path):
@@ -280,8 +299,8 @@ def test_defaults_are_the_original_ones():
     assert args.model_parameters is None and args.bert_model is None and args.bert_dataset is None
 
 
-def test_dropout_is_in_the_symbol(bundles, tmp_path):
-    export.main(flags(bundles, tmp_path, '--dropout', '0.25'))
+def test_dropout_is_in_the_symbol(models, tmp_path):
+    export.main(flags(models, tmp_path, '--dropout', '0.25'))
     nodes = read_json(str(tmp_path / 'model-symbol.json'))['nodes']
     assert {node['attrs']['p'] for node in nodes if node['op'] == 'Dropout'} == {'0.25'}
 
@@ -320,34 +339,34 @@ def spoil(path):
 @pytest.mark.parametrize('change, message', [(nudge, 'differs from the model by '),
                                              (spoil, 'differs from the model by nan'),
                                              (cut, 'cannot be read back')])
-def test_a_wrong_file_is_an_error_and_nothing_is_left(monkeypatch, bundles, tmp_path, change,
+def test_a_wrong_file_is_an_error_and_nothing_is_left(monkeypatch, models, tmp_path, change,
                                                       message):
     tampered(monkeypatch, change)
-    assert message in error(flags(bundles, tmp_path / 'new'))
+    assert message in error(flags(models, tmp_path / 'new'))
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_an_error_leaves_the_earlier_export(monkeypatch, bundles, tmp_path):
-    export.main(flags(bundles, tmp_path))
+def test_an_error_leaves_the_earlier_export(monkeypatch, models, tmp_path):
+    export.main(flags(models, tmp_path))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     tampered(monkeypatch, nudge)
-    error(flags(bundles, tmp_path, task='ner'))
+    error(flags(models, tmp_path, task='ner'))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_onnx_is_checked_too(monkeypatch, bundles, tmp_path):
+def test_onnx_is_checked_too(monkeypatch, models, tmp_path):
     pytest.importorskip('onnx', reason='the extra onnx is not installed')
     pytest.importorskip('onnxruntime', reason='the extra onnx is not installed')
     tampered(monkeypatch, nudge)        # the ONNX file is made from the symbol's
-    assert 'differs from the model by ' in error(flags(bundles, tmp_path / 'new', '--format',
+    assert 'differs from the model by ' in error(flags(models, tmp_path / 'new', '--format',
                                                        'onnx'))
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_an_export_replaces_an_earlier_one(bundles, exports, tmp_path):
+def test_an_export_replaces_an_earlier_one(models, exports, tmp_path):
     exports('ner', 'onnx')              # or skip
-    export.main(flags(bundles, tmp_path))
-    export.main(flags(bundles, tmp_path, '--format', 'onnx', task='question_answering'))
+    export.main(flags(models, tmp_path))
+    export.main(flags(models, tmp_path, '--format', 'onnx', task='question_answering'))
     assert {path.name for path in tmp_path.iterdir()} == {
         'model.onnx', 'config.json', 'arguments.json', 'vocab.txt', 'tokenizer_config.json',
         'tokenizer.json'}
@@ -417,16 +436,16 @@ def texts(tmp_path):
 
 @pytest.mark.parametrize('form', FORMATS)
 @pytest.mark.parametrize('task', TASKS)
-def test_int8(bundles, exports, texts, tmp_path, capsys, task, form):
+def test_int8(models, exports, texts, tmp_path, capsys, task, form):
     full = exports(task, form)
     if form == 'symbol' and not mx.runtime.Features().is_enabled('MKLDNN'):
         pytest.skip('this MXNet has no oneDNN')
     out = tmp_path / 'out'
-    export.main(flags(bundles, out, '--quantize', 'int8', '--text_file', texts, '--format', form,
+    export.main(flags(models, out, '--quantize', 'int8', '--text_file', texts, '--format', form,
                       *(['--task', 'embedding'] if task == 'embedding' else []), task=task))
-    said = capsys.readouterr().out
-    assert 'int8 beside float32, on ' in said and 'size: ' in said and 'speed: ' in said
-    assert ('calibrated on 5 others' in said) == (form == 'symbol')
+    printed = capsys.readouterr().out
+    assert 'int8 beside float32, on ' in printed and 'size: ' in printed and 'speed: ' in printed
+    assert ('calibrated on 5 others' in printed) == (form == 'symbol')
     about = read_json(str(out / 'config.json'))['gluon_bert']['export']
     assert about['quantize'] == 'int8' and set(about['int8']) == set(about['outputs'])
     assert all(row['largest'] > 1e-4 and row['cosine'] > 0.99 for row in about['int8'].values())
@@ -446,21 +465,21 @@ def test_int8(bundles, exports, texts, tmp_path, capsys, task, form):
             os.path.join(full, 'model.onnx'))
 
 
-def test_int8_needs_onednn(monkeypatch, bundles, tmp_path):
+def test_int8_needs_onednn(monkeypatch, models, tmp_path):
     class Without:
         def is_enabled(self, name):
             return False
     monkeypatch.setattr(mx.runtime, 'Features', Without)
-    assert 'has no int8 operators' in error(flags(bundles, tmp_path / 'out', '--quantize', 'int8'))
+    assert 'has no int8 operators' in error(flags(models, tmp_path / 'out', '--quantize', 'int8'))
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_what_mxnet_cannot_make_int8_is_told(monkeypatch, bundles, tmp_path):
+def test_what_mxnet_cannot_make_int8_is_an_error(monkeypatch, models, tmp_path):
     def fail(*args, **kwargs):
         raise mx.MXNetError('Traceback:\nCheck failed: no such operator')
     monkeypatch.setattr('mxnet.contrib.quantization.quantize_net_v2', fail)
     assert 'cannot do it for this model (Check failed: no such operator)' in error(
-        flags(bundles, tmp_path / 'out', '--quantize', 'int8'))
+        flags(models, tmp_path / 'out', '--quantize', 'int8'))
     assert os.listdir(str(tmp_path)) == []
 
 
@@ -473,9 +492,9 @@ def test_texts_are_cut_and_batched(texts):
         ('The cat sat on the mat.', None), ('A dog ran.', 'It was fast.'), ('One more text', None)]
     parts = batches.text_batches(rows, tok, 8)
     assert [len(part[0]) for part in parts] == [1, 2, 4, 5]
-    ids, segments, lengths = parts[1]
-    assert ids.shape == segments.shape == (2, 8) and lengths.max() == 8
-    assert ids[0, 0] == tok.cls_id and segments[0, :int(lengths[0])].max() == 1
+    ids, token_types, lengths = parts[1]
+    assert ids.shape == token_types.shape == (2, 8) and lengths.max() == 8
+    assert ids[0, 0] == tok.cls_id and token_types[0, :int(lengths[0])].max() == 1
 
 
 def test_sample_texts():
@@ -494,7 +513,7 @@ def test_random_input_ends_at_the_last_position():
 # the examples
 
 @pytest.mark.parametrize('form', FORMATS)
-def test_examples_predict_from_text(bundles, exports, tmp_path, form):
+def test_examples_predict_from_text(models, exports, tmp_path, form):
     path = os.path.join(EXAMPLES, f'predict_{form}.py')
     with open(path, encoding='utf-8') as f:
         tree = ast.parse(f.read())
@@ -517,21 +536,21 @@ def test_examples_predict_from_text(bundles, exports, tmp_path, form):
                                 text=True, check=True)
         lines = result.stdout.split('\n')
         assert lines[0].split(' ') == tokens
-        scores = live(bundles[task], task)(arrays)
+        outputs = live(models[task], task)(arrays)
         if task == 'question_answering':
-            start = scores[0][0].argmax()
-            end = start + scores[1][0][start:].argmax()
+            start = outputs[0][0].argmax()
+            end = start + outputs[1][0][start:].argmax()
             assert lines[1] == ' '.join(tokens[start:end + 1])
             continue
         if LABELS.get(task):
-            best = np.atleast_1d(scores[0][0].argmax(axis=-1))
+            best = np.atleast_1d(outputs[0][0].argmax(axis=-1))
             assert lines[1].startswith(' '.join(LABELS[task][i] for i in best) + ' [')
         numbers = np.array(result.stdout[result.stdout.index('[', result.stdout.index('\n')):]
                            .replace('[', ' ').replace(']', ' ').split(), 'float32')
-        assert np.abs(numbers - scores[-1][0].ravel()).max() < 1e-5
+        assert np.abs(numbers - outputs[-1][0].ravel()).max() < 1e-5
 
 
-def test_examples_cut_long_texts(bundles, exports, tmp_path):
+def test_examples_cut_long_texts(models, exports, tmp_path):
     pytest.importorskip('tokenizers', reason='the examples take it (pip install tokenizers)')
     tok = tokenizer.load(TINY)
     for form, texts in ('symbol', ('cat ' * 700,)), ('onnx', ('a dog ' * 300, 'cat')):
@@ -598,11 +617,11 @@ def test_usage(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_weights_of_another_task(bundles, tmp_path):
-    assert 'a head for classification' in error(flags(bundles, tmp_path / 'a', '--task', 'ner'))
-    assert 'a head for classification' in error(flags(bundles, tmp_path / 'a', '--task',
+def test_weights_of_another_task(models, tmp_path):
+    assert 'a head for classification' in error(flags(models, tmp_path / 'a', '--task', 'ner'))
+    assert 'a head for classification' in error(flags(models, tmp_path / 'a', '--task',
                                                       'regression'))
-    assert 'a head for regression' in error(flags(bundles, tmp_path / 'a', '--task',
+    assert 'a head for regression' in error(flags(models, tmp_path / 'a', '--task',
                                                   'classification', task='regression'))
     headless = ['--model_parameters', TINY, '--output_dir', str(tmp_path / 'a'), '--seq_length',
                 '16']
@@ -611,12 +630,12 @@ def test_weights_of_another_task(bundles, tmp_path):
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_labels_that_do_not_fit(bundles, tmp_path):
+def test_labels_that_do_not_fit(models, tmp_path):
     folder = tmp_path / 'model'
     folder.mkdir()
-    for name in os.listdir(bundles['ner']):
+    for name in os.listdir(models['ner']):
         (folder / name).write_bytes(
-            open(os.path.join(bundles['ner'], name), 'rb').read())     # noqa: SIM115
+            open(os.path.join(models['ner'], name), 'rb').read())     # noqa: SIM115
     config = read_json(str(folder / 'config.json'))
     config['id2label'] = {'0': 'O', '1': 'B-PER'}
     (folder / 'config.json').write_text(json.dumps(config), encoding='utf-8')
@@ -625,45 +644,45 @@ def test_labels_that_do_not_fit(bundles, tmp_path):
          '--seq_length', '16'])
 
 
-def test_lengths_over_the_positions(bundles, tmp_path):
-    assert 'positions for 40 tokens' in error(flags(bundles, tmp_path / 'a', '--seq_length', '41'))
+def test_lengths_over_the_positions(models, tmp_path):
+    assert 'positions for 40 tokens' in error(flags(models, tmp_path / 'a', '--seq_length', '41'))
 
 
-def test_a_folder_with_a_model_is_not_overwritten(bundles):
-    before = sorted(os.listdir(bundles['ner']))
-    assert 'name another folder' in error(flags(bundles, bundles['ner'], task='ner'))
-    assert sorted(os.listdir(bundles['ner'])) == before
+def test_a_folder_with_a_model_is_not_overwritten(models):
+    before = sorted(os.listdir(models['ner']))
+    assert 'name another folder' in error(flags(models, models['ner'], task='ner'))
+    assert sorted(os.listdir(models['ner'])) == before
 
 
 @pytest.mark.parametrize('content, message', [(b'', 'no text'), (b'\n \n', 'no text'),
                                               (b'caf\xe9\n', 'not UTF-8')])
-def test_texts_that_are_none(bundles, tmp_path, content, message):
+def test_texts_that_are_none(models, tmp_path, content, message):
     path = tmp_path / 'texts.txt'
     path.write_bytes(content)
-    said = error(flags(bundles, tmp_path / 'out', '--text_file', str(path)))
-    assert message in said and str(path) in said
+    found = error(flags(models, tmp_path / 'out', '--text_file', str(path)))
+    assert message in found and str(path) in found
 
 
-def test_errors_of_the_program(program, bundles, tmp_path):
+def test_errors_of_the_program(program, models, tmp_path):
     """One line and exit code 1, no file left; here the extra onnx is missing."""
     (tmp_path / 'onnx.py').write_text(
         'raise ModuleNotFoundError("No module named \'onnx\'", name="onnx")\n', encoding='utf-8')
     out = tmp_path / 'out'
-    result = program('export/export.py', *flags(bundles, out), '--format', 'onnx', check=1,
+    result = program('export/export.py', *flags(models, out), '--format', 'onnx', check=1,
                      env={'PYTHONPATH': str(tmp_path)})
     assert result.stderr.count('\n') == 1 and 'pip install "gluon-bert[onnx]"' in result.stderr
-    result = program('export/export.py', *flags(bundles, out), '--text_file',
+    result = program('export/export.py', *flags(models, out), '--text_file',
                      str(tmp_path / 'absent.txt'), check=1)
     assert result.stderr.strip().endswith('absent.txt: No such file or directory')
     assert not out.exists()
 
 
-def test_a_full_disk(bundles, tmp_path):
+def test_a_full_disk(models, tmp_path):
     """The shell's bound on the size of a file stands for it."""
     command = 'ulimit -f 40; exec "$0" "$@"'
     result = subprocess.run(
         ['bash', '-c', command, sys.executable, os.path.join(ROOT, 'export', 'export.py'),
-         *flags(bundles, tmp_path / 'out')], stderr=subprocess.PIPE, text=True)
+         *flags(models, tmp_path / 'out')], stderr=subprocess.PIPE, text=True)
     assert result.returncode == 1
     assert 'cannot be written' in result.stderr and 'Traceback' not in result.stderr
     assert not (tmp_path / 'out').exists()

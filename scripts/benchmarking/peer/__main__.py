@@ -42,7 +42,7 @@ def parse_args(argv=None):
 
 
 def versions(args):
-    """{package: version, or None where it is missing}."""
+    """{package: version, or None if it is missing}."""
     import platform
     from importlib import metadata
     found = {'python': platform.python_version()}

@@ -37,8 +37,8 @@ def export(args):
             super().__init__()
             self.model = model
 
-        def forward(self, ids, mask, segments):
-            return self.model(ids, attention_mask=mask, token_type_ids=segments)[0]
+        def forward(self, ids, mask, token_types):
+            return self.model(ids, attention_mask=mask, token_type_ids=token_types)[0]
 
     names = ['input_ids', 'attention_mask', 'token_type_ids']
     ids = torch.ones((2, 16), dtype=torch.int64)
