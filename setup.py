@@ -19,7 +19,7 @@ extras.update(
     plot=['matplotlib>=3.5'],
     tensorboard=['tensorboardX>=2.2'],
 )
-extras['test'] = ['pytest', 'ruff==0.17.6', 'tokenizers>=0.15'] + [
+extras['test'] = ['pytest', 'ruff==0.17.6', 'tokenizers>=0.19'] + [
     package for name in ('hub', 'onnx', 'plot', 'tensorboard') for package in extras[name]]
 
 setup(

@@ -434,6 +434,12 @@ def texts(tmp_path):
     return str(path)
 
 
+def least_cosine():
+    """0.99; less on a CPU without VNNI, where sums of 8-bit products saturate at 16 bits."""
+    with open('/proc/cpuinfo', encoding='utf-8') as f:
+        return 0.99 if 'vnni' in f.read() else 0.95
+
+
 @pytest.mark.parametrize('form', FORMATS)
 @pytest.mark.parametrize('task', TASKS)
 def test_int8(models, exports, texts, tmp_path, capsys, task, form):
@@ -448,7 +454,8 @@ def test_int8(models, exports, texts, tmp_path, capsys, task, form):
     assert ('calibrated on 5 others' in printed) == (form == 'symbol')
     about = read_json(str(out / 'config.json'))['gluon_bert']['export']
     assert about['quantize'] == 'int8' and set(about['int8']) == set(about['outputs'])
-    assert all(row['largest'] > 1e-4 and row['cosine'] > 0.99 for row in about['int8'].values())
+    assert all(row['largest'] > 1e-4 and row['cosine'] > least_cosine()
+               for row in about['int8'].values()), about['int8']
     predict, exact = (FORMS[form].load(folder) for folder in (str(out), full))
     given = list(BATCHES.values())          # random ids and other lengths than it was made for
     found = checks.differences(network.TASKS[task], predict, given,
