@@ -23,12 +23,15 @@ import logging
 import os
 import shutil
 import tempfile
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
 
 from bert.checkpoint.source import ModelSource
 from bert.training import flags
 from bert.utils import cli
 from bert.utils.errors import DataError, run
+
+if TYPE_CHECKING:       # --help needs no MXNet
+    from bert.checkpoint.result_folder import LoadedModel
 
 TASKS = ('classification', 'regression', 'question_answering', 'ner', 'embedding')
 LABELS = 'labels.txt'
@@ -104,8 +107,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     return 0
 
 
-def load(source: ModelSource, with_weights: bool) -> Any:
-    """A :class:`~bert.checkpoint.result_folder.LoadedModel`; without weights it has no arrays."""
+def load(source: ModelSource, with_weights: bool) -> 'LoadedModel':
+    """The model in memory; without weights it has no arrays."""
     from bert.checkpoint import result_folder
     from bert.checkpoint.resolve import resolve
     from bert.text import tokenizer
@@ -118,7 +121,7 @@ def load(source: ModelSource, with_weights: bool) -> Any:
     return result_folder.LoadedModel(config, tok, {}, found.source)
 
 
-def choose_task(wanted: Optional[str], model: Any, trained: bool) -> str:
+def choose_task(wanted: Optional[str], model: 'LoadedModel', trained: bool) -> str:
     """The task to export: ``wanted``, or that of the weights.
 
     Raises DataError if there is none, or ``trained`` weights are of another one.
@@ -141,7 +144,7 @@ def check_length(length: int, positions: int) -> None:
         raise DataError(f'--seq_length {length}: this model has positions for {positions} tokens')
 
 
-def find_labels(task: str, model: Any) -> Optional[Tuple[str, ...]]:
+def find_labels(task: str, model: 'LoadedModel') -> Optional[Tuple[str, ...]]:
     """The labels in the order of the outputs; None for a regression, () if there are no classes."""
     from .network import TASKS, count_classes
     if task not in ('classification', 'ner'):
@@ -154,7 +157,7 @@ def find_labels(task: str, model: Any) -> Optional[Tuple[str, ...]]:
     return labels or tuple(f'LABEL_{i}' for i in range(count))
 
 
-def build(task: str, model: Any, dropout: float, trained: bool) -> Any:
+def build(task: str, model: 'LoadedModel', dropout: float, trained: bool) -> Any:
     """The network; warns if weights are random."""
     from . import network
     optional = () if trained else HEADS if model.arrays else ('',)
@@ -224,8 +227,9 @@ def quantize(task: str, form: Any, net: Any, folder: str, texts: list) -> Dict[s
     return found
 
 
-def describe(folder: str, model: Any, head: Optional[str], labels: Optional[Tuple[str, ...]],
-             about: Dict[str, Any], arguments: Dict[str, Any]) -> None:
+def describe(folder: str, model: 'LoadedModel', head: Optional[str],
+             labels: Optional[Tuple[str, ...]], about: Dict[str, Any],
+             arguments: Dict[str, Any]) -> None:
     """Write config.json with ``about`` in it, arguments.json, the tokenizer and the labels."""
     from bert.checkpoint import result_folder
     from bert.text.tokenizer import WordPiece

@@ -41,7 +41,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def versions(args):
+def versions(**_):
     """{package: version, or None if it is missing}."""
     import platform
     from importlib import metadata
@@ -54,10 +54,10 @@ def versions(args):
     return found
 
 
-def gemm(args):
+def gemm(dtype, **_):
     """GFLOP/s of a linear layer at its best shape: the median of several runs."""
     import torch
-    best, dtype = 0, getattr(torch, args.dtype)
+    best, dtype = 0, getattr(torch, dtype)
     for rows, inner, columns in GEMM:
         x, weight = torch.ones(rows, inner, dtype=dtype), torch.ones(columns, inner, dtype=dtype)
         times = []
@@ -81,7 +81,7 @@ def main(argv=None):
     if threads and args.work not in ('versions', 'onnx_embed'):
         import torch
         torch.set_num_threads(threads)
-    print(json.dumps(WORK[args.work](args)))
+    print(json.dumps(WORK[args.work](**vars(args))))
 
 
 if __name__ == '__main__':
