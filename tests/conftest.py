@@ -1,22 +1,25 @@
-"""What tests share: where the checkout is, and programs run as a user runs them."""
-import os
+"""Fixtures of several files: programs run as a user runs them, the tiny model's vocabulary."""
 import subprocess
-import sys
 
 import pytest
-from helpers import ROOT
+from helpers import TINY, command_of
 
-import bert  # noqa: F401  (the numpy aliases, before anything imports MXNet)
+from bert.text import tokenizer
 
 
 @pytest.fixture
 def program():
     """Run a script of the checkout as a process: program('scripts/x.py', '--flag') -> result."""
-    def call(script, *args, launcher=(), check=None, **kwargs):
-        env = dict(os.environ, BERT_OFFLINE='1', **kwargs.pop('env', {}))
-        result = subprocess.run([*launcher, sys.executable, os.path.join(ROOT, script), *args],
-                                capture_output=True, env=env, text=True,
-                                timeout=600, **kwargs)
+    def call(script, *arguments, launcher=(), check=None, env=(), **kwargs):
+        command = command_of(script, *arguments)
+        result = subprocess.run([*launcher, *command['args']], capture_output=True, text=True,
+                                env=dict(command['env'], **dict(env)), timeout=600, **kwargs)
         assert check is None or result.returncode == check, result.stdout + result.stderr
         return result
     return call
+
+
+@pytest.fixture(scope='session')
+def tok():
+    """The tokenizer of the tiny model."""
+    return tokenizer.load(TINY)

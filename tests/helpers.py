@@ -1,19 +1,29 @@
-"""Where things lie, for all tests."""
+"""Where things lie, and what tests of several programs do alike."""
+import json
 import os
+import shutil
+import sys
 
+import numpy as np
 import pytest
 
 import bert  # noqa: F401  (the numpy aliases, before anything imports MXNet)
+from bert.utils.errors import DataError
 
 DATA_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'data')
 ROOT = os.path.dirname(os.path.dirname(DATA_FOLDER))
 TINY = os.path.join(DATA_FOLDER, 'tiny_bert')   # a BERT of 2 layers, 32 units, 40 positions
+SAMPLE = os.path.join(ROOT, 'bert', 'sample')
+TEXT = os.path.join(ROOT, 'sample_text.txt')
+LAUNCHERS = {
+    'mpirun': ['mpirun', '--allow-run-as-root', '--oversubscribe', '-np', '2'],
+    'horovodrun': ['horovodrun', '--gloo', '-np', '2'],
+}
 
 
 def multiplies_bfloat16():
     """Whether MXNet has bfloat16 products for this CPU: oneDNN's need AVX-512."""
     import mxnet as mx
-    import numpy as np
     x = mx.nd.amp_cast(mx.nd.ones((2, 2)), dtype=np.dtype([('bfloat16', np.uint16)]))
     try:
         mx.nd.FullyConnected(x, x, no_bias=True, num_hidden=2).wait_to_read()
@@ -24,3 +34,57 @@ def multiplies_bfloat16():
 
 needs_bfloat16 = pytest.mark.skipif(not multiplies_bfloat16(),
                                     reason='this CPU has no bfloat16 products (AVX-512)')
+
+
+def launcher(name):
+    """The command that runs two workers, before `python`; or a skip."""
+    pytest.importorskip('horovod', reason='needs Horovod: bash scripts/install_horovod.sh')
+    command = list(LAUNCHERS[name])
+    beside = os.path.join(os.path.dirname(sys.executable), command[0])
+    command[0] = beside if os.path.exists(beside) else command[0]
+    if not shutil.which(command[0]):
+        pytest.skip(f'needs {command[0]}')
+    return command
+
+
+def command_of(script, *arguments):
+    """The command and the environment of a script of the checkout, as keywords of subprocess."""
+    return {'args': [sys.executable, os.path.join(ROOT, script), *arguments],
+            'env': dict(os.environ, BERT_OFFLINE='1')}
+
+
+def wait_for_update(stream, number):
+    """Read the log of a running program until it reports the update; returns what was read."""
+    lines = []
+    for line in stream:
+        lines.append(line)
+        if f'update {number}/' in line:
+            return ''.join(lines)
+    raise AssertionError(f'the run ended before update {number}')
+
+
+def weights(folder, name='model.params'):
+    """The arrays of a result folder's file."""
+    from bert.checkpoint.weights import read_params
+    return read_params(str(folder / name))
+
+
+def records(folder, kind=None):
+    """The lines of metrics.jsonl, or those of one type."""
+    lines = (folder / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
+    return [r for r in map(json.loads, lines) if kind in (None, r['type'])]
+
+
+def assert_same(first, second, tolerance=0.0):
+    """Two dictionaries of arrays are the same, to ``tolerance``."""
+    assert set(first) == set(second)
+    for name, array in first.items():
+        assert np.abs(array.astype('float64') - second[name]).max() <= tolerance, name
+
+
+def refused(call, *args):
+    """The message of the DataError that a call raises, which is one line."""
+    with pytest.raises(DataError) as caught:
+        call(*args)
+    assert '\n' not in str(caught.value)
+    return str(caught.value)

@@ -258,14 +258,23 @@ class Window(NamedTuple):
 def windows(word_pieces, max_len, overlap):
     """Cover a sentence by windows of whole words in which every word is owned once.
 
-    word_pieces : list with the list of pieces of each word
-    max_len : most pieces in a window, special tokens not counted; a longer word counts as that
-        many, and is to be cut to it
-    overlap : most pieces that a window repeats from the one before
-
-    Returns a list of :class:`Window`, whose owned ranges follow one another and cover the words.
     Neighbours share out their overlap at its middle: each word goes where its nearer window edge
     is farthest.
+
+    Parameters
+    ----------
+    word_pieces : list of lists
+        The pieces of each word.
+    max_len : int
+        Most pieces in a window, special tokens not counted; a longer word counts as that many,
+        and is to be cut to it.
+    overlap : int
+        Most pieces that a window repeats from the one before.
+
+    Returns
+    -------
+    list of Window
+        Their owned ranges follow one another and cover the words.
     """
     offsets = [0]                       # offsets[w]: the pieces before word w
     for pieces in word_pieces:

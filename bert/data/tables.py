@@ -54,8 +54,14 @@ def read_table(path, columns=None, labels=None, regression=False, optional=(), a
     skip_ragged : bool
         Leave out lines with a wrong number of columns, and say how many, rather than raise.
 
-    Returns a list of :class:`Example`.  Raises
-    :class:`~bert.utils.errors.DataError` with file, line and cure.
+    Returns
+    -------
+    list of Example
+
+    Raises
+    ------
+    DataError
+        With file, line and cure.
     """
     columns = columns or tasks.Columns()
     known = None if labels is None else frozenset(labels)

@@ -8,23 +8,23 @@ import io
 import json
 import os
 import shutil
-import struct
 import tempfile
 import zipfile
 from typing import Iterable, List, Tuple
 
 import numpy as np
+from numpy.lib.format import write_array_header_1_0
 
 from ..utils.files import atomic
 
 __all__ = ['FORMATS', 'suffix', 'write_sentences', 'write_words']
 
 FORMATS = ('.npz', '.npy', '.jsonl')
-_HEADER = 128       # bytes: room for any shape
+_HEADER = 128       # bytes: numpy pads the header of any shape to so many
 
 
 def suffix(path: str) -> str:
-    """The ending of ``path`` in lower case, as in :data:`FORMATS`."""
+    """The ending of ``path``, in lower case: what :data:`FORMATS` are known by."""
     return os.path.splitext(path)[1].lower()
 
 
@@ -79,9 +79,8 @@ def write_words(path: str, items: Iterable[Tuple[str, List[str], np.ndarray]], s
         if suffix(path) == '.jsonl':
             out = stack.enter_context(open(temporary, 'w', encoding='utf-8', newline='\n'))
             for text, words, vectors in items:
-                numbers = ', '.join(map(_numbers, vectors))
                 out.write(f'{{"text": {_json(text)}, "tokens": {_json(words)}, '
-                          f'"vectors": [{numbers}]}}\n')
+                          f'"vectors": [{", ".join(map(_numbers, vectors))}]}}\n')
                 count += 1
             return count
         out = stack.enter_context(open(temporary, 'wb'))
@@ -122,11 +121,11 @@ class _Array:
         self._rows += len(rows)
 
     def finish(self):
-        """Write the header, which tells the shape, and go back to the start."""
-        text = repr({'descr': self._dtype.str, 'fortran_order': False,
-                     'shape': (self._rows,) + self._row}).ljust(_HEADER - 11) + '\n'
+        """Write the header, which has the shape, and go back to the start."""
         self._file.seek(0)
-        self._file.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(text)) + text.encode('ascii'))
+        write_array_header_1_0(self._file, {
+            'descr': self._dtype.str, 'fortran_order': False, 'shape': (self._rows, *self._row)})
+        assert self._file.tell() == _HEADER
         self._file.seek(0)
 
 
@@ -147,5 +146,5 @@ def _json(value):
 
 
 def _numbers(vector):
-    """A JSON list; nine digits identify a float32 exactly."""
+    """A JSON list; nine digits determine a float32 exactly."""
     return f"[{', '.join([f'{number:.9g}' for number in vector.tolist()])}]"

@@ -31,7 +31,7 @@ def find(path):
 
 def read(path):
     """The tokens of a vocabulary file in the order of their ids, and the SentencePiece processor
-    (None for WordPiece).  The file's kind is told by its name: *.model, *.json, *.vocab, others."""
+    (None for WordPiece).  The file's kind is told by its name: ``.model``, ``.json``, ``.vocab``, others."""
     processor, needed = None, SPECIALS
     if path.endswith('.model'):
         tokens, processor = _sentencepiece(path)

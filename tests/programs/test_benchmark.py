@@ -6,7 +6,7 @@ import statistics
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, SAMPLE, TEXT
 
 from bert.data import conll, squad, tables
 from bert.model.config import BertConfig
@@ -16,8 +16,6 @@ from bert.utils.files import read_json
 from scripts.benchmarking import measure, measurements, report
 from scripts.benchmarking.inputs import Inputs, make_model
 
-SAMPLE = os.path.join(ROOT, 'bert', 'sample')
-TEXT = os.path.join(ROOT, 'sample_text.txt')
 SCRIPT = 'scripts/benchmark.py'
 
 

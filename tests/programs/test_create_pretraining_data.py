@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers import ROOT, SAMPLE, TEXT, TINY
 
 from bert.checkpoint.resolve import Checkpoint
 from bert.pretraining.shards import read
@@ -18,8 +18,6 @@ from bert.text import tokenizer
 from bert.utils.errors import DataError
 
 SCRIPT = 'scripts/create_pretraining_data.py'
-SAMPLE = os.path.join(ROOT, 'sample_text.txt')
-TINY = os.path.join(ROOT, 'tests', 'data', 'tiny_bert')
 
 
 @pytest.fixture(scope='module')
@@ -30,7 +28,7 @@ def script():
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
     """folder1 and folder2 with a part of the sample text each; the current folder is above."""
-    documents = Path(SAMPLE).read_text('utf-8').split('\n\n')
+    documents = Path(TEXT).read_text('utf-8').split('\n\n')
     for i, name in enumerate(('folder1', 'folder2')):
         (tmp_path / name).mkdir()
         (tmp_path / name / 'a.txt').write_text('\n\n'.join(documents[i:60:2]), encoding='utf-8')
@@ -39,7 +37,7 @@ def folders(tmp_path, monkeypatch):
 
 
 def flags(**changed):
-    given = {'input_file': SAMPLE, 'output_dir': 'out', 'vocab': TINY, 'max_seq_length': 64,
+    given = {'input_file': TEXT, 'output_dir': 'out', 'vocab': TINY, 'max_seq_length': 64,
              'max_predictions_per_seq': 10, 'num_workers': 1, 'dupe_factor': 1}
     given.update(changed)
     return [part for key, value in given.items() if value is not None
@@ -103,12 +101,12 @@ def test_bad_input(script, tmp_path, monkeypatch, given, message):
 
 
 def test_the_sample_out_of_the_box(program, tmp_path):
-    result = program(SCRIPT, '--input_file', SAMPLE, '--output_dir', 'out', '--dataset_name',
+    result = program(SCRIPT, '--input_file', TEXT, '--output_dir', 'out', '--dataset_name',
                      'sample', '--max_seq_length', '128', '--num_outputs', '3', '--verbose',
                      '--num_workers', '2', cwd=str(tmp_path), check=0)
     assert 'million tokens a second' in result.stderr and '[CLS] ' in result.stderr
-    tok = tokenizer.load(os.path.join(ROOT, 'bert', 'sample'))
-    text = ' '.join(tok.tokenize(Path(SAMPLE).read_text('utf-8')))
+    tok = tokenizer.load(SAMPLE)
+    text = ' '.join(tok.tokenize(Path(TEXT).read_text('utf-8')))
     shards = [read(str(tmp_path / 'out' / (f'part-{i:03}.npz'))) for i in range(3)]
     for shard in shards:
         ids = shard['input_ids'].copy()
@@ -150,7 +148,7 @@ def test_whole_words_and_casing(script, folders):
 def test_sentencepiece(script, folders, caplog):
     sentencepiece = pytest.importorskip('sentencepiece', reason='trains the model of this test')
     pytest.importorskip('gluonnlp', reason='numbers the special tokens')
-    sentencepiece.SentencePieceTrainer.train(input=SAMPLE, model_prefix='tiny', vocab_size=500,
+    sentencepiece.SentencePieceTrainer.train(input=TEXT, model_prefix='tiny', vocab_size=500,
                                              minloglevel=2)
     given = {'input_file': 'folder1/*', 'vocab': None, 'sentencepiece': 'tiny.model',
              'whole_word_mask': True}
@@ -168,8 +166,8 @@ def test_sentencepiece(script, folders, caplog):
 def test_killed_and_resumed(program, tmp_path):
     """Its workers go with it, no half of a shard is left, and --resume ends as if nothing was."""
     text = tmp_path / 'text.txt'
-    text.write_text((Path(SAMPLE).read_text('utf-8') + '\n') * 20, encoding='utf-8')
-    given = flags(input_file=text, vocab=os.path.join(ROOT, 'bert', 'sample'), num_workers=2,
+    text.write_text((Path(TEXT).read_text('utf-8') + '\n') * 20, encoding='utf-8')
+    given = flags(input_file=text, vocab=SAMPLE, num_workers=2,
                   num_outputs=2, dupe_factor=10)
     process = subprocess.Popen([sys.executable, os.path.join(ROOT, SCRIPT)] + given,
                                cwd=str(tmp_path), start_new_session=True,
@@ -204,9 +202,10 @@ def _alive(group):
     return True
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     text = tmp_path / 'text.txt'
-    text.write_text((Path(SAMPLE).read_text('utf-8') + '\n') * 20, encoding='utf-8')
+    text.write_text((Path(TEXT).read_text('utf-8') + '\n') * 20, encoding='utf-8')
     process = subprocess.Popen(
         [sys.executable, os.path.join(ROOT, SCRIPT)] + flags(input_file=text, num_workers=2,
                                                              dupe_factor=50),

@@ -3,7 +3,6 @@ import itertools
 import json
 import logging
 import os
-import tracemalloc
 
 import mxnet as mx
 import numpy as np
@@ -18,7 +17,6 @@ from bert.embedding import BertEmbedding, main
 from bert.model.config import BertConfig
 from bert.model.heads import backbone
 from bert.model.parameters import collect, initialize, load_parameters
-from bert.text import tokenizer
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
 
@@ -34,11 +32,6 @@ HARD = ['', ' \t ', '\u200b\ufeff', '\U0001f600', 'a\U0001f600b \U0001f468\u200d
 @pytest.fixture(scope='module')
 def bert():
     return BertEmbedding(model=TINY)
-
-
-@pytest.fixture(scope='module')
-def tok():
-    return tokenizer.load(TINY)
 
 
 @pytest.fixture(scope='module')
@@ -241,26 +234,6 @@ def test_texts_are_taken_and_given_as_a_stream(bert, monkeypatch):
         assert text == 'good ' * (given % 9) and len(taken) <= given + 31
 
 
-@pytest.mark.parametrize('name', ['v.npy', 'v.npz', 'v.jsonl', 'words.npz'])
-def test_writing_takes_no_memory(tmp_path, name):
-    def texts():
-        for i in range(4000):           # 16 MB of vectors
-            vector = np.full(1000, i, np.float32)
-            yield ('text', ['word'], vector[None]) if 'words' in name else ('text', vector)
-    write = vectors.write_words if 'words' in name else vectors.write_sentences
-    tracemalloc.start()
-    try:
-        assert write(str(tmp_path / name), texts(), 1000) == 4000
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 4e6
-    if not name.endswith('.jsonl'):
-        found = np.load(str(tmp_path / name))
-        found = found['vectors'] if name.endswith('npz') else found
-        assert found.shape == (4000, 1000) and (found == np.arange(4000)[:, None]).all()
-
-
 def read_jsonl(path):
     with open(str(path), encoding='utf-8') as f:
         return [json.loads(line) for line in f]
@@ -298,29 +271,6 @@ def test_words_are_the_same_in_every_format(bert, tmp_path):
         assert (np.array(row['vectors'], np.float32).reshape(-1, 32) == expected).all()
 
 
-def test_files_without_any_row(tmp_path):
-    for name in ('a.npy', 'a.npz', 'a.jsonl'):
-        assert vectors.write_sentences(str(tmp_path / name), [], 5) == 0
-    assert np.load(str(tmp_path / 'a.npy')).shape == np.load(str(tmp_path / 'a.npz'))[
-        'vectors'].shape == (0, 5)
-    assert vectors.write_words(str(tmp_path / 'b.npz'), [('', [], np.zeros((0, 5)))], 5) == 1
-    npz = np.load(str(tmp_path / 'b.npz'))
-    assert npz['vectors'].shape == (0, 5) and npz['words'].shape == (0,)
-    assert npz['offsets'].tolist() == [0, 0]
-
-
-@pytest.mark.parametrize('name', ['v.npy', 'v.npz', 'v.jsonl'])
-def test_a_failure_leaves_what_was_there(tmp_path, name):
-    def broken():
-        yield 'a', np.zeros(3, np.float32)
-        raise DataError('broken')
-    path = tmp_path / name
-    path.write_text('before')
-    with pytest.raises(DataError, match='broken'):
-        vectors.write_sentences(str(path), broken(), 3)
-    assert path.read_text() == 'before' and os.listdir(str(tmp_path)) == [name]
-
-
 # the program, in this process
 
 def call(*args):
@@ -342,7 +292,7 @@ def test_prints_as_the_original_did(bert, capsys):
 def test_prints_sentences(bert, capsys):
     assert call('--sentences', 'a', 'good film', '--pooling', 'max', '--normalize') == 0
     with np.printoptions(threshold=5):
-        expected = ''.join(f'Text: {text}\nSentence embedding: {row}\n' for text, row in zip(
+        expected = ''.join(f'Text: {text}\nSentence embedding: {vector}\n' for text, vector in zip(
             ['a', 'good film'], bert.sentences(['a', 'good film'], 'max', True)))
     assert capsys.readouterr().out == expected
 
@@ -352,6 +302,7 @@ def npy(path, *args):
     return np.load(str(path))
 
 
+@pytest.mark.slow
 def test_every_flag_has_its_effect(bert, lines, tmp_path, capsys):
     path, texts = lines
     out = tmp_path / 'out.npy'
@@ -441,6 +392,7 @@ def test_similarity_has_the_first_of_equals_first_and_ten_at_most(lines, capsys)
 
 
 @pytest.mark.parametrize('count', [3, 60])
+@pytest.mark.slow
 def test_map(lines, tmp_path, capsys, count):
     pytest.importorskip('matplotlib', reason='draws the map (extra plot)')
     path = tmp_path / 'map.png'

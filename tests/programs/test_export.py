@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from helpers import DATA_FOLDER, ROOT, TINY
 
+from bert.checkpoint import resolve as resolving
 from bert.checkpoint import result_folder
 from bert.checkpoint.names import ARCHITECTURES
 from bert.checkpoint.weights import read_params, read_weights, write_params
@@ -280,13 +281,13 @@ def test_a_model_with_one_token_type(exports, tmp_path, form):
 
 def test_domain_vocabularies_are_known(monkeypatch, tmp_path):
     """--dataset_name goes to the resolver, which here has the tiny model for any name."""
-    from bert.checkpoint.resolve import resolve as original
     asked = []
 
     def resolve(name, dataset, weights, *rest, **more):
         asked.append((name, dataset, weights))
         return original(TINY, None, weights)
-    monkeypatch.setattr('bert.checkpoint.resolve.resolve', resolve)
+    original = resolving.resolve
+    monkeypatch.setattr(resolving, 'resolve', resolve)
     export.main(['--task', 'classification', '--model_name', 'bert_12_768_12', '--dataset_name',
                  'scibert_scivocab_uncased', '--output_dir', str(tmp_path), '--seq_length', '16'])
     assert asked == [('bert_12_768_12', 'scibert_scivocab_uncased', False)]

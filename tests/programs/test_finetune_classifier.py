@@ -4,18 +4,25 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 
 import mxnet as mx
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import (
+    LAUNCHERS,
+    SAMPLE,
+    assert_same,
+    command_of,
+    launcher,
+    records,
+    wait_for_update,
+    weights,
+)
 
-from bert.checkpoint.weights import read_params
 from bert.utils.files import read_json
+from scripts import finetune_classifier
 
 SCRIPT = 'scripts/finetune_classifier.py'
-SAMPLE = os.path.join(ROOT, 'bert', 'sample', 'classification')
 
 
 @pytest.fixture(scope='module')
@@ -23,7 +30,7 @@ def data(tmp_path_factory):
     """The first rows of the sample set as one's own files: 50 to train on, 20 to score."""
     folder = tmp_path_factory.mktemp('data')
     for split, rows in (('train', 51), ('dev', 21)):
-        with open(os.path.join(SAMPLE, split + '.tsv'), encoding='utf-8') as f:
+        with open(os.path.join(SAMPLE, 'classification', split + '.tsv'), encoding='utf-8') as f:
             (folder / (split + '.tsv')).write_text(''.join(list(f)[:rows]), encoding='utf-8')
     return folder
 
@@ -38,24 +45,8 @@ def flags(data, out, *more):
 def whole(data, tmp_path_factory):
     """The folder of an uninterrupted run of :func:`flags`."""
     out = tmp_path_factory.mktemp('whole') / 'out'
-    subprocess.run([sys.executable, os.path.join(ROOT, SCRIPT), *flags(data, out)], check=True,
-                   env=dict(os.environ, BERT_OFFLINE='1'))
+    subprocess.run(**command_of(SCRIPT, *flags(data, out)), check=True)
     return out
-
-
-def weights(folder, name='model.params'):
-    return read_params(str(folder / name))
-
-
-def records(folder):
-    """The lines of metrics.jsonl."""
-    return [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
-
-
-def assert_same(first, second, tolerance=0.0):
-    assert set(first) == set(second)
-    for name, array in first.items():
-        assert np.abs(array.astype('float64') - second[name]).max() <= tolerance, name
 
 
 def test_the_readme_command_learns(program, tmp_path):
@@ -79,6 +70,15 @@ def test_the_readme_command_learns(program, tmp_path):
                    'It broke after a week and nobody answered my letters.', check=0)
     label, probability, text = said.stdout.split('\t')
     assert label == 'negative' and 0.5 < float(probability) <= 1 and text.startswith('It broke')
+
+
+def test_an_epoch_in_this_process(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv('BERT_OFFLINE', '1')
+    assert finetune_classifier.main(flags(data, tmp_path, '--epochs', '1')) == 0
+    losses = [r['loss'] for r in records(tmp_path, 'train')]
+    assert losses == pytest.approx([0.7] * len(losses), abs=0.3)
+    scores = read_json(str(tmp_path / 'results.json'))['dev']
+    assert f"dev: accuracy {scores['accuracy']:.4f}" in capsys.readouterr().out
 
 
 def test_bundle_and_inference(program, whole, data, tmp_path):
@@ -113,23 +113,14 @@ def test_same_seed_same_result(program, whole, data, tmp_path):
 
 
 def start(data, out, *more):
-    return subprocess.Popen([sys.executable, os.path.join(ROOT, SCRIPT), *flags(data, out, *more)],
-                            stderr=subprocess.PIPE, text=True,
-                            env=dict(os.environ, BERT_OFFLINE='1'))
-
-
-def wait_for_update(process, number):
-    """Read the log of a started run until it tells of the update."""
-    for line in process.stderr:
-        if f'update {number}/' in line:
-            return
-    raise AssertionError(f'the run ended before update {number}')
+    return subprocess.Popen(**command_of(SCRIPT, *flags(data, out, *more)), text=True,
+                            stderr=subprocess.PIPE)
 
 
 @pytest.mark.parametrize('number, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_run_goes_on_bit_equal(program, whole, data, tmp_path, number, code):
     process = start(data, tmp_path, '--log_interval', '1')
-    wait_for_update(process, 3)
+    wait_for_update(process.stderr, 3)
     process.send_signal(number)
     said = process.stderr.read()
     assert process.wait() == code
@@ -142,7 +133,7 @@ def test_a_stopped_run_goes_on_bit_equal(program, whole, data, tmp_path, number,
 
 def test_a_killed_run_goes_on_bit_equal(program, whole, data, tmp_path):
     process = start(data, tmp_path, '--log_interval', '1', '--save_interval', '2')
-    wait_for_update(process, 5)
+    wait_for_update(process.stderr, 5)
     process.kill()
     process.stderr.close()
     process.wait()
@@ -168,9 +159,8 @@ PLAIN = ['--dropout', '0', '--epochs', '1']
 def one_worker(data, tmp_path_factory):
     """One worker, batch 16, no dropout: what every way of sharing the work must equal."""
     out = tmp_path_factory.mktemp('one') / 'out'
-    subprocess.run([sys.executable, os.path.join(ROOT, SCRIPT),
-                    *flags(data, out, *PLAIN, '--batch_size', '16')], check=True,
-                   env=dict(os.environ, BERT_OFFLINE='1'))
+    subprocess.run(**command_of(SCRIPT, *flags(data, out, *PLAIN, '--batch_size', '16')),
+                   check=True)
     return out
 
 
@@ -183,17 +173,10 @@ def test_accumulation_devices_and_padding_give_the_same_updates(program, data, o
     assert_same(weights(one_worker), weights(tmp_path), 1e-5)
 
 
-@pytest.mark.parametrize('launcher', [
-    ['mpirun', '--allow-run-as-root', '--oversubscribe', '-np', '2'],
-    ['horovodrun', '--gloo', '-np', '2']], ids=['mpirun', 'horovodrun'])
-def test_two_horovod_workers_give_the_same_updates(program, data, one_worker, tmp_path, launcher):
-    pytest.importorskip('horovod', reason='needs Horovod: bash scripts/install_horovod.sh')
-    beside = os.path.join(os.path.dirname(sys.executable), launcher[0])
-    launcher[0] = beside if os.path.exists(beside) else launcher[0]
-    if not shutil.which(launcher[0]):
-        pytest.skip(f'needs {launcher[0]}')
+@pytest.mark.parametrize('name', sorted(LAUNCHERS))
+def test_two_horovod_workers_give_the_same_updates(program, data, one_worker, tmp_path, name):
     program(SCRIPT, *flags(data, tmp_path, *PLAIN, '--batch_size', '8', '--comm', 'horovod'),
-            launcher=launcher, check=0, env={'OMP_NUM_THREADS': '1'})
+            launcher=launcher(name), check=0, env={'OMP_NUM_THREADS': '1'})
     assert_same(weights(one_worker), weights(tmp_path), 1e-5)
     assert read_json(str(tmp_path / 'results.json')) == read_json(
         str(one_worker / 'results.json'))

@@ -5,25 +5,12 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 
-import mxnet as mx
 import numpy as np
 import pytest
-from helpers import ROOT, TINY
+from helpers import TINY, assert_same, command_of, launcher, wait_for_update, weights
 
-from bert.checkpoint.weights import read_params
 from bert.data import conll, tagging
-from bert.model import ops
-from bert.model.config import BertConfig
-from bert.model.forward import create_forward
-from bert.model.heads import Tagger
-from bert.model.parameters import collect, initialize
-from bert.text import tokenizer
-from bert.training import distributed
-from bert.training import tagging as tagger
-from bert.training.evaluation import score_rows
-from bert.training.tagging import word_scores
 from bert.utils.errors import DataError, run
 from bert.utils.files import read_json
 from scripts import finetune_ner, predict_ner
@@ -50,7 +37,7 @@ def make_sentences(count, seed, longest=12):
 
 
 def write_conll(path, sentences):
-    path.write_text(''.join(''.join('%s X %s\n' % row for row in zip(*sentence)) + '\n'
+    path.write_text(''.join(''.join(f'{word} X {tag}\n' for word, tag in zip(*sentence)) + '\n'
                             for sentence in sentences), encoding='utf-8')
     return str(path)
 
@@ -82,107 +69,6 @@ def trained(data, tmp_path_factory):
                                    str(data / 'test.txt'), '--num-epochs', '8', '--dropout',
                                    '0')) == 0
     return out
-
-
-def weights(folder, name='model.params'):
-    return read_params(str(folder / name))
-
-
-def assert_same(first, second, tolerance=0.0):
-    assert set(first) == set(second)
-    for name, array in first.items():
-        assert np.abs(array.astype('float64') - second[name]).max() <= tolerance, name
-
-
-# sentences -> rows -> targets -> loss
-
-@pytest.fixture(scope='module')
-def tok():
-    return tokenizer.load(TINY)
-
-
-def test_rows_of_a_short_sentence(tok):
-    (row,) = tagging.rows(tok, [['the', 'axe', '\u200b', 'of']], 24)
-    assert tok.tokens(row.ids) == ['[CLS]', 'the', 'a', '##x', '##e', '[UNK]', 'of', '[SEP]']
-    assert (row.first, row.sentence, row.word) == ([1, 2, 5, 6], 0, 0)
-
-
-def test_rows_are_windows_in_which_every_word_has_one_place(tok):
-    sentences = [['the'], [], ['ab', 'the', 'cd', 'of', 'ef', 'g'], ['\u200b', 'abcdefghijk']]
-    rows = tagging.rows(tok, sentences, 8)      # six pieces, of which three may come again
-    assert [(row.sentence, row.word, tok.tokens(row.ids[1:-1]), row.first) for row in rows] == [
-        (0, 0, ['the'], [1]),
-        (2, 0, ['a', '##b', 'the', 'c', '##d', 'of'], [1, 3, 4]),
-        (2, 3, ['c', '##d', 'of', 'e', '##f', 'g'], [3, 4, 6]),
-        (3, 0, ['[UNK]'], [1]),
-        (3, 1, ['a', '##b', '##c', '##d', '##e', '##f'], [1])]
-    assert all(row.ids[0] == tok.cls_id and row.ids[-1] == tok.sep_id for row in rows)
-
-
-def test_targets_by_hand(tok):
-    rows = tagging.rows(tok, [['ab', 'the'], ['of', 'a', 'cd', 'to', 'to', 'in', 'g']], 8)
-    targets = tagging.targets(rows[:2], [[4, 0], [1, 2, 3, 0, 5, 6, 7]])
-    assert targets.dtype == np.float32
-    assert targets.tolist() == [4, 0, 1, 2, 3, 0]
-    assert tagging.targets(rows[2:], [[], [1, 2, 3, 0, 5, 6, 7]]).tolist() == [
-        5, 6, 7]                   # its first word belongs to the window before
-
-
-class Numbered:
-    """Gives token k of a batch the scores (k, -k)."""
-
-    def __call__(self, ids, segments, device):
-        assert [len(row) for row in ids] == [len(row) for row in segments]
-        k = np.arange(sum(map(len, ids)))
-        return mx.nd.array(np.stack([k, -k], axis=1))
-
-
-def test_scores_of_words_are_those_of_their_first_sub_words(tok):
-    rows = tagging.rows(tok, [['ab', 'the'], ['of', 'a', 'cd', 'to', 'to', 'in', 'g']], 8)
-    assert [row.first for row in rows] == [[1, 3], [1, 2, 3, 5], [2, 3, 4]]
-    assert [len(row.ids) for row in rows] == [5, 8, 6]
-    scores = word_scores(Numbered(), rows, mx.cpu()).asnumpy()
-    assert scores[:, 0].tolist() == [1, 3, 5 + 1, 5 + 2, 5 + 3, 5 + 5, 13 + 2, 13 + 3, 13 + 4]
-    assert (scores[:, 1] == -scores[:, 0]).all()
-
-
-@pytest.mark.parametrize('path', ['padded', 'packed'])
-def test_neighbours_in_a_batch_do_not_change_scores(tok, path):
-    if path == 'packed' and not ops.load():
-        pytest.skip('no compiler, or a CPU without the operators')
-    config = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
-    mx.random.seed(1)
-    net = Tagger(config, 3)
-    initialize(net, config.replace(initializer_range=0.5))
-    forward = create_forward(net, path, 'float32', tok.pad_id)
-    rows = tagging.rows(tok, [['the', 'film'], ['wonderful', 'of', 'axe', 'by']], 24)
-    both = word_scores(forward, rows, mx.cpu()).asnumpy()
-    alone = [word_scores(forward, [row], mx.cpu()).asnumpy() for row in rows]
-    assert both.shape == (6, 3)
-    np.testing.assert_allclose(both, np.concatenate(alone), rtol=1e-5, atol=1e-5)
-
-
-def test_the_tagger_has_no_pooler_and_the_names_of_its_head():
-    net = Tagger(BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json'))), 5)
-    names = collect(net)
-    assert names['tag_classifier.1.weight'].shape == (5, 32)
-    assert [n for n in names if not n.startswith('bert.')] == ['tag_classifier.1.weight',
-                                                               'tag_classifier.1.bias']
-    assert not [n for n in names if 'pooler' in n]
-
-
-def test_scores_by_token_are_filled_up():
-    lengths = [2, 4, 1]
-
-    def forward(part, device):
-        return mx.nd.ones((len(part), max(lengths[i] for i in part)))
-
-    scores = score_rows(lengths, 1, distributed.Local([mx.cpu()]), forward, by_token=True)
-    assert scores.tolist() == [[1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]]
-
-
-def test_no_words_no_tags():
-    assert tagger.predict(None, [], 2, ('O',), None, 4) == [[], []]
 
 
 # flags
@@ -286,6 +172,7 @@ def test_without_dev_and_test_the_last_epoch_counts(data, tmp_path):
     assert not list(tmp_path.glob('predictions*')) and not (tmp_path / 'results.json').exists()
 
 
+@pytest.mark.slow
 def test_schemes(data, tmp_path, capsys):
     text = '1 ax I-PER\n2 z I-PER\n3 by B-PER\n4 the O\n\n1 by I-LOC\n\n'
     (tmp_path / 'bio.txt').write_text(text, encoding='utf-8')
@@ -314,6 +201,7 @@ def test_schemes(data, tmp_path, capsys):
     assert weights(out)['tag_classifier.1.weight'].shape == (4, 32)
 
 
+@pytest.mark.slow
 def test_the_sample_data_end_to_end(tmp_path, capsys):
     assert finetune_ner.main(['--bert-model', 'sample', '--epochs', '10', '--output_dir',
                               str(tmp_path)]) == 0
@@ -325,6 +213,7 @@ def test_the_sample_data_end_to_end(tmp_path, capsys):
 
 # the same update, however it is come by
 
+@pytest.mark.slow
 def test_accumulation_and_devices_make_the_update_of_the_whole_batch(data, tmp_path):
     losses = []
     for name, more in (('whole', ['--batch_size', '8']), ('devices', ['--cpus', '2']),
@@ -340,26 +229,21 @@ def test_accumulation_and_devices_make_the_update_of_the_whole_batch(data, tmp_p
 
 
 def test_two_workers_make_the_update_of_one(program, data, tmp_path):
-    pytest.importorskip('horovod.mxnet', reason='needs Horovod')
-    if not shutil.which('mpirun'):
-        pytest.skip('needs mpirun')
     more = ['--dropout', '0', '--num_epochs', '1', '--lr', '1e-3', '--dev_path',
             str(data / 'dev.txt')]
     program(TRAIN, *flags(data, tmp_path / 'one', *more), check=0)
     program(TRAIN, *flags(data, tmp_path / 'two', *more, '--batch_size', '4', '--comm', 'horovod'),
-            check=0, launcher=['mpirun', '--allow-run-as-root', '--oversubscribe', '-np', '2'])
+            check=0, launcher=launcher('mpirun'))
     assert_same(weights(tmp_path / 'one'), weights(tmp_path / 'two'), 1e-4)
     one, two = (read_json(str(tmp_path / name / 'results.json')) for name in ('one', 'two'))
     assert one == two
 
 
 def test_a_stopped_run_goes_on_bit_equal(program, data, tmp_path):
-    root = ROOT
     given = flags(data, tmp_path / 'stopped', '--dev_path', str(data / 'dev.txt'))
-    process = subprocess.Popen(
-        [sys.executable, os.path.join(root, TRAIN), *given, '--log_interval', '1'],
-        stderr=subprocess.PIPE, text=True, env=dict(os.environ, BERT_OFFLINE='1'))
-    assert any('update 13/' in line for line in process.stderr)
+    process = subprocess.Popen(**command_of(TRAIN, *given, '--log_interval', '1'),
+                               stderr=subprocess.PIPE, text=True)
+    wait_for_update(process.stderr, 13)
     process.send_signal(signal.SIGTERM)
     said = process.stderr.read()
     assert process.wait() == 143
@@ -419,10 +303,8 @@ def test_predict_text_with_offsets_in_the_whole_of_it(trained, tmp_path, capsys,
     predict(trained, '--text', 'the ax z, good', '--json')
     assert json.loads(capsys.readouterr().out) == {'text': 'ax z', 'type': 'PER', 'start': 4,
                                                    'end': 8}
-    root = ROOT
-    result = subprocess.run(
-        [sys.executable, os.path.join(root, PREDICT), '--load-checkpoint-prefix', str(trained)],
-        input=TEXT.encode('utf-8'), stdout=subprocess.PIPE, check=True)
+    result = subprocess.run(**command_of(PREDICT, '--load-checkpoint-prefix', str(trained)),
+                            input=TEXT.encode('utf-8'), stdout=subprocess.PIPE, check=True)
     check_entities(result.stdout.decode('utf-8').splitlines())
 
 

@@ -13,9 +13,17 @@ import sys
 import mxnet as mx
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import (
+    SAMPLE,
+    assert_same,
+    command_of,
+    launcher,
+    records,
+    wait_for_update,
+    weights,
+)
 
-from bert.checkpoint.weights import read_params, write_params
+from bert.checkpoint.weights import write_params
 from bert.data import squad
 from bert.metrics import squad as squad_metrics
 from bert.model.config import BertConfig
@@ -27,7 +35,6 @@ from bert.utils.files import read_json
 from scripts import finetune_squad
 
 SCRIPT = 'scripts/finetune_squad.py'
-SAMPLE = os.path.join(ROOT, 'bert', 'sample')
 NOISE = ('the old river ran slowly past the town', 'in spring the market opened early',
          'a man sold bread and fish by the bridge',
          'they sang in the Caf\u00e9 \u5317\u4eac  at night')
@@ -83,31 +90,14 @@ def call(capsys, caplog, monkeypatch):
 def whole(data, tmp_path_factory):
     """The folder of an uninterrupted run of :func:`flags`, a process of its own."""
     out = tmp_path_factory.mktemp('whole') / 'out'
-    said = subprocess.run([sys.executable, os.path.join(ROOT, SCRIPT), *flags(data, out)],
-                          env=dict(os.environ, BERT_OFFLINE='1'), check=True, text=True,
+    said = subprocess.run(**command_of(SCRIPT, *flags(data, out)), check=True, text=True,
                           stdout=subprocess.PIPE).stdout
     (out.parent / 'said.txt').write_text(said, encoding='utf-8')
     return out
 
 
-def weights(folder, name='model.params'):
-    return read_params(str(folder / name))
-
-
-def records(folder, kind):
-    """The lines of metrics.jsonl of one type."""
-    lines = (folder / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
-    return [record for record in map(json.loads, lines) if record['type'] == kind]
-
-
 def answers(folder, name='predictions'):
     return read_json(str(folder / (name + '.json')))
-
-
-def assert_same(first, second, tolerance=0.0):
-    assert set(first) == set(second)
-    for name, array in first.items():
-        assert np.abs(array.astype('float64') - second[name]).max() <= tolerance, name
 
 
 # --- flags
@@ -137,6 +127,7 @@ def test_the_historical_command(program):
     assert result.stderr.count('\n') == 1 and '--gpu 0: this MXNet' in result.stderr
 
 
+@pytest.mark.slow
 def test_adam_trains_without_weight_decay(call, data, tmp_path):
     for decay in '0.01', '0.5':
         call(*flags(data, tmp_path / decay, '--optimizer', 'adam', '--accumulate', '2',
@@ -248,6 +239,7 @@ def test_loss_by_hand_and_without_padding(forward):
 # --- a whole run
 
 @pytest.mark.parametrize('version', ['1.1', '2.0'])
+@pytest.mark.slow
 def test_the_sample_runs_out_of_the_box(call, caplog, tmp_path, version):
     out, second = tmp_path / 'out', version == '2.0'
     more = ['--version_2'] if second else []
@@ -256,9 +248,8 @@ def test_the_sample_runs_out_of_the_box(call, caplog, tmp_path, version):
     dev = squad.read(os.path.join(SAMPLE, 'squad', f'dev-v{version}.json'), train=False)
     assert set(answers(out)) == {q.id for q in dev} == set(answers(out, 'null_odds'))
     assert 'train: 100 questions' in caplog.text and 'to answer: ' in said
-    assert 'exact %.2f, f1 %.2f (%d questions)' % (
-        *[read_json(str(out / 'results.json'))['dev'][name] for name in ('exact', 'f1')],
-        len(dev)) in said
+    scores = read_json(str(out / 'results.json'))['dev']
+    assert f"exact {scores['exact']:.2f}, f1 {scores['f1']:.2f} ({len(dev)} questions)" in said
     assert (out / 'curves.png').read_bytes().startswith(b'\x89PNG')
     assert (out / 'precision-recall.png').exists() == second == ('NoAns: ' in said)
     assert second == ('HasAns: ' in said) == ('best f1 ' in said)
@@ -416,12 +407,9 @@ def test_without_a_dev_set_the_last_epoch_counts(call, data, tmp_path):
 # --- going on, and sharing the work
 
 def test_a_stopped_run_goes_on_bit_equal(program, data, whole, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, os.path.join(ROOT, SCRIPT), *flags(data, tmp_path, '--log_interval', '1')],
-        stderr=subprocess.PIPE, text=True, env=dict(os.environ, BERT_OFFLINE='1'))
-    for line in process.stderr:
-        if 'update 13/' in line:        # in the second epoch
-            break
+    process = subprocess.Popen(**command_of(SCRIPT, *flags(data, tmp_path, '--log_interval', '1')),
+                               stderr=subprocess.PIPE, text=True)
+    wait_for_update(process.stderr, 13)     # in the second epoch
     process.send_signal(signal.SIGTERM)
     said = process.stderr.read()
     assert process.wait() == 143
@@ -452,12 +440,8 @@ def test_accumulation_and_devices_give_the_same_updates(call, data, one_worker, 
 
 
 def test_two_horovod_workers_give_the_same_updates(program, data, one_worker, tmp_path):
-    pytest.importorskip('horovod', reason='needs Horovod: bash scripts/install_horovod.sh')
-    if not shutil.which('mpirun'):
-        pytest.skip('needs mpirun')
     program(SCRIPT, *flags(data, tmp_path, *PLAIN, '--batch_size', '8', '--comm', 'horovod'),
-            launcher=['mpirun', '--allow-run-as-root', '--oversubscribe', '-np', '2'], check=0,
-            env={'OMP_NUM_THREADS': '1'})
+            launcher=launcher('mpirun'), check=0, env={'OMP_NUM_THREADS': '1'})
     assert_same(weights(one_worker), weights(tmp_path), 1e-5)
     assert answers(tmp_path) == answers(one_worker)
     assert read_json(str(tmp_path / 'results.json'))['dev']['f1'] == read_json(
@@ -504,18 +488,3 @@ def test_a_sentencepiece_vocabulary(call, tmp_path):
     answer, _, start, end = call('--model_parameters', str(out), '--predict',
                                  'Who was the engineer?', context).rstrip('\n').split('\t')
     assert answer == context[int(start):int(end)]
-
-
-def test_a_vocabulary_beside_weights_that_have_none(tmp_path):
-    from bert.checkpoint.resolve import resolve
-    shutil.copy(os.path.join(SAMPLE, 'config.json'), str(tmp_path))
-    shutil.copy(os.path.join(SAMPLE, 'model.safetensors'), str(tmp_path))
-    vocab = os.path.join(SAMPLE, 'vocab.txt')
-    with pytest.raises(DataError, match='no vocabulary'):
-        resolve(str(tmp_path), offline=True)
-    for arguments in {'model': str(tmp_path)}, {'weights': str(tmp_path / 'model.safetensors')}:
-        found = resolve(offline=True, vocab=vocab, **arguments)
-        assert (found.vocab, found.cased) == (vocab, None)
-        assert found.config.vocab_size == 8000
-    (tmp_path / 'tokenizer_config.json').write_text('{"do_lower_case": false}', encoding='utf-8')
-    assert resolve(str(tmp_path), offline=True, vocab=vocab).cased is True

@@ -1,5 +1,4 @@
 """Pre-training as users run it: one process, several devices, several workers; killed, resumed."""
-import json
 import os
 import re
 import shutil
@@ -11,7 +10,19 @@ import time
 import mxnet as mx
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import (
+    LAUNCHERS,
+    ROOT,
+    SAMPLE,
+    TEXT,
+    TINY,
+    assert_same,
+    command_of,
+    launcher,
+    records,
+    wait_for_update,
+    weights,
+)
 
 from bert.checkpoint.weights import read_params, read_weights, write_params
 from bert.model.config import BertConfig
@@ -21,16 +32,10 @@ from bert.text import tokenizer
 from bert.utils.files import read_json
 
 ALONE, HOROVOD = 'scripts/run_pretraining.py', 'scripts/run_pretraining_hvd.py'
-TEXT = os.path.join(ROOT, 'sample_text.txt')
-SAMPLE = os.path.join(ROOT, 'bert', 'sample')
-TINY = ['--model', 'bert_1_16_2', '--dataset_name', 'sample', '--lr', '1e-2', '--num_data_workers',
+SMALL = ['--model', 'bert_1_16_2', '--dataset_name', 'sample', '--lr', '1e-2', '--num_data_workers',
         '0']
 STEPS = ['--num_steps', '6', '--ckpt_interval', '2', '--log_interval', '1']
 SHARED = ['--dropout', '0', '--batch_size', '4', '--use_avg_len', '--num_buckets', '2', *STEPS]
-LAUNCHERS = {
-    'mpirun': ['mpirun', '--allow-run-as-root', '--oversubscribe', '-np', '2'],
-    'horovodrun': ['horovodrun', '--gloo', '-np', '2'],
-}
 
 
 @pytest.fixture(scope='module')
@@ -45,28 +50,11 @@ def shards(tmp_path_factory):
 
 
 def flags(shards, out, *more):
-    return [*TINY, '--data', shards, '--ckpt_dir', str(out), *more]
-
-
-def weights(folder, name='model.params'):
-    return read_params(str(folder / name))
-
-
-def records(folder, kind='train'):
-    """The lines of metrics.jsonl of one kind."""
-    lines = (folder / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
-    return [r for r in map(json.loads, lines) if r['type'] == kind]
-
-
-def assert_same(first, second, tolerance=0.0):
-    assert set(first) == set(second)
-    for name, array in first.items():
-        assert np.abs(array.astype('float64') - second[name]).max() <= tolerance, name
+    return [*SMALL, '--data', shards, '--ckpt_dir', str(out), *more]
 
 
 def run_whole(script, arguments):
-    subprocess.run([sys.executable, os.path.join(ROOT, script), *arguments], check=True,
-                   env=dict(os.environ, BERT_OFFLINE='1'))
+    subprocess.run(**command_of(script, *arguments), check=True)
 
 
 @pytest.fixture(scope='module')
@@ -100,7 +88,7 @@ def test_raw_text_to_a_model_that_others_take(program, tmp_path):
     for part in ('MLM loss ', 'NSP loss ', 'MLM accuracy ', 'NSP accuracy ', 'lr ', ' tokens/s',
                  ' left', 'update 60/60', 'update 60, dev: MLM loss'):
         assert part in result.stderr
-    losses = [r['MLM_loss'] for r in records(out)]
+    losses = [r['MLM_loss'] for r in records(out, 'train')]
     assert len(losses) == 3 and losses[-1] < losses[0] - 0.5
     scores, = records(out, 'dev')
     assert 4 < scores['MLM_loss'] < 8 and 0.02 < scores['MLM_accuracy'] < 0.5
@@ -122,7 +110,7 @@ def test_raw_text_to_a_model_that_others_take(program, tmp_path):
                    '--max_seq_length', '64', '--num_steps', '2', '--log_interval', '1', '--lr',
                    '1e-9', '--ckpt_dir', str(tmp_path / 'phase2'), check=0)
     assert f'weights of {out}' in more.stderr
-    assert records(tmp_path / 'phase2')[0]['MLM_loss'] < losses[0] - 0.5
+    assert records(tmp_path / 'phase2', 'train')[0]['MLM_loss'] < losses[0] - 0.5
     assert_same(weights(out), weights(tmp_path / 'phase2'), 1e-6)
 
 
@@ -133,7 +121,7 @@ def test_checkpoints(whole, shards):
     model = weights(whole)
     assert_same(model, {name: last[name] for name in model})
     assert not [name for name in os.listdir(str(whole)) if name.startswith('.')]
-    assert [r['update'] for r in records(whole)] == [1, 2, 3, 4, 5, 6]
+    assert [r['update'] for r in records(whole, 'train')] == [1, 2, 3, 4, 5, 6]
     assert all(name.startswith('bert.') for name in model)
 
 
@@ -173,20 +161,9 @@ def test_evaluation_by_hand(whole, shards, program, tmp_path):
 def test_devices_give_the_same_updates(program, shards, one_worker, tmp_path, more):
     program(ALONE, *flags(shards, tmp_path, *SHARED, *more), check=0)
     assert_same(weights(one_worker), weights(tmp_path), 1e-5)
-    for one, two in zip(records(one_worker), records(tmp_path)):
+    for one, two in zip(records(one_worker, 'train'), records(tmp_path, 'train')):
         for name in ('loss', 'MLM_loss', 'NSP_loss', 'MLM_accuracy', 'NSP_accuracy'):
             assert one[name] == pytest.approx(two[name], abs=1e-4)
-
-
-def launcher(name):
-    """The command before `python`, or a skip."""
-    pytest.importorskip('horovod', reason='needs Horovod: bash scripts/install_horovod.sh')
-    command = list(LAUNCHERS[name])
-    beside = os.path.join(os.path.dirname(sys.executable), command[0])
-    command[0] = beside if os.path.exists(beside) else command[0]
-    if not shutil.which(command[0]):
-        pytest.skip(f'needs {command[0]}')
-    return command
 
 
 @pytest.mark.parametrize('name', sorted(LAUNCHERS))
@@ -195,9 +172,9 @@ def test_two_horovod_workers_give_the_same_updates(program, shards, one_worker, 
                                      '--num_data_workers', '1'),
                      launcher=launcher(name), check=0, env={'OMP_NUM_THREADS': '1'})
     assert_same(weights(one_worker), weights(tmp_path), 1e-5)
-    assert [r['update'] for r in records(tmp_path)] == [1, 2, 3, 4, 5, 6]   # of worker 0 alone
-    assert records(tmp_path)[-1]['MLM_accuracy'] == pytest.approx(
-        records(one_worker)[-1]['MLM_accuracy'], abs=1e-4)
+    assert [r['update'] for r in records(tmp_path, 'train')] == list(range(1, 7))     # worker 0's
+    assert records(tmp_path, 'train')[-1]['MLM_accuracy'] == pytest.approx(
+        records(one_worker, 'train')[-1]['MLM_accuracy'], abs=1e-4)
     assert len(records(tmp_path, 'dev')) == 3
     assert (result.stdout + result.stderr).count('update 6/6') == 1
 
@@ -235,16 +212,6 @@ def start(command, *more):
     return started[-1]
 
 
-def wait_for_update(process, number):
-    """Read the log of a started run until it tells of the update; what was read."""
-    said = ''
-    for line in process.stdout:
-        said += line
-        if f'update {number}/' in line:
-            return said
-    raise AssertionError(f'the run ended before update {number}')
-
-
 def workers_of(script, folder):
     """Process ids of the workers (not launchers or shells) that train in ``folder``."""
     found = []
@@ -264,7 +231,7 @@ def workers_of(script, folder):
 def test_a_stopped_run_goes_on_bit_equal(program, shards, whole, tmp_path, number, code):
     arguments = flags(shards, tmp_path, *STEPS, '--keep', '2')
     process = start([sys.executable, os.path.join(ROOT, ALONE)], *arguments)
-    wait_for_update(process, 3)
+    wait_for_update(process.stdout, 3)
     process.send_signal(number)
     said = process.stdout.read()
     assert process.wait() == code
@@ -277,7 +244,7 @@ def test_a_stopped_run_goes_on_bit_equal(program, shards, whole, tmp_path, numbe
 def test_a_killed_run_goes_on_bit_equal(program, shards, whole, tmp_path):
     arguments = flags(shards, tmp_path, *STEPS)
     process = start([sys.executable, os.path.join(ROOT, ALONE)], *arguments)
-    wait_for_update(process, 5)
+    wait_for_update(process.stdout, 5)
     process.kill()
     process.stdout.close()
     process.wait()
@@ -285,7 +252,7 @@ def test_a_killed_run_goes_on_bit_equal(program, shards, whole, tmp_path):
     shutil.copytree(str(tmp_path), str(tmp_path / 'copy'))
     program(ALONE, *arguments, '--resume', check=0)
     assert_same(weights(whole, 'step-0000006.params'), weights(tmp_path, 'step-0000006.params'))
-    updates = [r['update'] for r in records(tmp_path)]
+    updates = [r['update'] for r in records(tmp_path, 'train')]
     assert updates == [1, 2, 3, 4, 5, 6]
     # from one that is named; and the last that is whole, where the newest is not
     copy = tmp_path / 'copy'
@@ -309,14 +276,14 @@ def test_a_job_with_a_killed_worker_ends_and_goes_on_bit_equal(program, shards, 
     script = ALONE if name == 'launch.py' else HOROVOD
     command = SERVED if name == 'launch.py' else launcher(name)
     # with dropout; the learning rate is the same for any number of steps
-    arguments = [*TINY, '--data', shards, '--ckpt_interval', '2', '--log_interval', '1',
+    arguments = [*SMALL, '--data', shards, '--ckpt_interval', '2', '--log_interval', '1',
                  '--warmup_ratio', '0', '--schedule', 'poly', '--power', '1e-300']
     if name == 'launch.py':
         arguments += ['--kvstore', 'dist_sync']
     process = start([*command, sys.executable, os.path.join(ROOT, script)], *arguments,
                     '--ckpt_dir', str(tmp_path), '--num_steps', '100000')
     try:
-        before = wait_for_update(process, 3)
+        before = wait_for_update(process.stdout, 3)
         victim = workers_of(script, tmp_path)[-1]
         begin = time.time()
         os.kill(victim, signal.SIGKILL)
@@ -346,14 +313,17 @@ def test_a_job_with_a_killed_worker_ends_and_goes_on_bit_equal(program, shards, 
     assert_same(weights(tmp_path, state), weights(tmp_path / 'whole', state))
 
 
+@pytest.mark.slow
 def test_one_workers_error_ends_the_job(shards, tmp_path):
     """A shard that only worker 1 finds broken."""
     command = launcher('mpirun')
-    code = ('import os, sys; sys.path.insert(0, %r); rank = os.environ["OMPI_COMM_WORLD_RANK"]\n'
-            'sys.argv[sys.argv.index("--data") + 1] = (%r if rank == "1" else %r)\n'
-            'from scripts.run_pretraining_hvd import program; program()' % (
-                ROOT, str(tmp_path / 'bad.npz'), shards))
-    (tmp_path / 'bad.npz').write_bytes(b'PK not')
+    bad = tmp_path / 'bad.npz'
+    bad.write_bytes(b'PK not')
+    code = (f'import os, sys; sys.path.insert(0, {ROOT!r})\n'
+            'rank = os.environ["OMPI_COMM_WORLD_RANK"]\n'
+            f'path = {str(bad)!r} if rank == "1" else {shards!r}\n'
+            'sys.argv[sys.argv.index("--data") + 1] = path\n'
+            'from scripts.run_pretraining_hvd import program; program()')
     process = start([*command, sys.executable, '-c', code], *flags(
         'x', tmp_path / 'out', '--num_steps', '100000'))
     try:
@@ -377,11 +347,12 @@ def test_a_gradient_that_is_not_finite_leaves_the_checkpoint(program, shards, wh
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_killed_data_worker_ends_the_run(shards, tmp_path):
     process = start([sys.executable, os.path.join(ROOT, ALONE)], *flags(
         TEXT, tmp_path, '--raw', '--max_seq_length', '32', '--num_steps', '100000',
         '--num_data_workers', '1', '--log_interval', '1'))
-    wait_for_update(process, 2)
+    wait_for_update(process.stdout, 2)
     children = subprocess.run(['ps', '-ww', '-o', 'pid=,args=', '--ppid', str(process.pid)],
                               stdout=subprocess.PIPE, text=True).stdout.splitlines()
     spawned = [int(line.split()[0]) for line in children if 'spawn_main' in line]
@@ -397,7 +368,7 @@ def test_a_killed_data_worker_ends_the_run(shards, tmp_path):
     ['--optimizer', 'adam', '--accumulate', '2']])
 def test_optimizers_train(program, shards, tmp_path, more):
     program(ALONE, *flags(shards, tmp_path, *STEPS, '--warmup_ratio', '0.5', *more), check=0)
-    lines = records(tmp_path)
+    lines = records(tmp_path, 'train')
     assert all(0 < r['loss'] < 12 for r in lines)
     # warm-up over 3 updates; then 3 / 4, 2 / 4, 1 / 4, or their roots
     power = 0.5 if 'poly' in more else 1
@@ -406,8 +377,8 @@ def test_optimizers_train(program, shards, tmp_path, more):
 
 
 def test_synthetic_data_and_profile(program, tmp_path):
-    result = program(ALONE, *TINY, '--synthetic_data', '--dummy_data_len', '24', '--num_steps', '8',
-                     '--log_interval', '4', '--verbose', '--profile', str(tmp_path / 'p.json'),
+    result = program(ALONE, *SMALL, '--synthetic_data', '--dummy_data_len', '24', '--num_steps',
+                     '8', '--log_interval', '4', '--verbose', '--profile', str(tmp_path / 'p.json'),
                      '--ckpt_dir', str(tmp_path / 'out'), check=0)
     assert 'tokens/s' in result.stderr and 'update 8: 32 instances, 768 tokens' in result.stderr
     assert read_json(str(tmp_path / 'p.json'))['traceEvents']
@@ -431,15 +402,14 @@ def test_synthetic_data_and_profile(program, tmp_path):
 def test_wrong_use(program, tmp_path, arguments, code, message):
     if 'CUDA' in message and mx.runtime.Features().is_enabled('CUDA'):
         pytest.skip('needs an MXNet without CUDA')
-    result = program(ALONE, *TINY, '--ckpt_dir', str(tmp_path / 'out'), *arguments, check=code,
+    result = program(ALONE, *SMALL, '--ckpt_dir', str(tmp_path / 'out'), *arguments, check=code,
                      cwd=str(tmp_path))
     assert message in result.stderr and 'Traceback' not in result.stderr
     assert code == 2 or result.stderr.strip().count('\n') < 2
 
 
 def test_shards_of_another_vocabulary_are_refused(program, shards, tmp_path):
-    tiny = os.path.join(ROOT, 'tests', 'data', 'tiny_bert')
-    result = program(ALONE, '--model', 'bert_1_16_2', '--vocab', tiny, '--data', shards,
+    result = program(ALONE, '--model', 'bert_1_16_2', '--vocab', TINY, '--data', shards,
                      '--ckpt_dir', str(tmp_path), check=1)
     assert 'made with another vocabulary' in result.stderr
 

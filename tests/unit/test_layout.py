@@ -1,5 +1,6 @@
-"""What may import what, and that reading a program's --help needs no MXNet."""
+"""How the house is built: what may import what, what no file may do, where its tests stand."""
 import ast
+import functools
 import os
 import subprocess
 import sys
@@ -25,14 +26,39 @@ ARROWS = {
     'training': {'checkpoint', 'data', 'model', 'utils'},
     'pretraining': {'checkpoint', 'model', 'text', 'training', 'utils'},
 }
+SOURCES = sorted(str(path.relative_to(ROOT)) for folder in ('bert', 'scripts', 'export')
+                 for path in Path(ROOT, folder).rglob('*.py'))
+# What is to go: an entry that is no longer needed fails the test, so that these only shrink.
+PRIVATE_USE = {         # path -> the underscored names of others that it reads
+    'bert/model/heads.py': {'_children', '_encode_sequence'},
+    'bert/model/packed.py': {'_approximate', '_layer_norm_eps', '_num_heads',
+                             '_output_all_encodings'},
+    'bert/model/parameters.py': {'_collect_params_with_prefix'},
+    'bert/pretraining/flags.py': {'_actions'},
+}
+MOCKS = set()
+ARGS_USE = {            # library files that know the namespace of a program
+    'bert/pretraining/checkpoints.py', 'bert/pretraining/loop.py',
+}
+LONG = {                # files over 300 lines
+    'bert/data/conll.py', 'bert/data/squad.py',
+    'bert/data/tables.py', 'bert/pretraining/loop.py',
+    'bert/pretraining/shards.py', 'bert/pretraining/stream.py', 'bert/text/tokenizer.py',
+    'scripts/finetune_classifier.py', 'scripts/finetune_squad.py',
+}
 OPTIONAL = {'horovod', 'seqeval', 'sentencepiece', 'onnx', 'onnxruntime', 'tensorboardX',
             'matplotlib', 'pyarrow', 'torch', 'sklearn', 'scipy'}
 
 
+@functools.lru_cache(maxsize=None)
+def tree_of(path):
+    """The syntax tree of a file of the checkout."""
+    return ast.parse(Path(ROOT, path).read_text('utf-8'))
+
+
 def imports(path, top_level_only=False):
     """The modules that a file imports, under absolute names; ``bert.x`` for ``from . import x``."""
-    with open(os.path.join(ROOT, path), encoding='utf-8') as f:
-        tree = ast.parse(f.read())
+    tree = tree_of(path)
     package = os.path.dirname(path).split(os.sep)
     out = set()
     for node in tree.body if top_level_only else ast.walk(tree):
@@ -103,3 +129,56 @@ def test_a_missing_mxnet_is_told_in_one_line(tmp_path):
         env=dict(os.environ, PYTHONPATH=str(tmp_path)), capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr.count('\n') == 1 and 'pip install "gluon-bert[cpu]"' in result.stderr
+
+
+def own_names(tree):
+    """Every name that a file defines: functions, classes, variables, attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, (ast.Attribute, ast.Name)) and isinstance(node.ctx, ast.Store):
+            yield node.attr if isinstance(node, ast.Attribute) else node.id
+
+
+def private_names_of_others(path):
+    """The names with one underscore that a file reads on, or imports from, what is not its own."""
+    tree = tree_of(path)
+    read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+            and not (isinstance(node.value, ast.Name) and node.value.id in ('self', 'cls'))}
+    read |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
+             for alias in node.names}
+    public = {'_replace', '_asdict', '_fields', '_make', '_exit'}   # of named tuples, and of os
+    return {name for name in read if name.startswith('_') and not name.startswith('__')
+            } - set(own_names(tree)) - public
+
+
+def test_no_file_uses_private_names_of_others():
+    found = {path: private_names_of_others(path) for path in SOURCES}
+    assert {path: names for path, names in found.items() if names} == PRIVATE_USE
+
+
+def test_nothing_is_mocked_outside_tests():
+    assert {path for path in SOURCES if imports(path) & {'unittest.mock', 'mock'}} == MOCKS
+
+
+def test_the_library_takes_values_and_no_namespace():
+    allowed = {'bert/utils/cli.py', 'bert/training/flags.py', 'bert/pretraining/flags.py',
+               'bert/embedding.py'}
+    found = {path for path in MODULES for node in ast.walk(tree_of(path))
+             if getattr(node, 'arg', getattr(node, 'id', None)) == 'args'
+             and isinstance(node, (ast.arg, ast.Name))}
+    assert found - allowed == ARGS_USE
+
+
+def test_files_are_short():
+    assert {path for path in SOURCES
+            if Path(ROOT, path).read_text('utf-8').count('\n') > 300} == LONG
+
+
+def test_unit_tests_mirror_the_package():
+    """tests/unit/room/test_x.py tests bert/room/x.py, or the sub-package bert/room/x."""
+    unit = Path(ROOT, 'tests', 'unit')
+    for path in unit.rglob('test_*.py'):
+        module = Path(ROOT, 'bert') / path.relative_to(unit).with_name(path.stem[len('test_'):])
+        if path.parent != unit:
+            assert module.is_dir() or module.with_suffix('.py').is_file(), path

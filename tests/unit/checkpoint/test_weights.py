@@ -3,7 +3,6 @@ import json
 import os
 import pickle
 import shutil
-import stat
 import struct
 import subprocess
 import sys
@@ -13,11 +12,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 import safetensors.numpy
-from helpers import ROOT
+from helpers import ROOT, refused
 
 from bert.checkpoint.weights import read_params, read_weights, write_params, write_safetensors
 from bert.utils import files
-from bert.utils.errors import DataError
 
 ARRAYS = {'bert.word_embed.0.weight': np.arange(12, dtype=np.float32).reshape(3, 4),
           'bert.pooler.bias': np.array([1.5, -2], np.float32)}
@@ -28,14 +26,6 @@ THEIRS = {'bert.embeddings.word_embeddings.weight': ARRAYS['bert.word_embed.0.we
 def same(a, b):
     return list(a) == list(b) and all(
         a[name].dtype == b[name].dtype and np.array_equal(a[name], b[name]) for name in a)
-
-
-def refused(call, *args):
-    """The message of the DataError that a call raises, which is one line."""
-    with pytest.raises(DataError) as caught:
-        call(*args)
-    assert '\n' not in str(caught.value)
-    return str(caught.value)
 
 
 def test_params_there_and_back(tmp_path):
@@ -60,44 +50,6 @@ def test_safetensors_there_and_back(tmp_path):
     assert same({name: arrays[name] for name in ARRAYS}, ARRAYS)
     with safetensors.safe_open(path, 'np') as f:
         assert f.metadata() == {'format': 'pt'}     # Transformers asks for it
-
-
-def test_atomic(tmp_path):
-    path = tmp_path / 'a.txt'
-    with files.atomic(str(path)) as temporary:
-        assert os.path.dirname(temporary) == str(tmp_path)
-        with open(temporary, 'w', encoding='utf-8') as f:
-            f.write('first')
-        assert not path.exists()
-    assert path.read_text() == 'first'
-    umask = os.umask(0)
-    os.umask(umask)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
-    assert os.listdir(str(tmp_path)) == ['a.txt']
-
-
-@pytest.mark.parametrize('error', [ValueError('x'), KeyboardInterrupt(), DataError('x')])
-def test_an_error_leaves_the_old_file_and_no_other(tmp_path, error):
-    path = tmp_path / 'a.txt'
-    path.write_text('old')
-    with pytest.raises(type(error)), files.atomic(str(path)) as temporary:
-        with open(temporary, 'w', encoding='utf-8') as f:
-            f.write('half of the n')
-        raise error
-    assert path.read_text() == 'old'
-    assert os.listdir(str(tmp_path)) == ['a.txt']
-
-
-def test_an_error_of_the_system_is_one_line(tmp_path):
-    path = tmp_path / 'a.json'
-    path.write_text('old')
-
-    def write():
-        with files.atomic(str(path)):
-            raise OSError(28, 'No space left on device')
-    assert refused(write) == (f'{path}: cannot be written (No space left on device); what stood '
-                              'there before is intact')
-    assert os.listdir(str(tmp_path)) == ['a.json']
 
 
 FULL_DISK = '''
@@ -134,6 +86,7 @@ with open(path, 'rb') as f:
 @pytest.mark.parametrize('kind, reason', [
     ('params', 'only a part could be written; the disk is full, or its quota'),
     ('safetensors', 'File too large')])
+@pytest.mark.slow
 def test_a_full_disk(tmp_path, kind, reason):
     path = str(tmp_path / 'a.weights')
     result = subprocess.run([sys.executable, '-c', FULL_DISK, kind, path], cwd=ROOT, text=True,
@@ -303,27 +256,3 @@ def test_torch_reads_weights_alone(tmp_path):
     path.write_bytes(b'')
     assert 'torch cannot read weights alone' in refused(read_weights, str(path))
     assert not marker.exists()
-
-
-def test_json(tmp_path):
-    path = tmp_path / 'a.json'
-    files.write_json(str(path), {'name': 'Zoë', 'sizes': [1, 2]})
-    assert path.read_text(encoding='utf-8') == (
-        '{\n  "name": "Zoë",\n  "sizes": [\n    1,\n    2\n  ]\n}\n')
-    assert files.read_json(str(path)) == {'name': 'Zoë', 'sizes': [1, 2]}
-    for content, message in ((b'{"a": 1,\n b}', 'not JSON (Expecting property name enclosed in '
-                                                'double quotes: line 2 column 2 (char 10))'),
-                             (b'{"a": "\xff"}', 'not UTF-8 text (byte 7)')):
-        path.write_bytes(content)
-        assert refused(files.read_json, str(path)) == f'{path}: {message}'
-    assert refused(files.read_json, str(tmp_path)) == (
-        f'{tmp_path}: cannot be read (Is a directory)')
-
-
-def test_a_value_that_json_lacks_leaves_the_old_file(tmp_path):
-    path = tmp_path / 'a.json'
-    files.write_json(str(path), 1)
-    with pytest.raises(TypeError):
-        files.write_json(str(path), {'a': object()})
-    assert files.read_json(str(path)) == 1
-    assert os.listdir(str(tmp_path)) == ['a.json']

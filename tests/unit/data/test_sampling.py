@@ -1,11 +1,8 @@
 """Which examples make up an update."""
-import mxnet as mx
 import numpy as np
 import pytest
 
 from bert.data import sampling
-from bert.model.inputs import pad
-from bert.training.evaluation import score_rows
 
 
 @pytest.mark.parametrize('alike', [True, False])
@@ -57,37 +54,6 @@ def test_split_among_devices_leaves_no_empty_part():
     assert [(list(p), d) for p, d in sampling.split(np.array([7, 8, 9]), 'ab')] == [
         ([7, 8], 'a'), ([9], 'b')]
     assert [(list(p), d) for p, d in sampling.split(np.array([7]), 'ab')] == [([7], 'a')]
-
-
-def test_pad():
-    rows, lengths = pad([[5, 6, 7], [8]], 1)
-    assert rows.tolist() == [[5, 6, 7], [8, 1, 1]] and rows.dtype == np.int32
-    assert lengths.tolist() == [3, 1] and lengths.dtype == np.float32
-    assert pad([[5]], 0, 4)[0].tolist() == [[5, 0, 0, 0]]
-
-
-class Two:
-    """A communicator of two workers, of which the test plays one after the other."""
-    size = 2
-
-    def __init__(self, rank):
-        self.rank, self.devices = rank, [mx.cpu(0), mx.cpu(1)]
-
-    def sum(self, values):
-        return values
-
-
-def test_scores_of_all_workers_add_up_to_every_row():
-    lengths = [3, 1, 2, 5, 4]
-
-    def forward(part, device):
-        return mx.nd.array([[i, lengths[i]] for i in part])
-
-    total = sum(score_rows(lengths, 2, Two(rank), forward) for rank in (0, 1))
-    assert total.tolist() == [[i, n] for i, n in enumerate(lengths)]
-    # a worker without any batch adds nothing
-    alone = score_rows([4], 2, Two(1), lambda part, device: mx.nd.ones((1, 2)))
-    assert alone.tolist() == [[0, 0]]
 
 
 def test_evaluation_batches_hold_so_many_tokens():

@@ -12,7 +12,6 @@ from bert.model import heads, ops
 from bert.model.config import BertConfig
 from bert.model.forward import Packed, choose_layout, create_forward, unpack
 from bert.model.heads import PreTraining, QuestionAnswering, TokenVectors
-from bert.model.inputs import packed_inputs, round_up
 from bert.model.parameters import collect, initialize, load_parameters
 from bert.training import distributed
 from bert.training.stepper import Stepper
@@ -137,6 +136,7 @@ def test_bfloat16_is_close_to_float32(kind):
 
 
 @needs_operators
+@pytest.mark.slow
 def test_dropout_is_drawn_in_training_alone_and_follows_the_seed():
     forward = create_forward(network('Tagger', dropout=0.2), 'packed', 'float32', 0)
 
@@ -168,26 +168,6 @@ def test_several_devices():
     assert (first == second).all()
 
 
-def test_packed_arrays_by_hand():
-    ids, segments, positions, starts, lengths = packed_inputs(IDS[1:], SEGMENTS[1:], mx.cpu())
-    assert ids.asnumpy().tolist() == [2, 20, 3, 2, 7, 6, 5, 9, 3, 2, 3]
-    assert segments.asnumpy().tolist() == [0, 1, 1, 0, 0, 0, 0, 1, 1, 0, 0]
-    assert positions.asnumpy().tolist() == [0, 1, 2, 0, 1, 2, 3, 4, 5, 0, 1]
-    assert starts.asnumpy().tolist() == [0, 3, 9] and lengths.asnumpy().tolist() == [3, 6, 2]
-    assert ids.dtype == segments.dtype == positions.dtype == np.int32
-
-
-def test_packed_arrays_have_few_sizes():
-    sizes = [round_up(count) for count in range(1, 4097)]
-    assert sizes[:64] == list(range(1, 65)) and sizes[64] == 66 and sizes[-1] == 4096
-    assert len(set(sizes)) == 64 + 6 * 32
-    assert all(count <= size <= count * 1.04 for count, size in enumerate(sizes, 1))
-    *tokens, starts, lengths = packed_inputs([[7] * 60, [8] * 7], [[1] * 60, [0] * 7], mx.cpu())
-    assert [array.shape for array in tokens] == [(68,)] * 3
-    assert [int(array[67].asscalar()) for array in tokens] == [0, 0, 0]
-    assert starts.asnumpy().tolist() == [0, 60] and lengths.asnumpy().tolist() == [60, 7]
-
-
 @needs_operators
 @pytest.mark.parametrize('kind', ['Classifier', 'Tagger'])
 def test_what_fills_up_has_no_effect(kind, monkeypatch):
@@ -196,11 +176,11 @@ def test_what_fills_up_has_no_effect(kind, monkeypatch):
     monkeypatch.setattr('bert.model.inputs.round_up', lambda count: count + 5)
     filled = gradients(network(kind), 'packed')
     assert exact[0].shape == filled[0].shape
-    # relative: other sizes of a product add up in another order
-    np.testing.assert_allclose(filled[0], exact[0], rtol=1e-5, atol=1e-6)
-    for name, gradient in exact[2].items():
-        np.testing.assert_allclose(filled[2][name], gradient, rtol=1e-5, atol=1e-6,
-                                   err_msg=name)
+    # other sizes of a product add up in another order, so beside the largest value of an array
+    for name, array in dict(exact[2], scores=exact[0]).items():
+        other = dict(filled[2], scores=filled[0])[name]
+        np.testing.assert_allclose(other, array, rtol=1e-5, err_msg=name,
+                                   atol=1e-6 * max(1, np.abs(array).max()))
 
 
 @needs_operators

@@ -9,16 +9,13 @@ import time
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, SAMPLE
 
 from bert.pretraining import masking
-from bert.pretraining import shards as shard_files
-from bert.pretraining.sources import Instances, Shards, Synthetic, Text
+from bert.pretraining.sources import Instances, Synthetic, Text
 from bert.pretraining.stream import Stream, edges, evaluation
 from bert.text import tokenizer
 from bert.utils.errors import DataError
-
-TEXT = os.path.join(ROOT, 'sample_text.txt')
 
 
 class Numbered:
@@ -149,6 +146,7 @@ def test_workers_share_each_update(by_tokens):
 
 
 @pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.slow
 def test_a_stream_goes_on_where_it_was_left(workers, monkeypatch):
     monkeypatch.setattr('bert.pretraining.stream._POOL_TOKENS', 500)
     settings = (Synthetic(16, 3, 100, 5), 100, 3) if workers else (
@@ -173,68 +171,6 @@ def test_a_restart_reads_no_more_than_it_needs(monkeypatch):
     assert len(source.asked) < 6
 
 
-def test_synthetic_instances():
-    source = Synthetic(16, 3, 100, 0)
-    one = source.read(0, 0)
-    assert one.lengths.tolist() == [16] * 1024 and one.counts.tolist() == [3] * 1024
-    assert one.ids.min() >= 0 and one.ids.max() < 100
-    assert one.segments[:16].tolist() == [0] * 8 + [1] * 8
-    columns = one.positions.reshape(-1, 3)
-    assert (np.diff(columns, axis=1) > 0).all() and columns.max() == 15
-    assert (source.read(1, 0).ids != one.ids).any()
-
-
-@pytest.fixture(scope='module')
-def tok():
-    return tokenizer.load(os.path.join(ROOT, 'bert', 'sample'))
-
-
-def test_text_has_other_masks_in_each_pass(tok):
-    source = Text([TEXT], tok, masking.Masking(tok, 32, 5), seed=3)
-    one, same, other = source.read(0, 0), source.read(0, 0), source.read(1, 0)
-    for first, second in zip(one, same):
-        np.testing.assert_array_equal(first, second)
-    assert len(one.ids) != len(other.ids) or (one.ids != other.ids).any()
-    assert source.max_length == 32 and one.lengths.max() == 32
-    pool = take(Stream(source, 8, 1), 3)
-    for update in pool:
-        for batch in update.batches():
-            assert all(row[0] == tok.cls_id and row[-1] == tok.sep_id for row in batch.ids)
-            masked = np.concatenate(batch.ids)[batch.masked]
-            assert (masked == tok.mask_id).mean() > 0.5
-
-
-def make_shards(folder, tok, shards=2):
-    job = shard_files.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, shards,
-                               str(folder))
-    (folder / 'unfinished').mkdir()
-    made = shard_files.create(job, {}, 1)
-    return [str(folder / (f'part-{i:03}.npz')) for i in range(shards)], made
-
-
-def test_shards(tok, tmp_path):
-    paths, made = make_shards(tmp_path, tok)
-    source = Shards(paths, len(tok))
-    assert source.max_length == 32 and source.pieces == 2
-    parts = [source.read(0, piece) for piece in range(2)]
-    assert sum(len(part.lengths) for part in parts) == made['instances']
-    assert sum(len(part.ids) for part in parts) == made['tokens']
-    arrays = shard_files.read(paths[0])
-    batch = next(evaluation(source, 4))
-    found = arrays['input_ids'][:, :len(batch.ids[0])] == batch.ids[0]
-    row = int(np.flatnonzero(found.all(axis=1))[0])
-    count = int(arrays['masked_lm_weights'][row].sum())
-    assert batch.labels[:count].tolist() == arrays['masked_lm_ids'][row, :count].tolist()
-    assert batch.masked[:count].tolist() == arrays['masked_lm_positions'][row, :count].tolist()
-    assert len(batch.ids[0]) == arrays['valid_lengths'][row]
-    assert batch.segments[0].tolist() == arrays['segment_ids'][row, :len(batch.ids[0])].tolist()
-    with pytest.raises(DataError, match='input_ids from .* only 0 to 99'):
-        Shards(paths, 100).read(0, 0)
-    (tmp_path / 'bad.npz').write_bytes(b'no archive')
-    with pytest.raises(DataError, match='bad.npz: not a whole shard'):
-        Shards([str(tmp_path / 'bad.npz')], 100)
-
-
 def test_evaluation_takes_each_instance_once_among_all_workers():
     source = Numbered(13, 0, 8, 30)
     alone = list(evaluation(source, 4))
@@ -248,8 +184,9 @@ def test_no_instances_are_an_error():
         take(Stream(Numbered(0, 0), 4, 2), 1)
 
 
-def test_an_error_of_a_data_worker_is_told(tok, tmp_path):
+def test_an_error_of_a_data_worker_is_told(tmp_path):
     (tmp_path / 'bad.txt').write_bytes(b'A sentence.\nAnother.\n\ncaf\xe9\n')
+    tok = tokenizer.load(SAMPLE)
     source = Text([str(tmp_path / 'bad.txt')], tok, masking.Masking(tok, 32), 0)
     for workers in (0, 1):
         with pytest.raises(DataError, match='bad.txt line 4: not UTF-8'):
@@ -265,6 +202,7 @@ class Deadly(Numbered):
         return super().read(pass_, piece)
 
 
+@pytest.mark.slow
 def test_a_data_worker_that_is_killed_ends_the_stream_with_an_error():
     with pytest.raises(DataError, match='was killed.*--resume'):
         take(Stream(Deadly(20), 4, 1, workers=2), 100)

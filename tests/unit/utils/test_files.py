@@ -1,0 +1,118 @@
+"""Files that are written whole or not at all, and what killed processes leave."""
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT, refused
+
+from bert.utils import files
+from bert.utils.errors import DataError
+
+
+def test_atomic(tmp_path):
+    path = tmp_path / 'a.txt'
+    with files.atomic(str(path)) as temporary:
+        assert os.path.dirname(temporary) == str(tmp_path)
+        with open(temporary, 'w', encoding='utf-8') as f:
+            f.write('first')
+        assert not path.exists()
+    assert path.read_text() == 'first'
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+    assert os.listdir(str(tmp_path)) == ['a.txt']
+
+
+@pytest.mark.parametrize('error', [ValueError('x'), KeyboardInterrupt(), DataError('x')])
+def test_an_error_leaves_the_old_file_and_no_other(tmp_path, error):
+    path = tmp_path / 'a.txt'
+    path.write_text('old')
+    with pytest.raises(type(error)), files.atomic(str(path)) as temporary:
+        with open(temporary, 'w', encoding='utf-8') as f:
+            f.write('half of the n')
+        raise error
+    assert path.read_text() == 'old'
+    assert os.listdir(str(tmp_path)) == ['a.txt']
+
+
+def test_an_error_of_the_system_is_one_line(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text('old')
+
+    def write():
+        with files.atomic(str(path)):
+            raise OSError(28, 'No space left on device')
+    assert refused(write) == (f'{path}: cannot be written (No space left on device); what stood '
+                              'there before is intact')
+    assert os.listdir(str(tmp_path)) == ['a.json']
+
+
+def test_json(tmp_path):
+    path = tmp_path / 'a.json'
+    files.write_json(str(path), {'name': 'Zoë', 'sizes': [1, 2]})
+    assert path.read_text(encoding='utf-8') == (
+        '{\n  "name": "Zoë",\n  "sizes": [\n    1,\n    2\n  ]\n}\n')
+    assert files.read_json(str(path)) == {'name': 'Zoë', 'sizes': [1, 2]}
+    for content, message in ((b'{"a": 1,\n b}', 'not JSON (Expecting property name enclosed in '
+                                                'double quotes: line 2 column 2 (char 10))'),
+                             (b'{"a": "\xff"}', 'not UTF-8 text (byte 7)')):
+        path.write_bytes(content)
+        assert refused(files.read_json, str(path)) == f'{path}: {message}'
+    assert refused(files.read_json, str(tmp_path)) == (
+        f'{tmp_path}: cannot be read (Is a directory)')
+
+
+def test_a_value_that_json_lacks_leaves_the_old_file(tmp_path):
+    path = tmp_path / 'a.json'
+    files.write_json(str(path), 1)
+    with pytest.raises(TypeError):
+        files.write_json(str(path), {'a': object()})
+    assert files.read_json(str(path)) == 1
+    assert os.listdir(str(tmp_path)) == ['a.json']
+
+
+@pytest.mark.parametrize('content, message', [
+    (b'{', 'not JSON'), (b'\xff{}', 'not UTF-8 text'), (b'[' * 100000, 'sensible depth'),
+    (b'[]', 'not an object'), (b'', 'not JSON')])
+def test_damaged_json(tmp_path, content, message):
+    path = tmp_path / 'x.json'
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as error:
+        files.read_json(str(path), dict)
+    assert str(path) in str(error.value) and '\n' not in str(error.value)
+
+
+def test_json_with_a_byte_order_mark_and_odd_names(tmp_path):
+    path = str(tmp_path / 'x.json')
+    with open(path, 'wb') as f:
+        f.write(b'\xef\xbb\xbf{"a": 1}')
+    assert files.read_json(path, dict) == {'a': 1}
+    value = {'name': 'caf\udce9', 'word': 'é'}      # an argument that is no UTF-8
+    files.write_json(path, value)
+    assert files.read_json(path) == value
+
+
+def test_what_killed_processes_leave_is_removed_and_nothing_else(tmp_path):
+    code = ('import bert, os, sys, time\nfrom bert.utils import files\n'
+            'with files.atomic(sys.argv[1]):\n    print("writing", flush=True)\n'
+            '    time.sleep(60)\n')
+
+    def start(name):
+        process = subprocess.Popen([sys.executable, '-c', code, str(tmp_path / name)], cwd=ROOT,
+                                   stdout=subprocess.PIPE)
+        assert process.stdout.readline() == b'writing\n'
+        return process
+
+    (tmp_path / '.mine.unfinished.txt').write_text('')
+    killed, alive = start('one'), start('two')
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert len(os.listdir(tmp_path)) == 3
+    files.make_folder(str(tmp_path), '--output_dir')
+    left = sorted(os.listdir(tmp_path))
+    assert len(left) == 2 and left[0] == '.mine.unfinished.txt' and left[1].startswith('.two.')
+    alive.kill()
+    alive.wait()
