@@ -19,10 +19,11 @@ extras.update(
           'onnxruntime<1.23'],          # later ones need ml_dtypes, so numpy 2 on Python 3.13
     plot=['matplotlib>=3.5'],
     tensorboard=['tensorboardX>=2.2'],
-    vocabulary=['tokenizers>=0.13'],    # to make a WordPiece vocabulary
+    vocabulary=['tokenizers>=0.19'],    # to make a WordPiece vocabulary
 )
 extras['test'] = ['pytest', 'ruff==0.17.6'] + [
-    package for name in ('docs', 'hub', 'onnx', 'plot', 'tensorboard', 'vocabulary') for package in extras[name]]
+    package for name in ('docs', 'hub', 'onnx', 'plot', 'tensorboard', 'vocabulary')
+    for package in extras[name]]
 
 setup(
     name='gluon-bert',
@@ -35,7 +36,8 @@ setup(
     # scripts/ and export/ stand beside bert/ in a checkout and inside it once installed
     packages=['bert', *('bert.' + room for room in (
         'checkpoint', 'data', 'metrics', 'model', 'model.ops', 'pretraining', 'text', 'training',
-        'utils')), 'bert.export', 'bert.scripts', 'bert.scripts.benchmarking'],
+        'utils')), 'bert.export', 'bert.scripts', 'bert.scripts.benchmarking',
+              'bert.scripts.benchmarking.peer'],
     package_dir={'bert.export': 'export', 'bert.scripts': 'scripts'},
     package_data={'bert': ['sample/*', 'sample/*/*'], 'bert.export': ['examples/*.py'],
                   'bert.model.ops': ['*.h', '*.cc']},
