@@ -23,8 +23,8 @@ SLOW = 3.0              # seconds; features that take less are not kept
 LIMIT = 2 << 30         # bytes of all files together; the least recently used go
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # what turns text into features; a change in them, or in the caller, makes new features
-_SOURCES = ('data/feature_cache.py', 'data/squad.py', 'text/tokenizer.py', 'text/transform.py',
-            'text/vocabulary.py')
+_SOURCES = ('data/feature_cache.py', 'data/squad_features.py', 'text/tokenizer.py',
+            'text/transform.py', 'text/vocabulary.py')
 _LENGTHS = ' lengths'
 
 

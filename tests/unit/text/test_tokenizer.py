@@ -26,7 +26,7 @@ def lines(*tokens):
 
 def pieces(tok, text):
     """[(token, its stretch of the text)]"""
-    ids, starts, ends = tok.pieces(text)
+    ids, starts, ends = tok.ids_and_offsets(text)
     return [(token, text[start:end]) for token, start, end in zip(tok.tokens(ids), starts, ends)]
 
 
@@ -37,7 +37,7 @@ def test_hard_strings(casing):
     assert found == {row['text']: row[casing] for row in HARD['strings']}
     assert len(found) > 150
     for text in found:
-        ids, starts, ends = tok.pieces(text)
+        ids, starts, ends = tok.ids_and_offsets(text)
         assert tok.tokens(ids) == found[text] and ids == tok.ids(text)
         assert starts == sorted(starts) and ends == sorted(ends)
         assert all(0 <= start < end <= len(text) for start, end in zip(starts, ends))
@@ -70,7 +70,7 @@ def test_words_of_201_characters_are_unknown():
     tok = tokenizer.WordPiece(SPECIALS + ['a', '##a'], False)
     assert tok.ids('a' * 200) == [5] + [6] * 199
     assert tok.ids('a' * 201) == [1]
-    assert tok.pieces('b' * 300 + ' a') == ([1, 5], [0, 301], [300, 302])
+    assert tok.ids_and_offsets('b' * 300 + ' a') == ([1, 5], [0, 301], [300, 302])
 
 
 def test_a_typed_special_token_is_text():
@@ -91,7 +91,7 @@ def test_offsets():
     assert pieces(tok, 'a中文a') == [('a', 'a'), ('中', '中'), ('文', '文'), ('a', 'a')]
     assert pieces(tok, 'a q\u00fbux, a') == [
         ('a', 'a'), ('[UNK]', 'q\u00fbux'), ('[UNK]', ','), ('a', 'a')]
-    assert tok.pieces('\u200b \x00\u0301') == ([], [], [])
+    assert tok.ids_and_offsets('\u200b \x00\u0301') == ([], [], [])
 
 
 def test_accents_and_chinese_characters_as_the_checkpoint_says():
@@ -117,7 +117,7 @@ def test_tokenizer_json(tmp_path):
     write(tmp_path / 'tokenizer.json', json.dumps(content))
     tok = tokenizer.load(tmp_path)
     assert (tok.ids('ab B'), tok.mask_id, tok.unk_id, len(tok)) == ([0, 1, 2], 7, 4, 8)
-    assert tok.cased and tok.ids('中a') == [4] and tok.pieces('中a')[2] == [2]
+    assert tok.cased and tok.ids('中a') == [4] and tok.ids_and_offsets('中a')[2] == [2]
 
     content['normalizer']['lowercase'] = True
     write(tmp_path / 'tokenizer.json', json.dumps(content))
@@ -205,7 +205,7 @@ def test_save_keeps_ids_and_rules(tmp_path):
 def test_copies_for_other_processes():
     tok = tokenizer.WordPiece(SPECIALS + ['a', '##b'], False)
     assert tok.ids('Ab a') == [5, 6, 5]
-    assert pickle.loads(pickle.dumps(tok)).pieces('Ab a') == tok.pieces('Ab a')
+    assert pickle.loads(pickle.dumps(tok)).ids_and_offsets('Ab a') == tok.ids_and_offsets('Ab a')
     with multiprocessing.get_context('spawn').Pool(1) as pool:
         assert pool.map(tok.ids, ['Ab', 'c']) == [[5, 6], [1]]
 
@@ -251,7 +251,7 @@ def test_sentencepiece_offsets(model):
     text = ' She SELLS caf\u00e9\u0301s, \ufb01gs \U0001f600x'
     for nbest in (0, -1, -1, -1):       # other splits, too
         tok = tokenizer.load(model, cased=False, nbest=nbest, alpha=0.1)
-        ids, starts, ends = tok.pieces(text)
+        ids, starts, ends = tok.ids_and_offsets(text)
         covered = {i for start, end in zip(starts, ends) for i in range(start, end)}
         assert covered == {i for i, char in enumerate(text) if char != ' '}
         for token, start, end in zip(tok.tokens(ids), starts, ends):
@@ -270,7 +270,7 @@ def test_sentencepiece_offsets(model):
 def test_other_sentencepiece_models(tmp_path, options):
     tok = tokenizer.load(train(tmp_path, **options), cased=False)
     text = 'cafes, \U0001f600 x'
-    ids, starts, ends = tok.pieces(text)
+    ids, starts, ends = tok.ids_and_offsets(text)
     assert ids == tok.ids(text)
     assert {i for start, end in zip(starts, ends) for i in range(start, end)} == {
         i for i, char in enumerate(text) if char != ' '}
@@ -304,9 +304,9 @@ def test_sentencepiece_is_saved_and_copied(model, tmp_path):
         assert first.read() == second.read()
     again = tokenizer.load(tmp_path)
     assert again.cased and again.cls_id == tok.cls_id
-    assert again.pieces('the fox') == tok.pieces('the fox')
+    assert again.ids_and_offsets('the fox') == tok.ids_and_offsets('the fox')
     os.remove(tmp_path / 'spm.model')       # a copy does not need the file
-    assert pickle.loads(pickle.dumps(again)).pieces('the fox') == tok.pieces('the fox')
+    assert pickle.loads(pickle.dumps(again)).ids_and_offsets('the fox') == tok.ids_and_offsets('the fox')
 
 
 @pytest.mark.parametrize('content', [b'', b'the\n', b'\x0a\xff\xff'])

@@ -13,7 +13,7 @@ from bert.model.forward import create_forward
 from bert.model.heads import Tagger
 from bert.model.parameters import initialize
 from bert.training import tagging as tagger
-from bert.training.tagging import word_scores
+from bert.training.tagging import word_logits
 from bert.utils.files import read_json
 
 
@@ -27,10 +27,10 @@ class Numbered:
 
 
 def test_scores_of_words_are_those_of_their_first_sub_words(tok):
-    rows = tagging.rows(tok, [['ab', 'the'], ['of', 'a', 'cd', 'to', 'to', 'in', 'g']], 8)
+    rows = tagging.features(tok, [['ab', 'the'], ['of', 'a', 'cd', 'to', 'to', 'in', 'g']], 8)
     assert [row.first for row in rows] == [[1, 3], [1, 2, 3, 5], [2, 3, 4]]
     assert [len(row.ids) for row in rows] == [5, 8, 6]
-    scores = word_scores(Numbered(), rows, mx.cpu()).asnumpy()
+    scores = word_logits(Numbered(), rows, mx.cpu()).asnumpy()
     assert scores[:, 0].tolist() == [1, 3, 5 + 1, 5 + 2, 5 + 3, 5 + 5, 13 + 2, 13 + 3, 13 + 4]
     assert (scores[:, 1] == -scores[:, 0]).all()
 
@@ -44,9 +44,9 @@ def test_neighbours_in_a_batch_do_not_change_scores(tok, path):
     net = Tagger(config, 3)
     initialize(net, config.replace(initializer_range=0.5))
     forward = create_forward(net, path, 'float32', tok.pad_id)
-    rows = tagging.rows(tok, [['the', 'film'], ['wonderful', 'of', 'axe', 'by']], 24)
-    both = word_scores(forward, rows, mx.cpu()).asnumpy()
-    alone = [word_scores(forward, [row], mx.cpu()).asnumpy() for row in rows]
+    rows = tagging.features(tok, [['the', 'film'], ['wonderful', 'of', 'axe', 'by']], 24)
+    both = word_logits(forward, rows, mx.cpu()).asnumpy()
+    alone = [word_logits(forward, [row], mx.cpu()).asnumpy() for row in rows]
     assert both.shape == (6, 3)
     np.testing.assert_allclose(both, np.concatenate(alone), rtol=1e-5, atol=1e-5)
 
