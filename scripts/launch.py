@@ -2,15 +2,15 @@
 
     python launch.py -n 2 -s 1 python run_pretraining.py --kvstore dist_sync --data '/path/*.npz'
 
-When a process dies, the others are stopped within seconds.  For several hosts, start the processes
-by hand, all with the same command and these variables:
+When a process dies, the others are ended within seconds.  For several hosts, start the processes by
+hand, with the same command for all of them and these variables:
 
     DMLC_ROLE             scheduler (one), server (several) or worker (several)
-    DMLC_PS_ROOT_URI      IP address of the scheduler's host
+    DMLC_PS_ROOT_URI      IP address of the scheduler's host, in all of them
     DMLC_PS_ROOT_PORT     a free port there
     DMLC_NUM_WORKER       number of workers on all hosts
     DMLC_NUM_SERVER       number of servers on all hosts; as many as workers is a good choice
-    DMLC_INTERFACE        network interface to use, if a host has several
+    DMLC_INTERFACE        network interface to use, where a host has several
 """
 import argparse
 import ctypes
@@ -22,9 +22,9 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# servers and the scheduler run inside `import mxnet`
+# servers and the scheduler serve inside `import mxnet`
 SERVE = [sys.executable, '-c', f'import sys; sys.path.insert(0, {ROOT!r}); import bert, mxnet']
-GRACE = 5       # seconds before a process is killed
+GRACE = 5       # seconds to end in
 STOP = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -39,7 +39,7 @@ def parse_args(argv=None):
     if args.num_servers is None:
         args.num_servers = args.num_workers
     if min(args.num_workers, args.num_servers) < 1:
-        parser.error('-n and -s must be 1 or more')
+        parser.error('-n and -s are 1 or more')
     if not args.command:
         parser.error('the command to run is missing')
     return args
@@ -64,9 +64,9 @@ def main(argv=None):
             processes[f'server {i}'] = start(SERVE, env, 'server')
         for i in range(args.num_workers):
             processes[f'worker {i}'] = start(args.command, env, 'worker')
-        return wait(processes, stopped)
+        return follow(processes, stopped)
     except OSError as error:
-        log(f'{args.command[0]}: {error.strerror}')
+        say(f'{args.command[0]}: {error.strerror}')
         return 1
     finally:
         end(processes.values())
@@ -75,7 +75,8 @@ def main(argv=None):
 
 
 def start(command, env, role):
-    """Start a process of the job in its own session: only this program sends Ctrl-C, to workers."""
+    """A process of the job, in a session of its own: Ctrl-C is for the workers alone, and comes
+    from here."""
     return subprocess.Popen(command, env=dict(env, DMLC_ROLE=role), start_new_session=True,
                             preexec_fn=_end_with_parent)
 
@@ -85,8 +86,8 @@ def _end_with_parent():
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def wait(processes, stopped):
-    """Wait until the workers finish or a process dies; returns the exit code."""
+def follow(processes, stopped):
+    """Wait for the workers; the exit code, soon after the first process has died."""
     workers = {name: p for name, p in processes.items() if name.startswith('worker')}
     asked = None
     while any(p.poll() is None for p in workers.values()):
@@ -100,9 +101,9 @@ def wait(processes, stopped):
         for name, process in processes.items():
             code = process.poll()
             if code and not (asked and name in workers):
-                how = (f'was killed by signal {-code}' if code < 0 else
-                       f'ended with exit code {code}')
-                log(f'{name} (process {process.pid}) {how}; stopping the others')
+                say('%s (process %d) %s; the others are ended now' % (
+                    name, process.pid, f'was killed by signal {-code}' if code < 0 else
+                    f'ended with exit code {code}'))
                 return 128 - code if code < 0 else code
         time.sleep(0.1)
     codes = [p.returncode for p in workers.values()]
@@ -110,7 +111,7 @@ def wait(processes, stopped):
 
 
 def end(processes):
-    """Stop what still runs; without workers, servers have nothing to do."""
+    """End what still runs; after the workers, servers have nothing left to do."""
     running = [process for process in processes if process.poll() is None]
     for process in running:
         process.send_signal(signal.SIGTERM)
@@ -123,7 +124,7 @@ def end(processes):
             process.wait()
 
 
-def log(text):
+def say(text):
     print(f'launch.py: {text}', file=sys.stderr, flush=True)
 
 

@@ -335,7 +335,7 @@ def test_weights_of_another_shape_or_vocabulary(program, data, whole, tmp_path):
     assert 'vocabulary' in program(SCRIPT, *common, check=1).stderr
     with open(str(tmp_path / 'm' / 'model.params'), 'r+b') as f:
         f.truncate(100000)
-    assert 'not a whole MXNet parameter file' in program(SCRIPT, *common, check=1).stderr
+    assert 'not a complete MXNet parameter file' in program(SCRIPT, *common, check=1).stderr
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(program, data, whole, tmp_path):

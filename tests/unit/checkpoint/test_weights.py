@@ -84,7 +84,7 @@ with open(path, 'rb') as f:
 
 
 @pytest.mark.parametrize('kind, reason', [
-    ('params', 'only a part could be written; the disk is full, or its quota'),
+    ('params', 'only a part could be written; the disk or its quota is full'),
     ('safetensors', 'File too large')])
 def test_a_full_disk(tmp_path, kind, reason):
     path = str(tmp_path / 'a.weights')
@@ -100,7 +100,7 @@ def test_too_little_room_is_seen_beforehand(tmp_path, monkeypatch):
     write_params(path, ARRAYS)
     monkeypatch.setattr(shutil, 'disk_usage', lambda folder: types.SimpleNamespace(free=2 << 20))
     assert refused(write_params, path, {'a': np.zeros(3 << 18, np.float32)}) == (
-        f'{path}: the disk is full (3 MB needed, 2 MB free); what stood there before is intact')
+        f'{path}: the disk is full (3 MB needed, 2 MB free); the previous file is intact')
     write_params(path, dict(ARRAYS, fits=np.zeros(1 << 18, np.float32)))
     assert 'fits' in read_params(path)
 
@@ -132,7 +132,7 @@ def test_cut_params(tmp_path):
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
         assert refused(read_weights, str(path)).startswith(
-            f'{path}: not a whole MXNet parameter file (')
+            f'{path}: not a complete MXNet parameter file (')
 
 
 def test_cut_safetensors(tmp_path):
@@ -142,7 +142,7 @@ def test_cut_safetensors(tmp_path):
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
         assert refused(read_weights, str(path)).startswith(
-            f'{path}: not a whole safetensors file (')
+            f'{path}: not a complete safetensors file (')
 
 
 @pytest.mark.parametrize('name', ['a.params', 'a.safetensors'])
@@ -167,7 +167,7 @@ def test_a_damaged_name(tmp_path):
     path = tmp_path / 'a.params'
     write_params(str(path), ARRAYS)
     path.write_bytes(path.read_bytes().replace(b'word_embed', b'word\xffembed'))
-    assert 'not a whole MXNet parameter file' in refused(read_weights, str(path))
+    assert 'not a complete MXNet parameter file' in refused(read_weights, str(path))
 
 
 @pytest.mark.parametrize('name', ['a.params', 'a.safetensors', 'a.bin'])
@@ -226,9 +226,8 @@ def test_a_pickle_is_refused_without_torch(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'torch', None)
     message = refused(read_weights, str(path))
     assert message == (
-        f'{path}: a pickled PyTorch file, which can run code when it is opened, so it is refused; '
-        'take '
-        'the model.safetensors of the same model, or install torch, which reads the weights alone')
+        f'{path}: a pickled PyTorch file can run code when it is opened, so it is refused; use the '
+        'model.safetensors of the same model, or install torch, which can read only the weights')
     assert not marker.exists()
 
 

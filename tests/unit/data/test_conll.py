@@ -65,12 +65,12 @@ def test_read_without_tags(path):
 
 @pytest.mark.parametrize(('text', 'columns', 'message'), [
     ('a O\n\nb X O\n', (0, -1),
-     ':3: 3 column(s) where line 1 has 2; give every token a line with the same columns, and a '
-     'blank line between sentences'),
+     ':3: 3 column(s) where line 1 has 2; write one token per line with the same columns, and '
+     'a blank line between sentences'),
     ('', (0, -1),
-     ': no sentences; give every token a line, and a blank line between sentences'),
+     ': no sentences; write one token per line, and a blank line between sentences'),
     ('\n-DOCSTART- O\n\n', (0, -1),
-     ': no sentences; give every token a line, and a blank line between sentences'),
+     ': no sentences; write one token per line, and a blank line between sentences'),
     (b'a O\ncaf\xe9 O\n', (0, -1),
      ':2: not UTF-8 (byte 0xe9); convert it: iconv -f ENCODING -t UTF-8'),
     (b'\xef\xbb\xbfa O\ncaf\xe9 O\n', (0, -1),
@@ -78,12 +78,12 @@ def test_read_without_tags(path):
     ('a O\nb\0 O\n', (0, -1),
      ':2: a NUL character; the file is not UTF-8 text: remove the NUL, or convert the file'),
     ('\na O\n', (0, 2),
-     ':2: no column 2 for the tag where there are 2; columns count from 0, or from -1 at the end'),
+     ':2: no column 2 for the tag, the file has 2; columns count from 0, or from -1 at the end'),
     ('a O\n', (-3, -1),
-     ':1: no column -3 for the token where there are 2; columns count from 0, or from -1 at the '
+     ':1: no column -3 for the token, the file has 2; columns count from 0, or from -1 at the '
      'end'),
     ('a\n', (0, 1),
-     ':1: no column 1 for the tag where there are 1; columns count from 0, or from -1 at the end'),
+     ':1: no column 1 for the tag, the file has 1; columns count from 0, or from -1 at the end'),
     ('a O\n', (1, -1),
      ':1: column 1 cannot be both token and tag; name another for one of them'),
     ('a O\n\nEU NNP\n', (0, -1),
@@ -105,7 +105,7 @@ def test_read_warns_of_tags_that_break_the_scheme(path, caplog):
     with caplog.at_level(logging.WARNING):
         sentences = conll.read(path)
     assert caplog.messages == [
-        path + ':5: I-LOC where BIO2 has B-LOC (2 such tags in the file): entities are read as '
+        path + ':5: I-LOC, but BIO2 would have B-LOC (2 such tags in the file): entities are read as '
         'conlleval reads them']
     assert tags.spans(sentences[1].tags) == [('LOC', 1, 2), ('PER', 2, 3)]
 
@@ -114,8 +114,8 @@ def test_read_warns_of_several_tags_in_one(path, caplog):
     with caplog.at_level(logging.WARNING):
         conll.read(write(path, 'a O\nb B-person,B-group\nc O\nd B-person,B-group\n'))
     assert caplog.messages == [
-        path + ':2: B-person,B-group is more than one tag (2 such rows in the file): it is taken '
-        'for one type of that name; keep one tag a row']
+        path + ':2: B-person,B-group is more than one tag (2 such rows in the file): it is read '
+        'as one type of that name; keep one tag per row']
 
 
 # predictions

@@ -39,7 +39,7 @@ def test_read_takes_the_nearest_occurrence(tmp_path, caplog):
     assert answers == {'left': ('b', 2), 'right': ('b', 8), 'before': ('b', 2),
                        'space': ('x\u00a0 y', 10), 'good': ('c', 4)}
     assert [r.getMessage() for r in caplog.records] == [
-        path + ': 4 answers are not at their answer_start; taken at the nearest place where they '
+        path + ': 4 answers are not at their answer_start; using the nearest place where they '
         'occur']
 
 
@@ -49,8 +49,8 @@ def test_read_skips_what_cannot_be_trained_on_but_scores_it(tmp_path, caplog):
     assert [(q.id, q.answers) for q in squad.read(path, train=True)] == [
         ('half', [('c', 4)]), ('good', [('a', 0)])]
     assert [r.getMessage() for r in caplog.records] == [
-        path + ': 1 questions skipped, their answers do not occur in the passage (the first is '
-        'lost)']
+        path + ': skipped 1 questions whose answers do not occur in the passage (the first is lost)'
+    ]
     assert [(q.id, q.answers) for q in squad.read(path, train=False)] == [
         ('lost', [('nowhere', -1)]), ('half', [('nowhere', -1), ('c', 4)]), ('good', [('a', 0)])]
 

@@ -141,22 +141,22 @@ def test_gluonnlp_vocabulary(tmp_path):
 @pytest.mark.parametrize('token, cased', [('b', False), ('##B', True), ('[unused1]', False)])
 def test_casing_from_the_vocabulary_is_said(tmp_path, caplog, token, cased):
     assert tokenizer.load(write(tmp_path / 'vocab.txt', lines('a', token))).cased is cased
-    assert f"taken as {'cased' if cased else 'uncased'}," in caplog.text
+    assert f"assuming {'cased' if cased else 'uncased'}," in caplog.text
     caplog.clear()
     assert tokenizer.load(tmp_path, cased=not cased).cased is not cased
     assert not caplog.text
 
 
 @pytest.mark.parametrize('name, content, message', [
-    ('vocab.txt', '', 'vocab.txt: an empty vocabulary'),
+    ('vocab.txt', '', 'vocab.txt: the vocabulary is empty'),
     ('vocab.txt', '[PAD]\n[UNK]\n[SEP]\na\n', r'vocab.txt: no \[CLS\] \[MASK\] among its 4 tokens'),
-    ('vocab.txt', lines('a', 'b', 'a'), "vocab.txt line 8: 'a' stands on line 6 already"),
+    ('vocab.txt', lines('a', 'b', 'a'), "vocab.txt line 8: 'a' is also on line 6"),
     ('vocab.txt', lines('a').encode() + b'b\xff\n', 'vocab.txt line 7: not UTF-8'),
     ('a.vocab', '<unk>\t0\n', 'a.vocab: not JSON'),
     ('a.vocab', '[1]', 'a.vocab: JSON, but not an object'),
-    ('a.vocab', '{"idx_to_token": ["a"]}', 'a.vocab: no table of tokens'),
-    ('a.vocab', '{"token_to_idx": {"a": 0, "b": 2}}', 'a.vocab: no table of tokens'),
-    ('tokenizer.json', '{"model": "x"}', "not a tokenizer.json of Hugging Face's"),
+    ('a.vocab', '{"idx_to_token": ["a"]}', 'a.vocab: has no table of tokens'),
+    ('a.vocab', '{"token_to_idx": {"a": 0, "b": 2}}', 'a.vocab: has no table of tokens'),
+    ('tokenizer.json', '{"model": "x"}', "not a Hugging Face tokenizer.json"),
     ('tokenizer.json', '{"model": {"type": "BPE", "vocab": {}}}', 'tokenizer.json: a BPE model'),
     ('config.json', '{}', 'no vocabulary in this folder'),
 ])
@@ -183,7 +183,7 @@ def test_missing_and_ambiguous_paths(tmp_path):
         tokenizer.load(tmp_path / 'nowhere')
     write(tmp_path / 'a.vocab', '{}')
     write(tmp_path / 'b.vocab', '{}')
-    with pytest.raises(DataError, match=r'2 files \*\.vocab; name the one to use'):
+    with pytest.raises(DataError, match=r'2 files \*\.vocab; name the file to use'):
         tokenizer.load(tmp_path)
 
 
@@ -313,5 +313,5 @@ def test_sentencepiece_is_saved_and_copied(model, tmp_path):
 def test_damaged_sentencepiece_models(tmp_path, content):
     pytest.importorskip('sentencepiece', reason='reads the models')
     write(tmp_path / 'spm.model', content)
-    with pytest.raises(DataError, match='spm.model: not a SentencePiece model'):
+    with pytest.raises(DataError, match='spm.model: not a complete SentencePiece model'):
         tokenizer.load(tmp_path)
