@@ -12,6 +12,7 @@ MXNET = {'cpu': 'mxnet', **{cuda: 'mxnet-' + cuda
                             for cuda in ('cu101', 'cu102', 'cu110', 'cu112', 'cu117')}}
 extras = {name: [package + '==1.9.1'] for name, package in MXNET.items()}
 extras.update(
+    docs=['sphinx>=7,<10'],
     horovod=['horovod==0.28.1'],        # needs MXNet at build: scripts/install_horovod.sh
     hub=['pyarrow<20'],                 # later ones need numpy 2
     onnx=['onnx>=1.14,<1.19',           # MXNet imports onnx.mapping, gone in 1.19
@@ -20,7 +21,7 @@ extras.update(
     tensorboard=['tensorboardX>=2.2'],
 )
 extras['test'] = ['pytest', 'ruff==0.17.6'] + [
-    package for name in ('hub', 'onnx', 'plot', 'tensorboard') for package in extras[name]]
+    package for name in ('docs', 'hub', 'onnx', 'plot', 'tensorboard') for package in extras[name]]
 
 setup(
     name='gluon-bert',

@@ -1,136 +1,209 @@
-"""Start a program as several workers of MXNet's parameter servers, on this machine.
+"""Start a program as several workers of MXNet's parameter servers, on one host or several.
 
     python launch.py -n 2 -s 1 python run_pretraining.py --kvstore dist_sync --data '/path/*.npz'
+    python launch.py -n 4 -s 2 -H host0,host1 python run_pretraining.py --kvstore dist_sync \\
+        --data '/path/*.npz'
 
-When a process dies, the others are ended within seconds.  For several hosts, start the processes by
-hand, with the same command for all of them and these variables:
+With -H, the first host is this one, and the others are reached by ssh without a password; they need
+the same checkout, interpreter and working directory at the same paths.  Where there is no ssh, add
+--by_hand: the command to run on each of the other hosts is printed, and the job starts when all of
+them have joined.
 
-    DMLC_ROLE             scheduler (one), server (several) or worker (several)
-    DMLC_PS_ROOT_URI      IP address of the scheduler's host, in all of them
-    DMLC_PS_ROOT_PORT     a free port there
-    DMLC_NUM_WORKER       number of workers on all hosts
-    DMLC_NUM_SERVER       number of servers on all hosts; as many as workers is a good choice
-    DMLC_INTERFACE        network interface to use, where a host has several
+When a process dies, or a host is not heard of for 20 seconds, every host ends its processes and
+says which one it was.  On Ctrl-C the workers save and stop.
 """
+if not __package__:     # run as a file: `bert` is the checkout's
+    import os.path
+    import sys
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
 import argparse
-import ctypes
+import base64
+import json
 import os
+import queue
+import secrets
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# servers and the scheduler serve inside `import mxnet`
-SERVE = [sys.executable, '-c', f'import sys; sys.path.insert(0, {ROOT!r}); import bert, mxnet']
-GRACE = 5       # seconds to end in
+from bert.training.jobs import Host, Part, end_with_parent, log, wait
+from bert.utils.errors import run
+
+JOIN = 120          # seconds for all hosts to join
 STOP = (signal.SIGINT, signal.SIGTERM)
+_PASSED_ON = ('BERT_', 'MXNET_', 'PS_', 'OMP_', 'PYTHONPATH', 'PATH', 'LD_LIBRARY_PATH',
+              'VIRTUAL_ENV', 'XDG_CACHE_HOME', 'DMLC_INTERFACE')
 
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('-n', '--num-workers', type=int, required=True, metavar='N')
-    parser.add_argument('-s', '--num-servers', type=int, metavar='N',
+    parser.add_argument('-n', '--num-workers', '--num_workers', type=int, metavar='N')
+    parser.add_argument('-s', '--num-servers', '--num_servers', type=int, metavar='N',
                         help='(default: as many as workers)')
+    parser.add_argument('-H', '--hosts', metavar='HOST,HOST', help='(default: this one)')
+    parser.add_argument('--address', metavar='IP',
+                        help='of this host for the others (default: the one that reaches the '
+                             'second host)')
+    parser.add_argument('--ssh', default='ssh -o BatchMode=yes -o ConnectTimeout=10',
+                        metavar='COMMAND', help='(default: %(default)s)')
+    parser.add_argument('--by_hand', '--by-hand', action='store_true',
+                        help='print what to run on the other hosts, in place of ssh')
+    parser.add_argument('--join', help=argparse.SUPPRESS)
     parser.add_argument('command', nargs=argparse.REMAINDER, help='the program and its flags')
     args = parser.parse_args(argv)
+    if args.join:
+        return args
+    if args.num_workers is None:
+        parser.error('the following arguments are required: -n')
     if args.num_servers is None:
         args.num_servers = args.num_workers
     if min(args.num_workers, args.num_servers) < 1:
         parser.error('-n and -s are 1 or more')
     if not args.command:
         parser.error('the command to run is missing')
+    hosts = (args.hosts or 'localhost').split(',')
+    if not all(hosts) or args.num_workers < len(hosts):
+        parser.error(f'-H {args.hosts}: each host needs a name, and at least one of the '
+                     f'{args.num_workers} workers')
+    args.hosts = hosts
     return args
 
 
 def main(argv=None):
     args = parse_args(argv)
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    env = dict(os.environ, DMLC_PS_ROOT_URI='127.0.0.1', DMLC_PS_ROOT_PORT=str(port),
-               DMLC_NUM_WORKER=str(args.num_workers), DMLC_NUM_SERVER=str(args.num_servers))
-    share = max(1, len(os.sched_getaffinity(0)) // args.num_workers)
-    env['OMP_NUM_THREADS'] = str(min(int(env.get('OMP_NUM_THREADS') or share), share))
-    stopped = []
-    before = {number: signal.signal(number, lambda number, frame: stopped.append(number))
+    signals = []
+    before = {number: signal.signal(number, lambda number, frame: signals.append(number))
               for number in STOP}
-    processes = {}
     try:
-        processes['the scheduler'] = start(SERVE, env, 'scheduler')
-        for i in range(args.num_servers):
-            processes[f'server {i}'] = start(SERVE, env, 'server')
-        for i in range(args.num_workers):
-            processes[f'worker {i}'] = start(args.command, env, 'worker')
-        return follow(processes, stopped)
-    except OSError as error:
-        say(f'{args.command[0]}: {error.strerror}')
-        return 1
+        return join(args.join, signals) if args.join else start_job(args, signals)
     finally:
-        end(processes.values())
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def start(command, env, role):
-    """A process of the job, in a session of its own: Ctrl-C is for the workers alone, and comes
-    from here."""
-    return subprocess.Popen(command, env=dict(env, DMLC_ROLE=role), start_new_session=True,
-                            preexec_fn=_end_with_parent)
-
-
-def _end_with_parent():
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-
-
-def follow(processes, stopped):
-    """Wait for the workers; the exit code, soon after the first process has died."""
-    workers = {name: p for name, p in processes.items() if name.startswith('worker')}
-    asked = None
-    while any(p.poll() is None for p in workers.values()):
-        if len(stopped) > 1:
-            return 128 + stopped[1]
-        if stopped and asked is None:
-            asked = stopped[0]
-            for process in workers.values():
-                if process.poll() is None:
-                    process.send_signal(asked)
-        for name, process in processes.items():
-            code = process.poll()
-            if code and not (asked and name in workers):
-                say('%s (process %d) %s; the others are ended now' % (
-                    name, process.pid, f'was killed by signal {-code}' if code < 0 else
-                    f'ended with exit code {code}'))
-                return 128 - code if code < 0 else code
-        time.sleep(0.1)
-    codes = [p.returncode for p in workers.values()]
-    return next((128 - code if code < 0 else code for code in codes if code), 0)
-
-
-def end(processes):
-    """End what still runs; after the workers, servers have nothing left to do."""
-    running = [process for process in processes if process.poll() is None]
-    for process in running:
-        process.send_signal(signal.SIGTERM)
-    limit = time.time() + GRACE
-    for process in running:
+def start_job(args, signals):
+    """Start the whole job from this host; the exit code."""
+    others = args.hosts[1:]
+    address = args.address or (_address_towards(others[0]) if others else '127.0.0.1')
+    if address is None:
+        log(f'-H: the host {others[0]} is not known; give its name or IP address')
+        return 1
+    with socket.socket() as watch, socket.socket() as free:
         try:
-            process.wait(max(0, limit - time.time()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            watch.bind((address, 0))
+            free.bind((address, 0))
+        except OSError as error:
+            log(f'--address {address}: {error.strerror}; give an IP address of this host')
+            return 1
+        port = free.getsockname()[1]
+        watch.listen(len(args.hosts))
+        jobs = _jobs(args, address, port, watch.getsockname()[1])
+        free.close()
+        started = []
+        hosts = []
+        try:
+            for job in jobs[1:]:
+                command = _join_command(job)
+                if args.by_hand:
+                    log(f'run this on {job["host"]}: {command}')
+                else:
+                    started.append(subprocess.Popen(
+                        [*shlex.split(args.ssh), job['host'], command], stdin=subprocess.DEVNULL,
+                        start_new_session=True, preexec_fn=end_with_parent))
+            hosts = _accept(watch, jobs, started, signals)
+            return hosts if isinstance(hosts, int) else Part(jobs[0], hosts, signals).run()
+        finally:
+            for process in started:
+                wait(process, 5)
 
 
-def say(text):
-    print(f'launch.py: {text}', file=sys.stderr, flush=True)
+def _jobs(args, address, port, watch_port):
+    """What each host runs: list of dicts that JSON can hold."""
+    env = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+    env.update(DMLC_PS_ROOT_URI=address, DMLC_PS_ROOT_PORT=str(port),
+               DMLC_NUM_WORKER=str(args.num_workers), DMLC_NUM_SERVER=str(args.num_servers))
+    count, token = len(args.hosts), secrets.token_hex(16)
+    jobs = []
+    for i, host in enumerate(args.hosts):
+        roles = ['scheduler'] if i == 0 else []
+        roles += [f'server {n}' for n in range(i, args.num_servers, count)]
+        # neighbours in rank stay on one host
+        roles += [f'worker {n}' for n in range(i * args.num_workers // count,
+                                               (i + 1) * args.num_workers // count)]
+        jobs.append({'host': host if count > 1 else '', 'roles': roles, 'env': env,
+                     'command': args.command, 'folder': os.getcwd(), 'token': token,
+                     'watch': [address, watch_port]})
+    return jobs
+
+
+def _join_command(job):
+    """The shell command that runs a job on another host."""
+    text = base64.urlsafe_b64encode(json.dumps(job).encode()).decode()
+    return f'{shlex.quote(sys.executable)} {shlex.quote(os.path.abspath(__file__))} --join {text}'
+
+
+def _address_towards(host):
+    """This host's IP address on the way to another, None where that is not known."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect((host, 9))
+        except OSError:
+            return None
+        return s.getsockname()[0]
+
+
+def _accept(watch, jobs, started, signals):
+    """The other hosts, once all have joined; an exit code if they do not."""
+    missing = {job['host'] for job in jobs[1:]}
+    hosts, limit = [], time.time() + JOIN
+    watch.settimeout(0.2)
+    while missing:
+        failed = next((p for p in started if p.poll()), None)
+        if failed or signals or time.time() > limit:
+            log(f'{", ".join(sorted(missing))}: could not be joined ' + (
+                f'({shlex.join(failed.args[:-1])} ended with exit code {failed.returncode})'
+                if failed else f'within {JOIN} s' if not signals else 'before the job was stopped'))
+            for host in hosts:
+                host.send('failed', 'the job could not be started on all hosts')
+            return 1
+        try:
+            connection, _ = watch.accept()
+            host = Host(connection)
+            kind, text = host.messages.get(timeout=5)
+        except (socket.timeout, queue.Empty):
+            continue
+        name, _, token = text.rpartition(' ')
+        if kind == 'join' and token == jobs[0]['token'] and name in missing:
+            host.name = name
+            missing.remove(name)
+            hosts.append(host)
+    return hosts
+
+
+def join(text, signals):
+    """Run this host's part of a job that another host has started; the exit code."""
+    job = json.loads(base64.urlsafe_b64decode(text))
+    try:
+        os.chdir(job['folder'])
+        connection = socket.create_connection(tuple(job['watch']), timeout=10)
+    except OSError as error:
+        log(f'{job["host"]}: {error.filename or ":".join(map(str, job["watch"]))}: '
+            f'{error.strerror or error}')
+        return 1
+    job['env']['DMLC_NODE_HOST'] = connection.getsockname()[0]
+    first = Host(connection, job['watch'][0])
+    first.send('join', f'{job["host"]} {job["token"]}')
+    return Part(job, [first], signals, joined=True).run()
 
 
 def program():
     """The console command."""
-    sys.exit(main())
+    run(main)
 
 
 if __name__ == '__main__':

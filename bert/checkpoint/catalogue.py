@@ -1,33 +1,38 @@
 """The pre-trained models that are known by name, and the hashes of their published files."""
-import collections
 import difflib
 import re
+from typing import List, NamedTuple, Optional, Tuple
 
 from ..model.config import BertConfig
 from ..utils.errors import DataError
 
-__all__ = ['CATALOGUE', 'MODELS', 'Row', 'datasets', 'find']
+__all__ = ['CATALOGUE', 'MODELS', 'PublishedModel', 'datasets', 'find']
 
 
-class Row(collections.namedtuple('Row', 'model dataset weights_sha1 vocab_sha1 hub lacks')):
-    """A published set of weights.
+class PublishedModel(NamedTuple):
+    """A set of weights that GluonNLP published.
 
     ``hub`` names the Hugging Face repository with the same weights, or is None; ``lacks`` names
     the heads that GluonNLP's file has not: 'decoder' (masked LM), 'classifier' (next sentence).
     """
 
-    __slots__ = ()
+    model: str
+    dataset: str
+    weights_sha1: str
+    vocab_sha1: str
+    hub: Optional[str]
+    lacks: Tuple[str, ...]
 
     @property
-    def cased(self):
+    def cased(self) -> bool:
         return not self.dataset.endswith('_uncased')
 
     @property
-    def weights_file(self):
+    def weights_file(self) -> str:
         return f'{self.model}_{self.dataset}-{self.weights_sha1[:8]}.params'
 
     @property
-    def vocab_file(self):
+    def vocab_file(self) -> str:
         return f'{self.dataset}-{self.vocab_sha1[:8]}.vocab'
 
 
@@ -44,7 +49,7 @@ _EN_UNCASED, _EN_CASED = ('a66073971aa0b1a262453fe51342e57166a8abcf',
 _BASE_UNCASED, _BASE_CASED = ('80ef760a6bdafec68c99b691c94ebbb918c90d02',
                               'a4ff6fe1f85ba95f3010742b9abc3a818976bb2c')
 _HEADLESS = ('decoder', 'classifier')
-CATALOGUE = [Row(*row) for row in (
+CATALOGUE = [PublishedModel(*row) for row in (
     ('bert_12_768_12', 'book_corpus_wiki_en_uncased', '75cc780f085e8007b3bf6769c6348bb1ff9a3074',
      _EN_UNCASED, 'google-bert/bert-base-uncased', ()),
     ('bert_12_768_12', 'book_corpus_wiki_en_cased', '5656dac6965b5054147b0375337d5a6a7a2ff832',
@@ -80,13 +85,13 @@ CATALOGUE = [Row(*row) for row in (
 )]
 
 
-def datasets(model):
+def datasets(model: str) -> List[str]:
     """The names of the data sets that ``model`` was pre-trained on, the default one first."""
-    return [row.dataset for row in CATALOGUE if row.model == model]
+    return [published.dataset for published in CATALOGUE if published.model == model]
 
 
-def find(model, dataset=None):
-    """The catalogue's row of a model and a data set, the model's first one by default.
+def find(model: str, dataset: Optional[str] = None) -> PublishedModel:
+    """The catalogue's entry for a model and a data set, the model's first one by default.
 
     The casing may be left out where only one is published: ``clinicalbert``.
     """
@@ -98,10 +103,11 @@ def find(model, dataset=None):
     dataset = names[0] if len(names) == 1 else dataset or known[0]
     if dataset not in known:
         raise _unknown('data set', dataset, known, f' (for {model})')
-    return next(row for row in CATALOGUE if (row.model, row.dataset) == (model, dataset))
+    return next(published for published in CATALOGUE
+                if (published.model, published.dataset) == (model, dataset))
 
 
 def _unknown(kind, name, known, others):
     known = difflib.get_close_matches(name, known, 1, 0.3) + known
-    return DataError('%s "%s" is not known; the closest first: %s%s' % (
-        kind, name, ', '.join(dict.fromkeys(known)), others))
+    return DataError(f'{kind} "{name}" is not known; the closest first: '
+                     f"{', '.join(dict.fromkeys(known))}{others}")

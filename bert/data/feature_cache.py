@@ -1,7 +1,7 @@
-"""Features that took long to make, kept on disk under a hash of all that they follow from.
+"""Features that took long to make, cached on disk, keyed by a hash of their inputs.
 
 They lie in gluon-bert/features of the user's cache folder, as arrays of numbers.  Whatever is wrong
-with the cache, features are then made anew.  BERT_FEATURE_CACHE=0 turns it off.
+with the cache, features are then made again.  BERT_FEATURE_CACHE=0 turns it off.
 """
 import contextlib
 import hashlib
@@ -9,9 +9,11 @@ import logging
 import os
 import time
 import unicodedata
+from typing import Any, Callable, Dict, Iterable
 
 import numpy as np
 
+from ..text.tokenizer import Tokenizer
 from ..utils import files
 from ..utils.errors import DataError
 
@@ -19,25 +21,23 @@ __all__ = ['cached']
 
 _log = logging.getLogger(__name__)
 
+VERSION = 2             # add one when text gives other features than before, or is stored otherwise
 SLOW = 3.0              # seconds; features that take less are not kept
 LIMIT = 2 << 30         # bytes of all files together; the least recently used go
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# what turns text into features; a change in them, or in the caller, makes new features
-_SOURCES = ('data/feature_cache.py', 'data/squad_features.py', 'text/tokenizer.py',
-            'text/transform.py', 'text/vocabulary.py')
 _LENGTHS = ' lengths'
 
 
-def cached(name, tok, content, make):
-    """The columns that ``make()`` returns, from the cache where they are in it.
+def cached(name: str, tok: Tokenizer, content: Iterable[Any],
+           make: Callable[[], Dict[str, list]]) -> Dict[str, list]:
+    """The columns that ``make()`` returns, from the cache if they are there.
 
     Parameters
     ----------
     name : str
         What the features are of, for the log.
-    tok : bert.text.tokenizer.Tokenizer
+    tok : Tokenizer
     content : iterable
-        All else that the columns follow from: texts and settings, values whose ``repr`` is exact.
+        All other inputs of the columns: texts and settings, values whose ``repr`` is exact.
     make : function
         () -> {column: list of numbers, or list of sequences of numbers}, a sequence with one
         number at least; the numbers of a column are all int, all float or all bool.
@@ -51,7 +51,7 @@ def cached(name, tok, content, make):
     path = None
     if os.environ.get('BERT_FEATURE_CACHE') != '0':
         try:
-            path = os.path.join(_folder(), _digest(tok, content, make) + '.npz')
+            path = os.path.join(_folder(), _digest(tok, content) + '.npz')
         except OSError as error:
             _log.debug('no cache for features: %s', error)
     columns = _read(path) if path else None
@@ -72,13 +72,10 @@ def _folder():
     return folder
 
 
-def _digest(tok, content, make):
+def _digest(tok, content):
     out = hashlib.sha256()
-    for path in [os.path.join(_HERE, name) for name in _SOURCES] + [make.__code__.co_filename]:
-        with open(path, 'rb') as f:
-            out.update(hashlib.sha256(f.read()).digest())
-    for part in (tok.identity(), unicodedata.unidata_version):
-        out.update(repr(part).encode('utf-8'))
+    for part in (VERSION, tok.identity(), unicodedata.unidata_version):
+        out.update(repr(part).encode('utf-8') + b'\n')
     for part in content:
         out.update(repr(part).encode('utf-8') + b'\n')
     return out.hexdigest()
@@ -117,8 +114,8 @@ def _read(path):
         return columns
     except FileNotFoundError:
         return None
-    except Exception as error:  # of a damaged file numpy may say anything
-        _log.debug('%s: cannot be used, features are made anew: %s', path, error)
+    except Exception as error:  # numpy raises anything for a damaged file
+        _log.debug('%s: cannot be used, features are made again: %s', path, error)
         return None
 
 

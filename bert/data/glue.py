@@ -10,10 +10,14 @@ import logging
 import os
 import re
 import tempfile
+from typing import Optional
 
-from ..utils.download import download, extract, is_offline, locked, why
+from ..utils.archive import extract
+from ..utils.download import download, is_offline, locked, reach, why
 from ..utils.errors import DataError
 from ..utils.files import SAMPLE
+from ..utils.hosts import gluon_repository, hub_file, mxnet_home
+from .tasks import Task
 
 __all__ = ['find']
 
@@ -49,12 +53,13 @@ _HUB = {name: ('nyu-mll/glue', folder, labels) for name, folder, labels in (
 _HUB['XNLI'] = ('facebook/xnli', 'zh', _NLI)
 
 
-def find(task, data_dir=None, root=None, offline=False):
+def find(task: Task, data_dir: Optional[str] = None, root: Optional[str] = None,
+         offline: bool = False) -> str:
     """The folder that holds the task's official files, fetched if need be.
 
     Parameters
     ----------
-    task : bert.data.tasks.Task
+    task : Task
     data_dir : str, optional
         The user's folder: the task's own, or that of all GLUE tasks.  No other place is then
         looked at.
@@ -63,7 +68,10 @@ def find(task, data_dir=None, root=None, offline=False):
     offline : bool
         Don't ask the hosts (as BERT_OFFLINE=1 says for all programs).
 
-    Raises :class:`~bert.utils.errors.DataError`, which tells why each source failed and what to do.
+    Raises
+    ------
+    DataError
+        With the reason why each source failed, and the cure.
     """
     if data_dir:
         for folder in [os.path.join(data_dir, name) for name in (task.name,) + task.aliases] + [
@@ -74,8 +82,7 @@ def find(task, data_dir=None, root=None, offline=False):
                         f'{_wanted(task)}')
     if task.name in _TOYS:
         return os.path.join(SAMPLE, _TOYS[task.name])
-    root = os.path.expanduser(root or os.environ.get('MXNET_HOME') or '~/.mxnet')
-    folder = os.path.join(root, 'datasets', 'glue-official', task.name)
+    folder = os.path.join(mxnet_home(root), 'datasets', 'glue-official', task.name)
     cure = f'put its files ({_wanted(task)}) into a folder and name that with --data_dir'
     if not _missing(task, folder):
         return folder
@@ -112,7 +119,6 @@ def _fetch(task, folder):
                                 ('hub', _from_hub, _HUB)):
         if task.name not in known or not _missing(task, folder):
             continue
-        logger.info('fetching %s from %s', task.name, name)
         try:
             with tempfile.TemporaryDirectory(dir=os.path.dirname(folder)) as scratch:
                 source(task, scratch)
@@ -121,16 +127,19 @@ def _fetch(task, folder):
                                os.path.join(folder, split + '.tsv'))
         except Exception as error:      # of whatever kind: the next source may do better
             if isinstance(error, ModuleNotFoundError):
-                reason = '%s is not installed%s' % (
-                    error.name.split('.')[0], ' (pip install "gluon-bert[hub]")' * (name == 'hub'))
+                reason = f"{error.name.split('.')[0]} is not installed" + (
+                    ' (pip install "gluon-bert[hub]")' * (name == 'hub'))
             else:
                 reason = getattr(error, 'reason', None) or why(error)
             failures.append(f'{name}: {reason}')
-            logger.info('failed: %s', failures[-1])
+        else:                           # otherwise the caller's error has the failures
+            logger.info('%s: fetched from %s%s', task.name, name, ''.join(
+                f'; {failure}' for failure in failures))
     return failures
 
 
 def _from_gluonnlp(task, scratch):
+    reach(gluon_repository())           # it would try for minutes
     import gluonnlp
     with contextlib.redirect_stdout(io.StringIO()):     # it prints a long line for every attempt
         for split in task.splits:       # constructing a data set downloads it
@@ -174,11 +183,14 @@ def _mrpc(task, scratch):
 
 def _from_hub(task, scratch):
     import pyarrow.parquet
-    from huggingface_hub import hf_hub_download
     repository, folder, labels = _HUB[task.name]
     for split in task.splits:
         name = f"{folder}/{split.replace('dev', 'validation')}-00000-of-00001.parquet"
-        table = pyarrow.parquet.read_table(hf_hub_download(repository, name, repo_type='dataset'))
+        path = (hub_file(repository, name, repo_type='dataset', local=True)
+                or hub_file(repository, name, repo_type='dataset'))
+        if not path:
+            raise DataError(f'{repository} has no {name}')
+        table = pyarrow.parquet.read_table(path)
         _write_official(os.path.join(scratch, split + '.tsv'), task.columns_of(split),
                         table.to_pydict(), labels)
 

@@ -5,10 +5,12 @@ They are kept where GluonNLP keeps them, in ``$MXNET_HOME/datasets/squad``.
 import contextlib
 import io
 import os
+from typing import Optional
 
-from ..utils.download import download, locked, sha1sum, why
+from ..utils.download import download, locked, reach, sha1sum, why
 from ..utils.errors import DataError
 from ..utils.files import SAMPLE
+from ..utils.hosts import gluon_repository, mxnet_home
 
 __all__ = ['find', 'sample']
 
@@ -22,12 +24,12 @@ _SHA1 = {       # on the site first, then in GluonNLP's archive where that is an
 }
 
 
-def sample(split, version):
+def sample(split: str, version: str) -> str:
     """The toy file of a split ('train' or 'dev') and a version ('1.1' or '2.0')."""
     return os.path.join(SAMPLE, 'squad', f'{split}-v{version}.json')
 
 
-def find(split, version, root=None, offline=False):
+def find(split: str, version: str, root: Optional[str] = None, offline: bool = False) -> str:
     """The official file of a split ('train' or 'dev') and a version ('1.1' or '2.0').
 
     Parameters
@@ -37,11 +39,13 @@ def find(split, version, root=None, offline=False):
     offline : bool
         Don't ask the hosts.
 
-    Raises :class:`~bert.utils.errors.DataError`, which tells why each source failed and what to do.
+    Raises
+    ------
+    DataError
+        With the reason why each source failed, and the cure.
     """
     name = f'{split}-v{version}.json'
-    root = os.path.expanduser(root or os.environ.get('MXNET_HOME') or '~/.mxnet')
-    folder = os.path.join(root, 'datasets', 'squad')
+    folder = os.path.join(mxnet_home(root), 'datasets', 'squad')
     path = os.path.join(folder, name)
     cure = f'name your copy with --{split}_file FILE; --bert_model sample runs on toy data'
     if _is_whole(path, name):
@@ -68,6 +72,7 @@ def _is_whole(path, name):
 
 
 def _from_gluonnlp(split, version, folder):
+    reach(gluon_repository())           # it would try for minutes
     import gluonnlp
     with contextlib.redirect_stdout(io.StringIO()):     # it prints a long line for every attempt
         gluonnlp.data.SQuAD(split, version, root=folder)    # constructing it downloads it

@@ -53,6 +53,10 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
     skip_ragged : bool
         Skip lines with a wrong number of columns and log their number, rather than raise.
 
+    Returns
+    -------
+    list of Example
+
     Raises
     ------
     DataError

@@ -8,31 +8,32 @@ import io
 import json
 import os
 import shutil
-import struct
 import tempfile
 import zipfile
+from typing import Iterable, List, Tuple
 
 import numpy as np
+from numpy.lib.format import write_array_header_1_0
 
 from ..utils.files import atomic
 
 __all__ = ['FORMATS', 'suffix', 'write_sentences', 'write_words']
 
 FORMATS = ('.npz', '.npy', '.jsonl')
-_HEADER = 128       # bytes: room for any shape
+_HEADER = 128       # bytes: numpy pads the header of any shape to so many
 
 
-def suffix(path):
+def suffix(path: str) -> str:
     """The ending of ``path``, in lower case: what :data:`FORMATS` are known by."""
     return os.path.splitext(path)[1].lower()
 
 
-def write_sentences(path, items, size):
-    """Write a vector a text; returns the number of texts.
+def write_sentences(path: str, items: Iterable[Tuple[str, np.ndarray]], size: int) -> int:
+    """Write one vector per text; returns the number of texts.
 
     - .npy: an array (texts, size)
     - .npz: the same as ``vectors``
-    - .jsonl: an object a line, ``{"text": ..., "vector": [...]}``
+    - .jsonl: one object per line, ``{"text": ..., "vector": [...]}``
 
     Parameters
     ----------
@@ -63,12 +64,12 @@ def write_sentences(path, items, size):
     return count
 
 
-def write_words(path, items, size):
-    """Write a vector a word; returns the number of texts.
+def write_words(path: str, items: Iterable[Tuple[str, List[str], np.ndarray]], size: int) -> int:
+    """Write one vector per word; returns the number of texts.
 
     - .npz: ``vectors`` (words, size), ``words`` (words,) and ``offsets`` (texts + 1,): the words of
       text ``i`` are those from ``offsets[i]`` to ``offsets[i + 1]``
-    - .jsonl: an object a line, ``{"text": ..., "tokens": [...], "vectors": [[...], ...]}``
+    - .jsonl: one object per line, ``{"text": ..., "tokens": [...], "vectors": [[...], ...]}``
 
     ``items``: iterable of (text, words, vectors (words, size)); otherwise as
     :func:`write_sentences`.
@@ -78,8 +79,8 @@ def write_words(path, items, size):
         if suffix(path) == '.jsonl':
             out = stack.enter_context(open(temporary, 'w', encoding='utf-8', newline='\n'))
             for text, words, vectors in items:
-                out.write('{"text": %s, "tokens": %s, "vectors": [%s]}\n' % (
-                    _json(text), _json(words), ', '.join(map(_numbers, vectors))))
+                out.write(f'{{"text": {_json(text)}, "tokens": {_json(words)}, '
+                          f'"vectors": [{", ".join(map(_numbers, vectors))}]}}\n')
                 count += 1
             return count
         out = stack.enter_context(open(temporary, 'wb'))
@@ -120,11 +121,11 @@ class _Array:
         self._rows += len(rows)
 
     def finish(self):
-        """Write the header, which tells the shape, and go back to the start."""
-        text = repr({'descr': self._dtype.str, 'fortran_order': False,
-                     'shape': (self._rows,) + self._row}).ljust(_HEADER - 11) + '\n'
+        """Write the header, which has the shape, and go back to the start."""
         self._file.seek(0)
-        self._file.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(text)) + text.encode('ascii'))
+        write_array_header_1_0(self._file, {
+            'descr': self._dtype.str, 'fortran_order': False, 'shape': (self._rows, *self._row)})
+        assert self._file.tell() == _HEADER
         self._file.seek(0)
 
 
@@ -145,5 +146,5 @@ def _json(value):
 
 
 def _numbers(vector):
-    """A JSON list; nine digits tell a float32 exactly."""
+    """A JSON list; nine digits determine a float32 exactly."""
     return f"[{', '.join([f'{number:.9g}' for number in vector.tolist()])}]"

@@ -1,99 +1,216 @@
-"""Files over HTTP and the archives they come in: resumed, checked, and never half there.
+"""Downloads over HTTP: resumed, checked, and under their final name only when complete.
 
-A body is received into ``FILE.part`` (its ETag into ``FILE.part.etag``) and takes its final name
-only when whole and of the right hash.  A later run goes on where an interrupted one stopped; of
-several processes that want the same file, one downloads and the others wait for it.
+A body is received into ``FILE.part`` (its ETag into ``FILE.part.etag``).  A later run resumes what
+an interrupted one left; of several processes that want the same file, one downloads and the others
+wait for it.
 """
 import contextlib
 import fcntl
 import hashlib
-import lzma
 import os
-import posixpath
+import queue
 import re
-import shutil
-import stat
+import socket
 import sys
-import tarfile
-import tempfile
+import threading
 import time
-import zipfile
-import zlib
+from http.client import responses
+from pathlib import Path
+from typing import Iterator, Optional
 
 from .errors import DataError
 
-__all__ = ['DownloadError', 'checksum', 'download', 'extract', 'is_offline', 'locked', 'refusal',
-           'sha1sum', 'why']
+__all__ = ['DownloadError', 'download', 'is_offline', 'locked', 'reach', 'refusal', 'sha1sum',
+           'why']
 
 _TRIES = 3                  # attempts in a row that bring nothing new
-_BACKOFF = 1.0              # seconds before the second of them; doubled for each later one
+_BACKOFF = 1.0              # seconds between the first two of them, doubled from then on
+_LONGEST_WAIT = 60          # seconds, whatever a server asks for in its Retry-After
+_REACH = 2.5                # seconds; three hosts that can't be reached take less than 10
 _CHUNK = 1 << 15            # bytes; a broken connection loses at most this many
 _LARGE = 10 << 20           # bytes from which a download is announced where no bar can be drawn
+_RERUN = 'check the network (HTTPS_PROXY?) and run again: it goes on where it stopped'
 
 
 class DownloadError(DataError):
-    """A file that could not be had: one line with the address, what happened and the cure.
+    """A file that could not be downloaded: one line with the address, the reason and the cure.
 
     ``reason`` is that line without the cure, for callers that have other places to look.
     """
 
-    def __init__(self, url, what, cure):
+    def __init__(self, url: str, what: object, cure: str):
         self.reason = f'{url}: {what}'
         super().__init__(f'{self.reason}; {cure}')
 
 
-class _Transient(Exception):
-    """A failure that another attempt may not meet."""
-
-
-def download(url, path, sha1=None, size=None, offline=False, timeout=30.0):
-    """Fetch ``url`` into the file ``path``, unless it is there already.
+def download(url: str, path: str, sha1: Optional[str] = None, size: Optional[int] = None,
+             offline: bool = False, timeout: float = 30.0) -> str:
+    """Fetch ``url`` into the file ``path``, unless it is there already; returns ``path``.
 
     Parameters
     ----------
     url, path : str
         http(s) address, and the file to write; its folder is made.
-    sha1 : str, optional
-        Hexadecimal SHA-1 of the whole file.
-    size : int, optional
-        Bytes of the whole file.
+    sha1, size : str and int, optional
+        Hexadecimal SHA-1 and number of bytes of the whole file.
     offline : bool
         Raise rather than use the network.
     timeout : float
-        Seconds without a connection or a byte after which an attempt is given up.
-
-    Returns
-    -------
-    str
-        ``path``.
+        Seconds without a byte after which an attempt is given up.
 
     Raises
     ------
     DownloadError
-        After the last attempt, or at once where another one can't help (403, 404).
+        After the last attempt, or at once where another one can't help (403, 404, no network).
     """
-    if _is_complete(path, sha1, size):
+    if not _fault(path, sha1, size):
         return path
     if offline:
         raise DownloadError(url, 'not fetched, since this run is offline',
                             f'put the file at {path}, or go online')
+    part, etag = Path(path + '.part'), Path(path + '.part.etag')
     try:
         os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
         with locked(path):
-            if not _is_complete(path, sha1, size):      # another process may have brought it
-                if sha1 is None and not _length(path + '.part.etag'):
-                    _remove(path + '.part')     # nothing would tell that the file has changed
-                _receive(url, path + '.part', size, timeout)
-                _check(url, path + '.part', sha1, size)
-                os.replace(path + '.part', path)
-                _remove(path + '.part.etag')
+            if not _fault(path, sha1, size):    # another process has brought it meanwhile
+                return path
+            if sha1 is None and not _length(etag):
+                part.unlink(missing_ok=True)    # nothing would show that the file has changed
+            _receive(url, part, etag, size, timeout)
+            fault = _fault(part, sha1, size)
+            etag.unlink(missing_ok=True)
+            if fault:
+                part.unlink()
+                raise DownloadError(url, fault, 'what came was removed; try again, or another host')
+            part.replace(path)
     except OSError as error:
         raise DownloadError(url, f'{path} can\'t be written ({error.strerror or error})',
                             'free some space or choose another folder') from error
     return path
 
 
-def is_offline(offline=None):
+def _fault(path, sha1, size):
+    """What is wrong with the file ``path``, or None."""
+    if not os.path.isfile(path):
+        return 'there is no such file'
+    if size is not None and os.path.getsize(path) != size:
+        return f'it has {os.path.getsize(path)} bytes where {size} were expected'
+    found = sha1 and sha1sum(path)
+    return f'its SHA-1 is {found} where {sha1} was expected' if found != sha1 else None
+
+
+def _receive(url, part, etag, size, timeout):
+    """Complete the file ``part``; a broken body is resumed while attempts bring something new."""
+    import requests
+    from urllib3.util import Retry
+
+    class Patient(Retry):
+        def get_retry_after(self, response):
+            return min(super().get_retry_after(response) or 0, _LONGEST_WAIT)
+
+    adapter = requests.adapters.HTTPAdapter(max_retries=Patient(    # until an answer begins
+        _TRIES - 1, backoff_factor=_BACKOFF, status_forcelist=(408, 429, 500, 502, 503, 504),
+        raise_on_status=False))
+    best, tries = _length(part), _TRIES
+    try:
+        requests.Request('GET', url).prepare()      # or an error that shows what is wrong with it
+        reach(url)
+        with requests.Session() as session:
+            session.mount('http://', adapter)
+            session.mount('https://', adapter)
+            while True:
+                problem = _attempt(session, url, part, etag, size, timeout)
+                if not problem:
+                    return
+                tries = _TRIES if _length(part) > best else tries - 1
+                best = max(best, _length(part))
+                if not tries:
+                    raise DownloadError(url, problem, _RERUN)
+                time.sleep(_BACKOFF * 2 ** (_TRIES - tries - 1))
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise DownloadError(url, why(error), _RERUN) from error
+    except requests.RequestException as error:
+        raise DownloadError(url, why(error), 'correct the address') from error
+
+
+def _attempt(session, url, part, etag, size, timeout):
+    """One request for what ``part`` lacks; what broke it off, or None."""
+    import requests
+    from tqdm import tqdm
+    have, headers = _length(part), {'Accept-Encoding': 'identity'}
+    if have:
+        headers['Range'] = f'bytes={have}-'
+        if _length(etag):               # the server sends the whole of a file that has changed
+            headers['If-Range'] = etag.read_text('latin-1')
+    with session.get(url, headers=headers, stream=True, timeout=(_REACH, timeout)) as answer:
+        status, length = answer.status_code, answer.headers.get('Content-Length', '')
+        sent = re.match(r'bytes (\d+)-\d+/(\d+)', answer.headers.get('Content-Range', ''))
+        if status == 200:
+            part.write_bytes(b'')       # emptied before its ETag changes
+            etag.write_text(answer.headers.get('ETag', ''), 'latin-1')
+            encoded = answer.headers.get('Content-Encoding', 'identity') != 'identity'
+            have, total = 0, int(length) if length.isdigit() and not encoded else size
+        elif status == 206 and sent and int(sent[1]) == have:
+            total = int(sent[2])
+        elif status in (206, 416):      # not the range that was asked for: start over
+            part.unlink(missing_ok=True)
+            etag.unlink(missing_ok=True)
+            return f'{refusal(status)} to a request for the bytes from {have}'
+        elif status in (408, 429) or status >= 500:
+            raise DownloadError(url, refusal(status), _RERUN)
+        else:
+            raise DownloadError(url, refusal(status), 'the host does not serve it: get the file '
+                                f'elsewhere and put it at {part.with_suffix("")}')
+        if total and total >= _LARGE and not sys.stderr.isatty():
+            print(f'downloading {part.stem} ({total >> 20} MB) from {url}', file=sys.stderr)
+        with part.open('ab') as f, tqdm(
+                total=total, initial=have, desc=part.stem, unit='B', unit_scale=True,
+                file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
+            try:
+                for chunk in answer.iter_content(_CHUNK):
+                    f.write(chunk)
+                    bar.update(len(chunk))
+            except requests.RequestException as error:
+                return why(error)
+    if total and _length(part) < total:
+        return f'the connection closed after {_length(part)} of {total} bytes'
+    return None
+
+
+def _length(path):
+    return path.stat().st_size if path.exists() else 0
+
+
+def reach(url: str) -> None:
+    """Raise requests.ConnectionError unless the host of ``url``, or the proxy before it, answers.
+
+    The timeouts of network libraries hold for one address and one attempt, and none covers the
+    look-up of a name: without a network they add up to minutes.  This takes ``_REACH`` seconds.
+    """
+    import requests
+    from urllib3.util import parse_url
+    proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+    server = parse_url(proxy or url)
+    outcome = queue.Queue()
+
+    def connect():
+        try:
+            port = server.port or (443 if server.scheme == 'https' else 80)
+            socket.create_connection((server.host.strip('[]'), port), _REACH).close()
+            outcome.put(None)
+        except OSError as error:
+            outcome.put(why(error))
+
+    threading.Thread(target=connect, daemon=True).start()   # a look-up can't be interrupted
+    try:
+        problem = outcome.get(timeout=_REACH)
+    except queue.Empty:
+        problem = f'no connection to {server.host} within {_REACH} seconds'
+    if problem:
+        raise requests.ConnectionError(problem)
+
+
+def is_offline(offline: Optional[bool] = None) -> bool:
     """``offline`` if given, else whether BERT_OFFLINE or HF_HUB_OFFLINE asks for it."""
     if offline is not None:
         return offline
@@ -101,107 +218,7 @@ def is_offline(offline=None):
                for name in ('BERT_OFFLINE', 'HF_HUB_OFFLINE'))
 
 
-def _is_complete(path, sha1, size):
-    """Whether ``path`` is the file that is wanted; without size and hash, any file is."""
-    return (os.path.isfile(path) and (size is None or os.path.getsize(path) == size)
-            and (sha1 is None or sha1sum(path) == sha1))
-
-
-def _receive(url, part, size, timeout):
-    """Complete the file ``part``, with new attempts for as long as they bring something."""
-    best, tries = _length(part), _TRIES
-    while True:
-        try:
-            return _attempt(url, part, size, timeout)
-        except _Transient as error:
-            tries = _TRIES if _length(part) > best else tries - 1
-            best = max(best, _length(part))
-            if not tries:
-                raise DownloadError(url, error, 'check the network (HTTPS_PROXY?) and run again: '
-                                    'it goes on where it stopped') from error
-            time.sleep(_BACKOFF * 2 ** (_TRIES - tries - 1))
-
-
-def _attempt(url, part, size, timeout):
-    """One request: append to ``part`` what it lacks, or begin it anew."""
-    import requests
-    from tqdm import tqdm
-    have, headers = _length(part), {'Accept-Encoding': 'identity'}
-    if have:
-        headers['Range'] = f'bytes={have}-'
-        if _length(part + '.etag'):     # the server sends the whole of a file that has changed
-            with open(part + '.etag', encoding='latin-1') as f:
-                headers['If-Range'] = f.read()
-    try:
-        with requests.get(url, headers=headers, stream=True,
-                          timeout=(min(timeout, 10), timeout)) as answer:
-            have, total = _accept(answer, url, part, have)
-            total = total or size
-            name = os.path.basename(part)[:-len('.part')]
-            if total and total >= _LARGE and not sys.stderr.isatty():
-                print(f'downloading {name} ({total >> 20} MB) from {url}', file=sys.stderr)
-            with open(part, 'ab') as f, tqdm(
-                    total=total, initial=have, desc=name, unit='B', unit_scale=True,
-                    file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
-                for chunk in answer.iter_content(_CHUNK):
-                    f.write(chunk)
-                    bar.update(len(chunk))
-    except (requests.ConnectionError, requests.Timeout,
-            requests.exceptions.ChunkedEncodingError) as error:
-        raise _Transient(why(error)) from error
-    except requests.RequestException as error:
-        raise DownloadError(url, why(error), 'correct the address') from error
-    if total and _length(part) < total:
-        raise _Transient(f'the connection closed after {_length(part)} of {total} bytes')
-
-
-def _accept(answer, url, part, have):
-    """Look at status and headers: (bytes of ``part`` that stand, bytes of the whole or None)."""
-    status = answer.status_code
-    start = re.match(r'bytes (\d+)-\d+/(\d+)', answer.headers.get('Content-Range', ''))
-    if status == 206 and start and int(start.group(1)) == have:
-        return have, int(start.group(2))
-    if status in (206, 416):            # not the range that was asked for: begin anew
-        _remove(part)
-        _remove(part + '.etag')
-        raise _Transient(f'{refusal(status)} to a request to go on from byte {have}')
-    if status in (408, 429) or status >= 500:
-        raise _Transient(refusal(status))
-    if status != 200:
-        raise DownloadError(url, refusal(status), 'the host does not serve it: get the file '
-                                                  f"elsewhere and put it at {part[:-len('.part')]}")
-    with open(part, 'wb'):              # emptied before its ETag changes
-        pass
-    with open(part + '.etag', 'w', encoding='latin-1') as f:
-        f.write(answer.headers.get('ETag', ''))
-    length = answer.headers.get('Content-Length', '')
-    encoded = answer.headers.get('Content-Encoding', 'identity') != 'identity'
-    return 0, int(length) if length.isdigit() and not encoded else None
-
-
-def _check(url, part, sha1, size):
-    """Remove a whole ``part`` that is not the file it should be, and raise."""
-    what = None
-    if size is not None and _length(part) != size:
-        what = f'it has {_length(part)} bytes where {size} were expected'
-    elif sha1 is not None and sha1sum(part) != sha1:
-        what = f'its SHA-1 is {sha1sum(part)} where {sha1} was expected'
-    if what:
-        _remove(part)
-        _remove(part + '.etag')
-        raise DownloadError(url, what, 'what came was removed; try again, or another host')
-
-
-def _length(path):
-    return os.path.getsize(path) if os.path.exists(path) else 0
-
-
-def _remove(path):
-    with contextlib.suppress(FileNotFoundError):
-        os.remove(path)
-
-
-def why(error):
+def why(error: BaseException) -> str:
     """The innermost cause of a network library's error, in a few words."""
     inner = error
     while inner and not isinstance(inner, DataError):       # ours is of an earlier source
@@ -210,14 +227,13 @@ def why(error):
     return text or type(error).__name__
 
 
-def refusal(status):
+def refusal(status: int) -> str:
     """An HTTP status with its name: '404 Not Found'."""
-    from http.client import responses
-    return (f"{status} {responses.get(status, '')}").strip()
+    return f"{status} {responses.get(status, '')}".strip()
 
 
 @contextlib.contextmanager
-def locked(path):
+def locked(path: str) -> Iterator[None]:
     """Keep other processes out of the same block for ``path``, by ``path + '.lock'``."""
     lock = path + '.lock'
     while True:
@@ -227,105 +243,22 @@ def locked(path):
             except BlockingIOError:
                 print(f'waiting for another process that fetches {path}', file=sys.stderr)
                 fcntl.flock(f, fcntl.LOCK_EX)
-            if not _is_at(f, lock):     # the holder before us removed it: nobody else sees ours
+            try:                        # a file that its last holder removed keeps nobody out
+                if not os.path.samestat(os.fstat(f.fileno()), os.stat(lock)):
+                    continue
+            except FileNotFoundError:
                 continue
             try:
                 yield
             finally:
-                _remove(lock)
+                Path(lock).unlink(missing_ok=True)
             return
 
 
-def _is_at(f, path):
-    """Whether the open file ``f`` still is the one at ``path``."""
-    try:
-        return os.path.samestat(os.fstat(f.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def checksum(path, algorithm):
-    """Hexadecimal digest of a file, by any algorithm that hashlib knows."""
-    digest = hashlib.new(algorithm)
+def sha1sum(path: str) -> str:
+    """Hexadecimal SHA-1 of a file."""
+    digest = hashlib.sha1()
     with open(path, 'rb') as f:
         for block in iter(lambda: f.read(1 << 20), b''):
             digest.update(block)
     return digest.hexdigest()
-
-
-def sha1sum(path):
-    """Hexadecimal SHA-1 of a file."""
-    return checksum(path, 'sha1')
-
-
-def extract(archive, folder):
-    """Unpack a zip or (compressed) tar file into ``folder``, all of it or nothing.
-
-    An archive with a name that leads out of the folder (absolute, ``..``), a link or a device in
-    it is refused whole.  Modes and owners in it are ignored.  A folder that exists keeps its
-    other files.
-
-    Returns
-    -------
-    str
-        ``folder``.
-
-    Raises
-    ------
-    DataError
-        When the archive is broken, refused, or of another format.
-    """
-    parent = os.path.dirname(os.path.abspath(folder))
-    os.makedirs(parent, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent, prefix='.extract-') as scratch:
-        whole = os.path.join(scratch, 'whole')
-        os.mkdir(whole)
-        try:
-            _unpack(archive, whole)
-        except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError,
-                RuntimeError, OSError) as error:
-            if getattr(error, 'errno', None):   # the system's own: a full disk, say
-                raise
-            raise DataError(f"{archive}: broken or not a zip or tar archive "
-                            f"({' '.join(str(error).split())}); remove it and fetch it "
-                            'again') from error
-        try:
-            os.replace(whole, folder)
-        except OSError:                 # it exists and is not empty
-            for here, _, names in os.walk(whole):
-                there = os.path.join(folder, os.path.relpath(here, whole))
-                os.makedirs(there, exist_ok=True)
-                for name in names:
-                    os.replace(os.path.join(here, name), os.path.join(there, name))
-    return folder
-
-
-def _unpack(archive, folder):
-    """Write the members of ``archive`` below ``folder``, once all of them are seen to be safe."""
-    if tarfile.is_tarfile(archive):     # asked first: a tar may end like a zip, with one in it
-        with tarfile.open(archive) as t:
-            _write(archive, folder, t.extractfile,
-                   [(m.name, m, m.isdir(), m.isreg() or m.isdir()) for m in t.getmembers()])
-            while t.fileobj.read(1 << 20):      # up to the checksum of the compressed stream
-                pass
-    else:
-        with zipfile.ZipFile(archive) as z:
-            # the upper half of external_attr is the Unix mode, 0 where another system packed it
-            kinds = [stat.S_IFMT(m.external_attr >> 16) for m in z.infolist()]
-            plain = [kind in (0, stat.S_IFREG, stat.S_IFDIR) for kind in kinds]
-            _write(archive, folder, z.open,
-                   [(m.filename, m, m.is_dir(), ok) for m, ok in zip(z.infolist(), plain)])
-
-
-def _write(archive, folder, open_member, members):
-    """``members``: (name, what ``open_member`` takes, is a folder, is no link or device)."""
-    for name, _, _, plain in members:
-        if not plain or posixpath.isabs(name) or '..' in name.replace('\\', '/').split('/'):
-            raise DataError(f'{archive}: refused, since its member {name!r} is a link, a device or '
-                            'a path that leads out of the folder')
-    for name, member, is_folder, _ in members:
-        target = os.path.join(folder, posixpath.normpath(name))
-        os.makedirs(target if is_folder else os.path.dirname(target), exist_ok=True)
-        if not is_folder:
-            with open_member(member) as source, open(target, 'wb') as f:
-                shutil.copyfileobj(source, f)

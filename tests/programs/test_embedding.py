@@ -301,6 +301,7 @@ def npy(path, *args):
     return np.load(str(path))
 
 
+@pytest.mark.slow
 def test_every_flag_has_its_effect(bert, lines, tmp_path, capsys):
     path, texts = lines
     out = tmp_path / 'out.npy'
@@ -389,6 +390,7 @@ def test_similarity_has_the_first_of_equals_first_and_ten_at_most(lines, capsys)
 
 
 @pytest.mark.parametrize('count', [3, 60])
+@pytest.mark.slow
 def test_map(lines, tmp_path, capsys, count):
     pytest.importorskip('matplotlib', reason='draws the map (extra plot)')
     path = tmp_path / 'map.png'

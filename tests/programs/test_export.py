@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from helpers import ROOT, TINY
 
+from bert.checkpoint import resolve as resolving
 from bert.checkpoint import result_folder
 from bert.checkpoint.names import ARCHITECTURES
 from bert.checkpoint.weights import read_params, read_weights, write_params
@@ -258,8 +259,8 @@ def test_domain_vocabularies_are_known(monkeypatch, tmp_path):
     def resolve(name, dataset, weights, *rest, **more):
         asked.append((name, dataset, weights))
         return original(TINY, None, weights)
-    original = resolve
-    monkeypatch.setattr('bert.checkpoint.resolve.resolve', resolve)
+    original = resolving.resolve
+    monkeypatch.setattr(resolving, 'resolve', resolve)
     export.main(['--task', 'classification', '--model_name', 'bert_12_768_12', '--dataset_name',
                  'scibert_scivocab_uncased', '--output_dir', str(tmp_path), '--seq_length', '16'])
     assert asked == [('bert_12_768_12', 'scibert_scivocab_uncased', False)]

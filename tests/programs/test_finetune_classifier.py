@@ -20,6 +20,7 @@ from helpers import (
 )
 
 from bert.utils.files import read_json
+from scripts import finetune_classifier
 
 SCRIPT = 'scripts/finetune_classifier.py'
 
@@ -69,6 +70,15 @@ def test_the_readme_command_learns(program, tmp_path):
                    'It broke after a week and nobody answered my letters.', check=0)
     label, probability, text = said.stdout.split('\t')
     assert label == 'negative' and 0.5 < float(probability) <= 1 and text.startswith('It broke')
+
+
+def test_an_epoch_in_this_process(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv('BERT_OFFLINE', '1')
+    assert finetune_classifier.main(flags(data, tmp_path, '--epochs', '1')) == 0
+    losses = [r['loss'] for r in records(tmp_path, 'train')]
+    assert losses == pytest.approx([0.7] * len(losses), abs=0.3)
+    scores = read_json(str(tmp_path / 'results.json'))['dev']
+    assert f"dev: accuracy {scores['accuracy']:.4f}" in capsys.readouterr().out
 
 
 def test_bundle_and_inference(program, whole, data, tmp_path):

@@ -172,6 +172,7 @@ def test_without_dev_and_test_the_last_epoch_counts(data, tmp_path):
     assert not list(tmp_path.glob('predictions*')) and not (tmp_path / 'results.json').exists()
 
 
+@pytest.mark.slow
 def test_schemes(data, tmp_path, capsys):
     text = '1 ax I-PER\n2 z I-PER\n3 by B-PER\n4 the O\n\n1 by I-LOC\n\n'
     (tmp_path / 'bio.txt').write_text(text, encoding='utf-8')
@@ -200,6 +201,7 @@ def test_schemes(data, tmp_path, capsys):
     assert weights(out)['tag_classifier.1.weight'].shape == (4, 32)
 
 
+@pytest.mark.slow
 def test_the_sample_data_end_to_end(tmp_path, capsys):
     assert finetune_ner.main(['--bert-model', 'sample', '--epochs', '10', '--output_dir',
                               str(tmp_path)]) == 0
@@ -211,6 +213,7 @@ def test_the_sample_data_end_to_end(tmp_path, capsys):
 
 # the same update, however it is come by
 
+@pytest.mark.slow
 def test_accumulation_and_devices_make_the_update_of_the_whole_batch(data, tmp_path):
     losses = []
     for name, more in (('whole', ['--batch_size', '8']), ('devices', ['--cpus', '2']),

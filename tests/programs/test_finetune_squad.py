@@ -127,6 +127,7 @@ def test_the_historical_command(program):
     assert result.stderr.count('\n') == 1 and '--gpu 0: this MXNet' in result.stderr
 
 
+@pytest.mark.slow
 def test_adam_trains_without_weight_decay(call, data, tmp_path):
     for decay in '0.01', '0.5':
         call(*flags(data, tmp_path / decay, '--optimizer', 'adam', '--accumulate', '2',
@@ -238,6 +239,7 @@ def test_loss_by_hand_and_without_padding(forward):
 # --- a whole run
 
 @pytest.mark.parametrize('version', ['1.1', '2.0'])
+@pytest.mark.slow
 def test_the_sample_runs_out_of_the_box(call, caplog, tmp_path, version):
     out, second = tmp_path / 'out', version == '2.0'
     more = ['--version_2'] if second else []

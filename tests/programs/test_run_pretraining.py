@@ -313,6 +313,7 @@ def test_a_job_with_a_killed_worker_ends_and_goes_on_bit_equal(program, shards, 
     assert_same(weights(tmp_path, state), weights(tmp_path / 'whole', state))
 
 
+@pytest.mark.slow
 def test_one_workers_error_ends_the_job(shards, tmp_path):
     """A shard that only worker 1 finds broken."""
     command = launcher('mpirun')
@@ -346,6 +347,7 @@ def test_a_gradient_that_is_not_finite_leaves_the_checkpoint(program, shards, wh
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_killed_data_worker_ends_the_run(shards, tmp_path):
     process = start([sys.executable, os.path.join(ROOT, ALONE)], *flags(
         TEXT, tmp_path, '--raw', '--max_seq_length', '32', '--num_steps', '100000',

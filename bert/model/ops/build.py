@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from multiprocessing.pool import ThreadPool
 
 from ...utils.files import cache_folder
@@ -28,6 +29,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FLAGS = ['-O3', '-march=native', '-fno-math-errno', '-fno-trapping-math', '-fopenmp', '-shared',
          '-fPIC', '-std=c++17', '-Wl,-Bsymbolic']
 TIMEOUT = 600       # seconds for a build
+_DIGEST = 32        # bytes of a SHA-256
+_UNUSED = 30 * 24 * 3600    # seconds until a library that is not loaded is removed
 
 # MXNet's lib_api.cc rejects the type bfloat16, number 12, though it needs nothing of it.
 _REJECTS = '  default:\n    dltensor.dtype.code = 0;\n    dltensor.dtype.bits = 0;\n    throw '
@@ -59,8 +62,10 @@ def library():
         folder = cache_folder()
         with _lock(folder):
             path = os.path.join(folder, name)
-            if not os.path.exists(path):
+            _sweep(folder, name)
+            if not _is_whole(path):
                 _build(command + flags, api['src/lib_api.cc'], mxnet, path)
+            os.utime(path)      # in use: see _sweep
     except OSError as error:
         raise Unavailable(f"{error.filename or 'the cache'}: {error.strerror or error}; set "
                           "XDG_CACHE_HOME to a folder that can be written") from None
@@ -82,7 +87,11 @@ def register(path):
 def _compiler():
     """(command, what it says of its version)"""
     if os.environ.get('CXX'):
-        command = shlex.split(os.environ['CXX'])
+        try:
+            command = shlex.split(os.environ['CXX'])
+        except ValueError as error:
+            raise Unavailable(f'CXX={os.environ["CXX"]} is not a command ({error}); set CXX to a '
+                              'C++ compiler such as g++') from None
     else:
         command = [c for c in ('g++', 'clang++') if shutil.which(c)][:1]
     if not command:
@@ -148,7 +157,40 @@ def _build(command, api, mxnet, path):
         with ThreadPool(len(os.sched_getaffinity(0))) as pool:
             pool.map(_run, compiles)
         _run(command + objects + ['-o', built])
+        _seal(built)
         os.replace(built, path)
+
+
+def _seal(path):
+    """Append the SHA-256 of a library, which its loader ignores, and write all to the disk."""
+    with open(path, 'rb+') as f:
+        f.write(hashlib.sha256(f.read()).digest())
+        f.flush()
+        os.fsync(f.fileno())
+
+
+def _is_whole(path):
+    """Whether there is a library that ends in the SHA-256 of what comes before."""
+    try:
+        with open(path, 'rb') as f:
+            content = f.read()
+    except FileNotFoundError:
+        return False
+    return hashlib.sha256(content[:-_DIGEST]).digest() == content[-_DIGEST:]
+
+
+def _sweep(folder, current):
+    """Remove what killed builds left, and libraries that nobody loaded for a month.
+
+    The lock is held, so no other process is building.
+    """
+    for entry in os.scandir(folder):
+        if entry.name.startswith('build-') and entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        elif entry.name.startswith('operators-') and entry.name != current \
+                and entry.stat().st_mtime < time.time() - _UNUSED:
+            with contextlib.suppress(OSError):
+                os.remove(entry.path)
 
 
 def _run(command):

@@ -1,7 +1,9 @@
 """Names and paths -> weights and vocabulary, from a made Gluon repository and a made hub."""
+import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import pytest
 from helpers import ROOT, SAMPLE
 from http_server import Server, put_hub
 
-from bert.checkpoint import catalogue
+from bert.checkpoint import catalogue, hub, zoo
 from bert.checkpoint import resolve as resolving
 from bert.checkpoint.catalogue import CATALOGUE, MODELS, datasets, find
 from bert.checkpoint.resolve import resolve
@@ -27,7 +29,7 @@ VOCAB = json.dumps({'token_to_idx': {'[UNK]': 0, '[PAD]': 1, 'a': 2}}).encode()
 WEIGHTS = b'weights' * 20000
 HUB = {'config.json': json.dumps(CONFIG).encode(), 'vocab.txt': b'[PAD]\n[UNK]\n',
        'tokenizer_config.json': b'{"do_lower_case": true}', 'model.safetensors': b'tensors' * 20000}
-ROW = catalogue.Row('bert_12_768_12', 'book_corpus_wiki_en_uncased',
+ROW = catalogue.PublishedModel('bert_12_768_12', 'book_corpus_wiki_en_uncased',
                     hashlib.sha1(WEIGHTS).hexdigest(), hashlib.sha1(VOCAB).hexdigest(), 'org/tiny',
                     ())
 
@@ -249,7 +251,7 @@ def test_a_broken_file_in_the_cache_is_fetched_again(tmp_path, server, row):
 def test_gluon_repository_that_stumbles(tmp_path, server, row, faults, monkeypatch):
     weights, _ = put_gluon(server, tmp_path)
     server.fault(weights, *faults)
-    monkeypatch.setattr(resolving, 'download', lambda url, path, offline:
+    monkeypatch.setattr(zoo, 'download', lambda url, path, offline:
                         download.download(url, path, offline=offline, timeout=0.5))
     assert Path(resolve().weights).read_bytes() == WEIGHTS
 
@@ -314,12 +316,12 @@ def test_hub_files_of_other_forms(server, monkeypatch):
     files = {'config.json': HUB['config.json'], 'tokenizer.json': b'{}',
              'pytorch_model.bin': b'pickle' * 1000}
     put_hub(server, 'org/bin', files)
-    monkeypatch.setattr(resolving.importlib.util, 'find_spec', lambda name: None)
+    monkeypatch.setattr(hub.importlib.util, 'find_spec', lambda name: None)
     with pytest.raises(DataError, match=r'no model\.safetensors .a pickled pytorch_model\.bin is '
                        'taken only where torch is installed'):
         resolve('org/bin')
     assert not any('pytorch_model' in path for _, path, _ in server.requests)
-    monkeypatch.setattr(resolving.importlib.util, 'find_spec', lambda name: 'torch')
+    monkeypatch.setattr(hub.importlib.util, 'find_spec', lambda name: 'torch')
     assert sorted(os.listdir(resolve('org/bin').vocab)) == sorted(files)
     del files['tokenizer.json']
     put_hub(server, 'org/wordless', files)
@@ -327,27 +329,23 @@ def test_hub_files_of_other_forms(server, monkeypatch):
         resolve('org/wordless')
 
 
-def test_hub_that_sends_other_content(server):
-    put_hub(server, 'org/tiny', HUB)
-    path = f"org/tiny/resolve/{'c' * 40}/model.safetensors"
-    good = server.answers[path]
-    server.answers[path] = good._replace(body=good.body[::-1])
-    with pytest.raises(DataError, match='model.safetensors is broken: its SHA-256 is not what'):
+def test_an_endpoint_that_is_no_hub(server):
+    server.put('org/tiny/resolve/main/config.json', b'<html>a login page</html>')
+    with pytest.raises(DataError) as error:
         resolve('org/tiny')
-    with pytest.raises(DataError, match='Hugging Face cache, org/tiny: no weights|no model.safe'):
-        resolve('org/tiny', offline=True)
-    server.answers[path] = good
-    found = resolve('org/tiny')
-    assert Path(found.weights).read_bytes() == good.body
-    Path(found.weights).write_bytes(b'broken on the disk')
-    with pytest.raises(DataError, match='model.safetensors is broken'):
-        resolve('org/tiny', offline=True)
-    assert Path(resolve('org/tiny').weights).read_bytes() == good.body
+    assert re.search(r'Hugging Face hub .*, org/tiny: config\.json: .* missing the .X-Repo-Commit. '
+                     r'header|config\.json: Distant resource does not seem to be on huggingface',
+                     lines(error)[3])
+    assert len(lines(error)) == 5
 
 
+@pytest.mark.slow
 def test_hub_that_stumbles(server):
     put_hub(server, 'org/tiny', HUB)
     server.fault(f"org/tiny/resolve/{'c' * 40}/model.safetensors", 'cut', 'cut', None)
+    for _ in range(3):      # before release 1.0 the hub's library resumes in another run
+        with contextlib.suppress(DataError):
+            resolve('org/tiny')
     assert Path(resolve('org/tiny').weights).read_bytes() == HUB['model.safetensors']
 
 
@@ -389,11 +387,12 @@ def test_no_hub_copy_is_known(monkeypatch):
         resolve(offline=True)
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(tmp_path, server, monkeypatch):
     weights, vocab = put_gluon(server, tmp_path)
     server.fault(weights, 'dribble')
     code = ('from bert.checkpoint import catalogue, resolve\n'
-            f'catalogue.CATALOGUE = [catalogue.Row(*{tuple(ROW)!r})]\n'
+            f'catalogue.CATALOGUE = [catalogue.PublishedModel(*{tuple(ROW)!r})]\n'
             'print(resolve.resolve().weights)')
     root = ROOT
     processes = [subprocess.Popen([sys.executable, '-c', code], cwd=root, stdout=subprocess.PIPE,

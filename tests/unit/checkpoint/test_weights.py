@@ -86,6 +86,7 @@ with open(path, 'rb') as f:
 @pytest.mark.parametrize('kind, reason', [
     ('params', 'only a part could be written; the disk or its quota is full'),
     ('safetensors', 'File too large')])
+@pytest.mark.slow
 def test_a_full_disk(tmp_path, kind, reason):
     path = str(tmp_path / 'a.weights')
     result = subprocess.run([sys.executable, '-c', FULL_DISK, kind, path], cwd=ROOT, text=True,

@@ -1,4 +1,5 @@
 """Features on disk: found again, by content; damage and obstacles only cost time; bounded."""
+import hashlib
 import logging
 import os
 import stat
@@ -10,12 +11,13 @@ import pytest
 from bert.data import feature_cache, squad
 from bert.data.tables import Example
 from bert.data.tasks import custom
-from bert.text import tokenizer
+from bert.text import tokenizer, transform
 from scripts import finetune_classifier, finetune_squad
 
 WORDS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'b', 'c']
 COLUMNS = {'ids': [[1, 2, 3], [4]], 'inside': [np.array([True, False]), np.array([True])],
            'owner': [0, 7], 'score': [0.5, 1.5], 'longer': [False, True]}
+HASH = '828df9fdd9eb'
 
 
 @pytest.fixture
@@ -93,12 +95,28 @@ def test_key(folder):
     assert maker.calls == len(keys)
 
 
-def test_changed_code_makes_new_features(folder, tmp_path, monkeypatch):
+def test_another_version_makes_new_features(folder, monkeypatch):
     maker = Maker()
     maker.cached()
-    monkeypatch.setattr(feature_cache, '_SOURCES', ())
+    monkeypatch.setattr(feature_cache, 'VERSION', feature_cache.VERSION + 1)
     maker.cached()
     assert maker.calls == 2
+
+
+def test_the_version_is_of_these_features():
+    """Where this fails, text gives other features than before: raise VERSION, take the new hash."""
+    words = WORDS + ['##b', '##c', 'e', '\u4e2d', '.', "'", '1']
+    text = "Ab, caf\xe9 \u4e2d\u6587 abc's e\u0301 . 1\u0663 b\u200bc \xa0 \ufb01 a\ud800 " * 3
+    question = squad.Question('x', 'a?', text, [squad.Answer('abc', 14)], False)
+    rows = []
+    for lower in True, False:
+        tok = tokenizer.WordPiece(words, lower)
+        rows += [transform.pair(tok, text, text, 20), *transform.windows(tok, text, None, 12, 4),
+                 *transform.windows(tok, text, 'a b', 16, 4),
+                 *squad.features(question, tok, 24, 8, 6)]
+    plain = [np.asarray(value).tolist() for row in rows for value in row]
+    digest = hashlib.sha256(repr((feature_cache.VERSION, plain)).encode()).hexdigest()
+    assert digest[:12] == HASH
 
 
 def test_quick_features_are_not_kept(folder, monkeypatch):
@@ -131,7 +149,7 @@ def test_damaged_file_is_made_anew(folder, caplog, damage):
     assert same(maker.cached(), made)
     assert maker.calls == 2
     message, = caplog.messages
-    assert 'made anew' in message
+    assert 'made again' in message
     assert same(maker.cached(), made)
     assert maker.calls == 2
 

@@ -1,12 +1,15 @@
 import functools
 import http.server
 import os
+import subprocess
 import sys
 import threading
+import time
 import types
 import zipfile
 
 import pytest
+from helpers import ROOT
 
 from bert.data import glue, tables, tasks
 from bert.data.tables import Example
@@ -21,6 +24,8 @@ def no_network(monkeypatch):
     """No source but those that a test puts back."""
     for name in '_GLUONNLP', '_ARCHIVES', '_HUB':
         monkeypatch.setattr(glue, name, {})
+    for module in 'data.glue', 'utils.hosts':       # their libraries are replaced, too
+        monkeypatch.setattr(f'bert.{module}.reach', lambda url: None)
     monkeypatch.setattr('bert.utils.download._BACKOFF', 0)
 
 
@@ -136,6 +141,34 @@ def test_every_failed_source_is_told(tmp_path, monkeypatch, host):
     assert glue.find(task, root=str(tmp_path)).endswith('RTE')
 
 
+def test_without_a_network_every_source_is_named_once(tmp_path):
+    """In a process of its own: the other tests replace the libraries."""
+    code = ('import logging, socket, sys\n'
+            'logging.basicConfig(level=logging.INFO)\n'
+            'def fail(*_, **__): raise socket.gaierror(-2, "Name or service not known")\n'
+            'socket.getaddrinfo = fail\n'
+            'import bert\n'
+            'from bert.data import glue, squad_files, tasks\n'
+            'from bert.utils.errors import DataError\n'
+            'for find in (lambda: glue.find(tasks.get("RTE"), root=sys.argv[1]),\n'
+            '             lambda: squad_files.find("dev", "2.0", sys.argv[1])):\n'
+            '    try: find()\n'
+            '    except DataError as error: print(error, file=sys.stderr)\n')
+    environment = {**os.environ, 'HF_HUB_CACHE': str(tmp_path)}
+    for name in 'HF_HUB_OFFLINE', 'BERT_OFFLINE':
+        environment.pop(name, None)
+    start = time.monotonic()
+    result = subprocess.run([sys.executable, '-W', 'ignore', '-c', code, str(tmp_path)], cwd=ROOT,
+                            env=environment, capture_output=True, text=True, timeout=60)
+    assert time.monotonic() - start < 10
+    rte, squad = result.stderr.splitlines()
+    assert result.stdout == ''
+    assert rte.count('Name or service not known') + rte.count('not installed') == 3
+    assert [rte.count(f'{name}: ') for name in ('GluonNLP', 'archive', 'hub')] == [1, 1, 1]
+    assert squad.count('Name or service not known') == 2
+    assert [squad.count(f'{name}: ') for name in ('GluonNLP', 'SQuAD')] == [1, 1]
+
+
 def test_a_task_without_a_host(tmp_path):
     with pytest.raises(DataError, match=r'the data of LCQMC \(no public host is known\); put its '
                                         r'files \(train.tsv, dev.tsv, test.tsv\)'):
@@ -213,7 +246,9 @@ def test_hub(tmp_path, monkeypatch):
     monkeypatch.setitem(glue._HUB, 'MNLI', ('nyu-mll/glue', 'mnli', HUB_LABELS['MNLI']))
     asked = []
 
-    def download(repository, name, repo_type):
+    def download(repository, name, repo_type, local_files_only, **_):
+        if local_files_only:
+            raise hub.utils.LocalEntryNotFoundError('the cache is empty')
         asked.append((repository, name, repo_type))
         parquet.write_table(pyarrow.table(
             {'premise': ['x'], 'hypothesis': ['y'], 'label': [1 - 2 * ('test' in name)],

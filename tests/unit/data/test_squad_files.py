@@ -7,6 +7,7 @@ from http_server import Server
 
 from bert.data import squad_files
 from bert.utils.errors import DataError
+from bert.utils.hosts import gluon_repository
 
 BODY = b'{"data": []}'
 NAME = 'dev-v2.0.json'
@@ -83,9 +84,10 @@ def test_offline(server, gluonnlp, tmp_path):
 def test_gluonnlp_keeps_the_file_where_it_is_looked_for(monkeypatch, tmp_path):
     import gluonnlp
     asked = []
+    monkeypatch.setattr(squad_files, 'reach', asked.append)
     monkeypatch.setattr(gluonnlp.data, 'SQuAD', lambda *args, **more: asked.append((args, more)))
     squad_files._from_gluonnlp('train', '1.1', str(tmp_path))
-    assert asked == [(('train', '1.1'), {'root': str(tmp_path)})]
+    assert asked == [gluon_repository(), (('train', '1.1'), {'root': str(tmp_path)})]
 
 
 @pytest.mark.parametrize('split', ['train', 'dev'])

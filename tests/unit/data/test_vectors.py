@@ -10,6 +10,7 @@ from bert.utils.errors import DataError
 
 
 @pytest.mark.parametrize('name', ['v.npy', 'v.npz', 'v.jsonl', 'words.npz'])
+@pytest.mark.slow
 def test_writing_takes_no_memory(tmp_path, name):
     def texts():
         for i in range(4000):           # 16 MB of vectors

@@ -137,6 +137,7 @@ def test_bfloat16_is_close_to_float32(kind):
 
 
 @needs_operators
+@pytest.mark.slow
 def test_dropout_is_drawn_in_training_alone_and_follows_the_seed():
     forward = create_forward(network('Tagger', dropout=0.2), 'packed', 'float32', 0)
 

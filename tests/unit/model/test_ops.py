@@ -398,10 +398,12 @@ def run(code, **env):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_threads():
     assert run(DIGEST, OMP_NUM_THREADS='1') == run(DIGEST, OMP_NUM_THREADS='3')
 
 
+@pytest.mark.slow
 def test_sanitizers(tmp_path):
     """The same again, on a library that checks each access and each operation."""
     libraries = [subprocess.run(['g++', f'-print-file-name=lib{name}.so'], text=True,

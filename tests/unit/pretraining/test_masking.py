@@ -313,6 +313,7 @@ def test_shares(corpus):
     assert all(near(where[i] / free[i], share, free[i]) for i in range(1, 63))
 
 
+@pytest.mark.slow
 def test_lengths(corpus):
     tok, pool = corpus
     usual = joined(Masking(tok, 64, 20, short_seq_prob=0).instances(

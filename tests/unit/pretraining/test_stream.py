@@ -146,6 +146,7 @@ def test_workers_share_each_update(by_tokens):
 
 
 @pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.slow
 def test_a_stream_goes_on_where_it_was_left(workers, monkeypatch):
     monkeypatch.setattr('bert.pretraining.stream._POOL_TOKENS', 500)
     settings = (Synthetic(16, 3, 100, 5), 100, 3) if workers else (
@@ -201,6 +202,7 @@ class Deadly(Numbered):
         return super().read(pass_, piece)
 
 
+@pytest.mark.slow
 def test_a_data_worker_that_is_killed_ends_the_stream_with_an_error():
     with pytest.raises(DataError, match='was killed.*--resume'):
         take(Stream(Deadly(20), 4, 1, workers=2), 100)

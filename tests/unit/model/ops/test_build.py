@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 from helpers import ROOT
@@ -72,6 +73,7 @@ def test_a_change_of_anything_builds_anew(compiler, tmp_path, monkeypatch):
     assert len(paths) == 5
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(compiler, tmp_path):
     code = 'import bert; from bert.model.ops import build; print(build.library())'
     started = [subprocess.Popen([sys.executable, '-c', code], cwd=ROOT, text=True,
@@ -145,3 +147,34 @@ def test_library_that_does_not_load(compiler, caplog, monkeypatch):
     assert ops.load() is False
     notices = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert len(notices) == 1 and 'does not load' in notices[0]
+
+
+def test_a_damaged_library_is_built_again(compiler, tmp_path):
+    path = build.library()
+    with open(path, 'rb') as f:
+        whole = f.read()
+    for damaged in (b'', whole[:-1], whole[:5] + b'X' + whole[6:]):
+        with open(path, 'wb') as f:
+            f.write(damaged)
+        assert build.library() == path
+        with open(path, 'rb') as f:
+            assert f.read() == whole
+
+
+def test_what_nobody_needs_is_removed(compiler, tmp_path):
+    folder = tmp_path / 'cache' / 'gluon-bert'
+    path = build.library()
+    (folder / 'build-killed').mkdir()
+    (folder / 'build-killed' / 'x.o').write_text('')
+    for name, days in (('operators-old.so', 31), ('operators-other.so', 29)):
+        (folder / name).write_text('')
+        os.utime(folder / name, (0, time.time() - days * 24 * 3600))
+    os.utime(path, (0, 0))
+    assert build.library() == path
+    assert sorted(os.listdir(folder)) == sorted(
+        [os.path.basename(path), 'operators-other.so', 'operators.lock'])
+
+
+def test_a_compiler_that_is_no_command(compiler, monkeypatch):
+    monkeypatch.setenv('CXX', '"')
+    assert 'CXX=" is not a command (No closing quotation)' in reason()

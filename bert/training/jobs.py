@@ -1,0 +1,219 @@
+"""One host's part of a job over several hosts: its processes, and the watch over the others.
+
+Used by scripts/launch.py.  Each host is connected to the one that started the job, and they send
+each other a word every other second; whoever sees something fail tells the others.
+"""
+import ctypes
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+__all__ = ['Host', 'Part', 'log', 'wait']
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# servers and the scheduler serve inside `import mxnet`
+SERVE = [sys.executable, '-c', f'import sys; sys.path.insert(0, {ROOT!r}); import bert, mxnet']
+GRACE = 5           # seconds for processes to end in when they are asked to
+STOP_GRACE = 30     # seconds for the other workers to stop in after the first one has
+SILENCE = 20        # seconds without a word from a host after which it counts as lost
+ENDED = 'the others are ended now'
+
+
+class Host:
+    """The connection to another host of the job."""
+
+    def __init__(self, connection: socket.socket, name: str = '') -> None:
+        self.name, self.heard, self.done = name, time.time(), False
+        self.messages: queue.Queue[Tuple[str, str]] = queue.Queue()
+        self._connection = connection
+        connection.settimeout(None)
+        for target in self._read, self._beat:
+            threading.Thread(target=target, daemon=True).start()
+
+    def send(self, kind: str, text: str = '') -> bool:
+        """Send a message; False where the connection is closed."""
+        try:
+            self._connection.sendall((json.dumps([kind, text]) + '\n').encode())
+        except OSError:
+            return False
+        return True
+
+    def received(self) -> Iterator[Tuple[str, str]]:
+        """The messages since the last call; ('closed', '') is the last one."""
+        while not self.messages.empty():
+            yield self.messages.get()
+
+    def _beat(self):
+        while self.send('here'):
+            time.sleep(2)
+
+    def _read(self):
+        try:
+            with self._connection.makefile('r', encoding='utf-8') as lines:
+                for line in lines:
+                    self.heard = time.time()
+                    kind, text = json.loads(line)
+                    if kind != 'here':
+                        self.messages.put((kind, text))
+        except (OSError, ValueError):
+            pass
+        self.messages.put(('closed', ''))
+
+
+class Part:
+    """One host's processes of a job, until the job ends everywhere.
+
+    Parameters
+    ----------
+    job : dict
+        host (its name, '' where the job has no other), roles ('scheduler', 'server 0', 'worker
+        3', ...), env (variables for all of them) and command (of a worker, a list).
+    hosts : list of Host
+        The other hosts; where ``joined``, the one that started the job.
+    signals : list of int
+        Signals that this process receives are appended to it; the first asks the workers to save
+        and stop, the second ends them.
+    """
+
+    def __init__(self, job: Dict[str, Any], hosts: List[Host], signals: List[int],
+                 joined: bool = False) -> None:
+        self._job, self._hosts, self._signals, self._joined = job, hosts, signals, joined
+        self._processes: Dict[str, subprocess.Popen] = {}
+        self._asked = self._first_stopped = None
+        self._reported = False
+
+    def run(self) -> int:
+        """Start the processes and watch over them; the exit code of the job."""
+        try:
+            self._start()
+            while True:
+                ended = self._listen() or self._pass_on_signals() or self._look()
+                if ended is not None:
+                    text, code = ended
+                    if text:
+                        log(text)
+                    self._tell('failed' if code else 'end', text)
+                    return code
+                time.sleep(0.1)
+        finally:
+            self._end()
+
+    def _start(self):
+        env = dict(os.environ, **self._job['env'])
+        count = sum(role.startswith('worker') for role in self._job['roles'])
+        share = max(1, len(os.sched_getaffinity(0)) // max(1, count))
+        env['OMP_NUM_THREADS'] = str(min(int(env.get('OMP_NUM_THREADS') or share), share))
+        where = f" on {self._job['host']}" if self._job['host'] else ''
+        for role in self._job['roles']:
+            kind = role.split()[0]
+            # in a session of its own: Ctrl-C is for the workers alone, and comes from here
+            self._processes[role + where] = subprocess.Popen(
+                self._job['command'] if kind == 'worker' else SERVE,
+                env=dict(env, DMLC_ROLE=kind), start_new_session=True,
+                preexec_fn=end_with_parent)
+
+    def _workers(self):
+        return {name: p for name, p in self._processes.items() if name.startswith('worker')}
+
+    def _tell(self, kind, text=''):
+        for host in self._hosts:
+            host.send(kind, text)
+
+    def _listen(self) -> Optional[Tuple[str, int]]:
+        """What the other hosts said: (line, exit code) where it ends the job here."""
+        for host in self._hosts:
+            for kind, text in host.received():
+                if kind == 'failed':
+                    return text, 1
+                if kind == 'end':
+                    return '', self._code()
+                if kind == 'stop' and not self._signals:
+                    self._signals.append(int(text))
+                if kind == 'done':
+                    host.done = True
+                if kind == 'closed' and not host.done:
+                    return f'{host.name} is gone, its launcher has ended; {ENDED}', 1
+            if time.time() - host.heard > SILENCE:
+                return (f'{host.name} has not been heard of for {SILENCE} s, is the link cut?  '
+                        f'{ENDED.capitalize()}', 1)
+        return None
+
+    def _pass_on_signals(self):
+        if len(self._signals) > 1:
+            return '', 128 + self._signals[1]
+        if self._signals and self._asked is None:
+            self._asked = self._signals[0]
+            self._tell('stop', str(self._asked))
+            for process in self._workers().values():
+                if process.poll() is None:
+                    process.send_signal(self._asked)
+        return None
+
+    def _look(self):
+        """What became of the processes: (line, exit code) where it ends the job."""
+        workers = self._workers()
+        for name, process in self._processes.items():
+            code = process.poll()
+            if code and not (self._asked and name in workers):  # workers that stop as asked
+                how = f'was killed by signal {-code}' if code < 0 else f'ended with exit code {code}'
+                return f'{name} (process {process.pid}) {how}; {ENDED}', _positive(code)
+        running = [name for name, process in workers.items() if process.poll() is None]
+        if self._asked and len(running) < len(workers):
+            self._first_stopped = self._first_stopped or time.time()
+            if running and time.time() - self._first_stopped > STOP_GRACE:
+                return (f"{', '.join(running)} did not stop within {STOP_GRACE} s of the others; "
+                        'ended now', 128 + self._asked)
+        if running:
+            return None
+        if self._joined and not self._reported:
+            self._reported = self._hosts[0].send('done')
+        if not self._joined and all(host.done for host in self._hosts):
+            self._tell('end')
+            return '', self._code()
+        return None
+
+    def _code(self):
+        """The exit code of the first worker here that failed, or 0."""
+        return next((_positive(p.returncode) for p in self._workers().values() if p.returncode),
+                    0)
+
+    def _end(self):
+        """End what still runs; after the workers, servers have nothing left to do."""
+        running = [process for process in self._processes.values() if process.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        limit = time.time() + GRACE
+        for process in running:
+            wait(process, max(0, limit - time.time()))
+
+
+def _positive(code):
+    """An exit code as shells have it."""
+    return 128 - code if code < 0 else code
+
+
+def end_with_parent() -> None:
+    """For a new process: let the kernel end it when this one dies."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def wait(process: subprocess.Popen, seconds: float) -> None:
+    """Wait for a process to end, and kill it if it does not."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def log(text: str) -> None:
+    """Print a line about the job."""
+    print(f'launch.py: {text}', file=sys.stderr, flush=True)

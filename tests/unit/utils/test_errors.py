@@ -1,0 +1,71 @@
+"""How programs end: one line for what a user can mend, and standard streams that may be closed."""
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT
+
+from bert.utils.errors import DataError, _explain
+
+
+def ends(code, redirection='', **env):
+    """Run ``main`` of this code as a program, by a shell."""
+    code = ('import bert, os, sys\nfrom bert.utils.errors import DataError, run\n'
+            f'{code}\nrun(main)\n')
+    return subprocess.run(['sh', '-c', f'exec "$0" -c "$1" {redirection}', sys.executable, code],
+                          cwd=ROOT, env=dict(os.environ, **env), capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize('error, line', [
+    (DataError('x.txt:3: wrong\n\nwhat to do: mend it '), 'x.txt:3: wrong\nwhat to do: mend it'),
+    (FileNotFoundError(2, 'No such file or directory', 'x'), 'x: No such file or directory'),
+    (OSError('libx.so: cannot  open'), 'libx.so: cannot open'),
+    (MemoryError(), 'not enough memory'),
+    (RuntimeError('std::bad_alloc'), 'not enough memory'),
+    (ModuleNotFoundError(name='onnx.mapping'), 'pip install "gluon-bert[onnx]"'),
+    (ModuleNotFoundError(name='horovod'), f'Horovod is not installed on {os.uname().nodename}'),
+    (ModuleNotFoundError(name='mxnet'), f' for {sys.executable}; install one build of it'),
+])
+def test_one_line_for_what_a_user_can_mend(error, line):
+    assert line in _explain(error)
+
+
+@pytest.mark.parametrize('error', [ValueError('x'), KeyError('x'),
+                                   ModuleNotFoundError(name='bert.x')])
+def test_faults_of_our_own_keep_their_traceback(error):
+    assert _explain(error) is None
+
+
+@pytest.mark.parametrize('redirection', ['<&-', '>&-', '2>&-', '<&- >&- 2>&-'])
+def test_closed_streams_are_not_taken_by_other_files(redirection, tmp_path):
+    path = tmp_path / 'file'
+    code = (f'def main():\n    with open({str(path)!r}, "w") as f:\n'
+            '        os.system("echo from C; echo from C >&2")\n'
+            '        print("out"); print("err", file=sys.stderr); f.write("data")\n'
+            '        assert sys.stdin.read() == ""\n')
+    result = ends(code, redirection if '<' in redirection else redirection + ' </dev/null')
+    assert result.returncode == 0, result.stderr
+    assert path.read_text() == 'data'
+    assert (b'out' in result.stdout) == ('>&-' not in redirection.replace('2>&-', ''))
+
+
+def test_text_that_the_output_lacks_is_escaped():
+    result = ends('def main():\n    print("caf\\u00e9 \\u4e2d \\udcff")', PYTHONIOENCODING='ascii')
+    assert (result.returncode, result.stdout) == (0, b'caf\\xe9 \\u4e2d \\udcff\n')
+
+
+def test_a_full_disk_behind_standard_output():
+    result = ends('def main():\n    print("x" * 9999)', '>/dev/full')
+    assert result.returncode == 1 and result.stderr.count(b'\n') == 1
+    assert b'No space left' in result.stderr
+
+
+def test_a_worker_of_several_ends_while_the_error_is_handled():
+    """Whatever main holds (a KVStore that waits for the others) is not freed before."""
+    code = ('class Store:\n    def __del__(self):\n        print("freed", flush=True)\n'
+            'def main():\n    store = Store()\n    raise DataError("the disk is full")')
+    result = ends(code, DMLC_NUM_WORKER='2')
+    assert (result.returncode, result.stdout) == (1, b'')
+    assert result.stderr == b'-c: error: the disk is full\n'
+    assert ends(code, DMLC_NUM_WORKER='1').stdout == b'freed\n'
