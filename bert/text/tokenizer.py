@@ -264,11 +264,10 @@ def load(path: str, cased: Optional[bool] = None, nbest: int = 0,
     """The tokenizer of a model folder, or of a vocabulary file.
 
     ``path`` is a folder, or a file: vocab.txt (one token per line), Hugging Face's tokenizer.json,
-    gluonnlp's vocabulary (``.vocab``, JSON) or a SentencePiece model (``.model``).  If ``cased`` is None,
-    tokenizer_config.json or tokenizer.json beside the vocabulary decides; without them, capital
-    letters in the vocabulary do, with a warning.  ``nbest`` and ``alpha`` are for
-    :class:`SentencePiece`.  Raises DataError for a file that is missing or damaged, or is not a
-    BERT vocabulary.
+    gluonnlp's vocabulary (``.vocab``, JSON) or a SentencePiece model (``.model``).  If ``cased`` is
+    None, tokenizer_config.json or tokenizer.json beside the vocabulary decides; without them,
+    capital letters in the vocabulary do, with a warning.  ``nbest`` and ``alpha`` are for
+    :class:`SentencePiece`.  Raises DataError for a file that is missing, damaged or not of a BERT.
     """
     path = vocabulary.find(path)
     tokens, processor = vocabulary.read(path)

@@ -32,7 +32,7 @@ def find(path: str) -> str:
 
 def read(path: str) -> Tuple[List[str], Any]:
     """The tokens of a vocabulary file, in the order of their ids, and the SentencePiece processor
-    (None for WordPiece).  The name decides the format: ``.model``, ``.json``, ``.vocab``, others."""
+    (None for WordPiece).  The suffix is that of the format: .model, .json, .vocab, others."""
     processor, needed = None, SPECIALS
     if path.endswith('.model'):
         tokens, processor = _sentencepiece(path)

@@ -161,7 +161,7 @@ def test_other_files(tmp_path, name, content):
         path.write_bytes(content)
     kind = 'MXNet parameter' if name == 'a.params' else 'safetensors'
     assert refused(read_weights, str(path)).startswith(
-        f'{path}: not a whole {kind} file (')
+        f'{path}: not a complete {kind} file (')
 
 
 def test_a_damaged_name(tmp_path):

@@ -105,8 +105,8 @@ def test_read_warns_of_tags_that_break_the_scheme(path, caplog):
     with caplog.at_level(logging.WARNING):
         sentences = conll.read(path)
     assert caplog.messages == [
-        path + ':5: I-LOC, but BIO2 would have B-LOC (2 such tags in the file): entities are read as '
-        'conlleval reads them']
+        path + ':5: I-LOC, but BIO2 would have B-LOC (2 such tags in the file): entities are read '
+        'as conlleval reads them']
     assert tags.spans(sentences[1].tags) == [('LOC', 1, 2), ('PER', 2, 3)]
 
 

@@ -128,7 +128,8 @@ def test_a_span_starts_where_it_has_most_context(tok):
     flat = [[0] * 8, [0] * 8]
     # d in the first window scores 9 but has more context in the second, where it scores 2
     starts = [[0, 0, 0, 0, 0, 0, 9, 0], [0, 0, 0, 9, 2, 0, 0, 0]]
-    prediction = squad_answers.predict(question, found, starts, flat, n_best_size=1, max_answer_length=1)
+    prediction = squad_answers.predict(question, found, starts, flat, n_best_size=1,
+                                       max_answer_length=1)
     assert listed(prediction) == [('d', 2)]
     # its end may be anywhere in the window
     ends = [[0, 0, 0, 0, 0, 0, 7, 0], [0] * 8]
@@ -157,8 +158,8 @@ def test_no_answer_is_always_listed(abc):
     start = [[-9.0] + START[0][1:]]
     assert listed(squad_answers.predict(*abc, start, END, 2, version_2=True)) == [
         ('b c', 6), ('a b c', 5), ('', -7)]
-    assert sum(e['probability'] for e in squad_answers.predict(*abc, start, END, 2, version_2=True).nbest
-               ) == pytest.approx(1)
+    prediction = squad_answers.predict(*abc, start, END, 2, version_2=True)
+    assert sum(e['probability'] for e in prediction.nbest) == pytest.approx(1)
 
 
 def test_one_best_that_is_no_answer(abc):
@@ -212,7 +213,8 @@ def test_list_is_filled_however_often_one_text_comes_first(tok):
     found = squad_features.features(question, tok)
     place = np.arange(len(found[0].ids))
     # b: -0.01 * its place; each further b costs 10
-    prediction = squad_answers.predict(question, found, [10.0 * place], [-10.01 * place], n_best_size=2)
+    prediction = squad_answers.predict(question, found, [10.0 * place], [-10.01 * place],
+                                       n_best_size=2)
     assert [text for text, _ in listed(prediction)] == ['b', 'b b']
     assert [score for _, score in listed(prediction)] == pytest.approx([-0.03, -10.04])
 

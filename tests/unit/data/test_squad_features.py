@@ -23,7 +23,8 @@ def tok():
 
 
 def test_windows_of_a_long_passage(tok):
-    found = squad_features.features(ask('a b c d e f g h i j', 'e f'), tok, max_seq_length=8, doc_stride=2)
+    found = squad_features.features(ask('a b c d e f g h i j', 'e f'), tok, max_seq_length=8,
+                                    doc_stride=2)
     a = VOCABULARY.index('a')
     assert [f.ids.tolist() for f in found] == [
         [CLS, WHO, SEP, a + n, a + n + 1, a + n + 2, a + n + 3, SEP] for n in (0, 2, 4, 6)]
@@ -78,7 +79,8 @@ def test_question_is_cut(tok):
 
 
 def test_short_question_leaves_room_to_the_passage(tok):
-    assert len(squad_features.features(ask('a b c'), tok, max_seq_length=7, max_query_length=4)) == 1
+    found, = squad_features.features(ask('a b c'), tok, max_seq_length=7, max_query_length=4)
+    assert len(found.ids) == 7
     with pytest.raises(DataError, match='--max_seq_length 4 must exceed'):
         squad_features.features(ask('a'), tok, max_seq_length=4)
     with pytest.raises(DataError, match='--doc_stride 0 must be positive'):

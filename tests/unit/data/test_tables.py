@@ -191,8 +191,8 @@ def test_find_labels():
 @pytest.mark.parametrize('line,options,message', [
     ('x', {}, ':3: 1 column(s) where there should be 2; in a .csv file, put double '
               'quotes around a text that contains the separator'),
-    ('x,y,1', {}, ':3: 3 column(s) where there should be 2; a text that holds the separator '
-                  'belongs in double quotes in a .csv file'),
+    ('x,y,1', {}, ':3: 3 column(s) where there should be 2; in a .csv file, put double '
+                  'quotes around a text that contains the separator'),
     ('x,maybe', {'labels': ['no', 'yes']},
      ':3: column "label": unknown label "maybe"; the labels are: no, yes'),
     ('x,', {}, ':3: column "label": empty; every example needs a label'),

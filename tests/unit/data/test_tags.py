@@ -64,8 +64,8 @@ def test_spans_and_score_agree_with_seqeval_on_random_tags():
         assert schemes.spans(schemes.convert(tags, 'BIO')) == schemes.spans(tags)
         correct += len(set(schemes.spans(tags)) & set(schemes.spans(other)))
     right, said, real = (float(n) for n in (
-        correct, sum(len(schemes.spans(t)) for t in predicted), sum(len(schemes.spans(t)) for t in gold)
-    ))
+        correct, sum(len(schemes.spans(t)) for t in predicted),
+        sum(len(schemes.spans(t)) for t in gold)))
     overall = schemes.score(gold, predicted)['overall']
     assert correct > 50
     assert overall['support'] == real

@@ -306,7 +306,8 @@ def test_sentencepiece_is_saved_and_copied(model, tmp_path):
     assert again.cased and again.cls_id == tok.cls_id
     assert again.ids_and_offsets('the fox') == tok.ids_and_offsets('the fox')
     os.remove(tmp_path / 'spm.model')       # a copy does not need the file
-    assert pickle.loads(pickle.dumps(again)).ids_and_offsets('the fox') == tok.ids_and_offsets('the fox')
+    assert pickle.loads(pickle.dumps(again)).ids_and_offsets(
+        'the fox') == tok.ids_and_offsets('the fox')
 
 
 @pytest.mark.parametrize('content', [b'', b'the\n', b'\x0a\xff\xff'])
