@@ -193,7 +193,7 @@ def text_batches(texts, tok, length):
     while rows:
         some, rows = rows[:min(8, 2 ** len(batches))], rows[min(8, 2 ** len(batches)):]
         ids, lengths = pad([row.ids for row in some], tok.pad_id)
-        batches.append((ids, pad([row.segments for row in some], 0)[0], lengths))
+        batches.append((ids, pad([row.token_types for row in some], 0)[0], lengths))
     return batches
 
 

@@ -15,7 +15,6 @@ if not __package__:     # run as a file: `bert` is the checkout's
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 import dataclasses
-import itertools
 import logging
 import math
 import os
@@ -144,7 +143,8 @@ def main(argv=None):
     logging.info('model: %s, %s', source, 'cased' if model.tokenizer.cased else 'uncased')
     best = None
     if not args.only_predict:
-        best = train(args, model, windows.pop('train'), questions.get('dev'), windows.get('dev'))
+        rows = squad_features.training_rows(windows.pop('train'))
+        best = train(args, model, rows, questions.get('dev'), windows.get('dev'))
     report(args, model, questions.get('dev'), windows.get('dev'), best)
     return 0
 
@@ -194,15 +194,12 @@ def span_loss(forward, rows, device):
     return SoftmaxCrossEntropyLoss(axis=1)(spans.logits(forward, rows, device), positions).sum()
 
 
-def train(args, model, windows, questions, dev_windows):
+def train(args, model, rows, questions, windows):
     """Train, and evaluate after each epoch; the network ends with the best weights.
 
     Returns the answers to the dev set's ``questions`` with these weights, or None.
     """
     from bert.training import finetuning
-    # training only needs the token ids, token types and positions of the answers
-    rows = [row._replace(starts=None, ends=None, max_context=None)
-            for row in itertools.chain.from_iterable(windows)]
 
     def loss(indices, device):
         return span_loss(model.forward, [rows[i] for i in indices], device)
@@ -216,7 +213,7 @@ def train(args, model, windows, questions, dev_windows):
                 training.update(update, loss)
             scores, f1, answers = {}, None, None
             if questions is not None:
-                answers = predict(args, model, questions, dev_windows)
+                answers = predict(args, model, questions, windows)
                 results = evaluate(args, questions, answers)
                 f1 = results['f1']
                 scores['dev'] = {'exact': results['exact'], 'f1': f1}

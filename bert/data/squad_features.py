@@ -8,7 +8,7 @@ which it calls "improve answer span".
 """
 import functools
 import itertools
-from typing import List, NamedTuple, Sequence
+from typing import Iterable, List, NamedTuple, Sequence
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..utils.errors import DataError
 from . import feature_cache
 from .squad import Question
 
-__all__ = ['SpanFeature', 'features', 'featurize']
+__all__ = ['SpanFeature', 'features', 'featurize', 'training_rows']
 
 
 class SpanFeature(NamedTuple):
@@ -55,6 +55,12 @@ def featurize(name: str, tokenizer: Tokenizer, questions: Sequence[Question], ma
     for index, *values in zip(columns['owner'], *(columns[field] for field in fields)):
         windows[index].append(SpanFeature(questions[index].id, *values))
     return windows
+
+
+def training_rows(windows: Iterable[Iterable[SpanFeature]]) -> List[SpanFeature]:
+    """All windows in one list, with only the fields that training needs, to save memory."""
+    return [window._replace(starts=None, ends=None, max_context=None)
+            for window in itertools.chain.from_iterable(windows)]
 
 
 def features(question: Question, tokenizer: Tokenizer, max_seq_length: int = 384,

@@ -182,11 +182,11 @@ def test_unnamed_arrays(tmp_path):
     path = str(tmp_path / 'a.params')
     mx.nd.save(path, [mx.nd.ones(2)])
     assert refused(read_weights, path) == (
-        f'{path}: holds arrays without names, no weights of a network')
+        f'{path}: the arrays have no names, so they are not weights of a network')
 
 
 def test_weights_of_something_else(tmp_path):
-    message = '%s: holds no BERT encoder (no word embedding under a known name)'
+    message = '%s: contains no BERT encoder (no word embedding under a known name)'
     path = str(tmp_path / 'a.params')
     write_params(path, {'conv.weight': np.zeros(2, np.float32)})
     assert refused(read_weights, path) == message % path

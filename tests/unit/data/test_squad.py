@@ -97,3 +97,10 @@ def test_read_refuses_other_files(tmp_path, content, words):
     with pytest.raises(DataError, match=words) as error:
         squad.read(path, train=False)
     assert str(error.value).startswith(str(path) + ': ')
+
+
+def test_questions_from_lines():
+    assert squad.from_lines([('line 1', 'who\ta b\tc')]) == [
+        Question('line 1', 'who', 'a b\tc', [], False)]
+    with pytest.raises(DataError, match='line 2: only one text; give a question and a passage'):
+        squad.from_lines([('line 1', 'who\ta'), ('line 2', 'who')])

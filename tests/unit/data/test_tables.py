@@ -340,3 +340,34 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match='cannot be written'):
         tables.write_predictions(str(tmp_path / 'no' / 'out.tsv'), ['0'], [1.])
+
+
+def test_examples_from_lines():
+    assert tables.from_lines([('line 1', 'a b')], pair=False) == [
+        Example('a b', None, None, 'line 1')]
+    assert tables.from_lines([('line 1', 'a\t')], pair=True) == [Example('a', '', None, 'line 1')]
+    with pytest.raises(DataError, match='line 2: the model takes one text, not 2'):
+        tables.from_lines([('line 1', 'a'), ('line 2', 'a\tb')], pair=False)
+    with pytest.raises(DataError, match='line 1: the model takes two texts, separated by a tab'):
+        tables.from_lines([('line 1', 'a')], pair=True)
+
+
+def test_files_of_the_user(tmp_path):
+    train = write(tmp_path / 'train.csv', 'text,label', 'x,1', 'y,0')
+    test = write(tmp_path / 'test.csv', 'text', 'z')
+    paths = {'train': train, 'dev': None, 'test': test}
+    examples = tables.read_files(paths, Columns())
+    assert [(split, len(rows)) for split, rows in examples.items()] == [('train', 2), ('test', 1)]
+    with pytest.raises(DataError, match='unknown label "2"; the labels are: 0, 1'):
+        tables.read_files(dict(paths, dev=write(tmp_path / 'dev.csv', 'text,label', 'x,2')),
+                          Columns())
+
+
+def test_splits_of_a_task_that_are_there(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    task = tasks.get('sample')
+    write(tmp_path / 'train.tsv', 'sentence\tlabel', 'a\tpositive')
+    assert list(tables.read_task(task, ('train', 'test'), str(tmp_path))) == ['train']
+    assert caplog.messages == [f'{tmp_path} has no test file of sample: nothing to predict']
+    with pytest.raises(DataError, match='has no dev.tsv'):
+        tables.read_task(task, ('dev',), str(tmp_path))
