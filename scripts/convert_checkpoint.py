@@ -4,7 +4,7 @@
     python convert_checkpoint.py output_dir theirs                  # .params -> model.safetensors
 
 A folder with model.safetensors (or a name: sample, bert_12_768_12, owner/name on the hub) becomes
-a folder with model.params, and the other way about; --to chooses otherwise.
+a folder with model.params, and vice versa; --to overrides this.
 """
 if not __package__:     # run as a file: `bert` is the checkout's
     import os.path
@@ -19,17 +19,18 @@ from bert.utils.errors import DataError, run
 
 def parse_args(argv=None):
     parser = cli.Parser(description=__doc__)
-    parser.add_argument('source', help='a model: folder, name or hub repository')
+    parser.add_argument('source', help='a model: a folder, a name or a hub repository')
     parser.add_argument('target', help='the folder to write')
     parser.add_argument('--to', choices=('params', 'safetensors'),
-                        help="ours or Hugging Face's (default: the one that the source is not)")
+                        help="our format or Hugging Face's (default: the one that the source does "
+                             'not have)')
     parser.add_argument('--dtype', choices=('float32', 'float16'), default='float32',
-                        help='of the weights written; float16 takes half the space '
+                        help='precision of the written weights; float16 takes half the space '
                              '(default: %(default)s)')
     parser.add_argument('--weights', metavar='FILE',
-                        help='take the weights from this file in place of those of the source')
+                        help='use the weights in this file instead of those of the source')
     parser.add_argument('--bert_dataset', '--dataset_name', metavar='NAME',
-                        help='what a named model was pre-trained on')
+                        help='the data that a named model was pre-trained on')
     parser.add_argument('--offline', action='store_true', help='use local files only')
     return parser.parse_args(argv)
 
@@ -57,34 +58,34 @@ def main(argv=None):
     else:
         write_params(path, arrays)
     other = {key: value for key, value in config.other.items()
-             if key not in ('dtype', 'torch_dtype')}      # of what was read
+             if key not in ('dtype', 'torch_dtype')}      # of the weights that were read
     config = config.replace(architectures=(architecture,), other=other)
     files.write_json(os.path.join(folder, 'config.json'), config.to_dict())
     tok.save(folder)
-    print(f'{path}: {sum((array.size for array in arrays.values()))} parameters in {len(arrays)} '
+    print(f'{path}: {sum(array.size for array in arrays.values())} parameters in {len(arrays)} '
           f'arrays, from {found.source}')
     return 0
 
 
 def open_target(target, found, to):
-    """The file of weights to write in the folder ``target``, which this makes."""
+    """Make the folder ``target``; the path of the weights to write in it."""
     from bert.checkpoint import result_folder
     from bert.utils import files
     folder = os.path.realpath(files.make_folder(target, 'target'))
     for source in (found.weights, found.vocab):
         if folder == os.path.realpath(source if os.path.isdir(source)
                                       else os.path.dirname(source)):
-            raise DataError(f'target {target}: it is the folder of the source; name another')
+            raise DataError(f'target {target}: this is the folder of the source; name another')
     names = {'params': result_folder.WEIGHTS, 'safetensors': 'model.safetensors'}
     path = os.path.join(target, names.pop(to))
-    for other in names.values():    # whoever reads the folder could take one for the other
+    for other in names.values():    # a reader of the folder could confuse the two
         if os.path.exists(os.path.join(target, other)):
-            raise DataError(f'target {target}: holds {other} already; name another folder')
+            raise DataError(f'target {target}: already contains {other}; name another folder')
     return path
 
 
 def check_fit(config, arrays, found):
-    """See that the encoder's weights and the config belong together."""
+    """Check that the encoder's weights fit the config."""
     from mxnet.gluon import HybridBlock
 
     from bert.model.encoder import Bert

@@ -4,8 +4,8 @@
     python predict_ner.py --load-checkpoint-prefix my_tagger --text "Ada Lovelace lived in London."
     python predict_ner.py --load-checkpoint-prefix my_tagger < notes.txt
 
-Of plain text each line is taken for itself, and each entity printed as a line of its type, start,
-end and text with tabs between them; start and end count the characters of the whole input.
+Each line of plain text is tagged separately.  Each entity is printed as one line: its type, start,
+end and text, separated by tabs; start and end count the characters of the whole input.
 """
 if not __package__:     # run as a file: `bert` is the checkout's
     import os.path
@@ -17,9 +17,10 @@ import itertools
 import json
 import os
 
-from bert.data import tagging
+from bert.data import conll, tagging, tags
+from bert.text.words import split_words
 from bert.training import flags
-from bert.utils import cli
+from bert.utils import cli, files
 from bert.utils.errors import DataError, run
 
 
@@ -27,52 +28,49 @@ def parse_args(argv=None):
     parser = cli.Parser(description=__doc__)
     parser.add_argument('--load_checkpoint_prefix', '--model_parameters', dest='model_parameters',
                         metavar='DIR', required=True, help='the result folder of finetune_ner.py')
-    data = parser.add_argument_group('data', 'One of the first three; standard input without them.')
+    data = parser.add_argument_group('data', 'One of the first three; otherwise standard input.')
     one = data.add_mutually_exclusive_group()
     one.add_argument('--test_path', metavar='FILE',
-                     help='CoNLL columns to tag, and to score where they have tags')
+                     help='CoNLL columns to tag, and to score if they have tags')
     one.add_argument('--text', help='plain text')
     one.add_argument('--text_path', metavar='FILE', help='a file of plain text')
     flags.add_conll_flags(data)
     data.add_argument('--no_tags', action='store_true',
-                      help='the columns hold no tags (one column alone never does)')
+                      help='the file has no tags (a single column never has)')
     parser.add_argument('--output_dir', default='./output_dir', metavar='DIR',
-                        help='where predictions for --test_path go (default: %(default)s)')
+                        help='folder for the predictions of --test_path (default: %(default)s)')
     parser.add_argument('--json', action='store_true',
-                        help='print an entity as a JSON object, not as columns')
+                        help='print each entity as a JSON object, not as columns')
     parser.add_argument('--batch_size', type=cli.positive_int, default=32, metavar='N',
                         help='sentences at once (default: %(default)s)')
     flags.add_device_flags(parser)
-    parser.set_defaults(comm='local', bert_model=None, bert_dataset=None,
-                        pretrained_bert_parameters=None, offline=True)
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
     from bert.checkpoint import result_folder
-    from bert.model.forward import create_forward
+    from bert.checkpoint.source import ModelSource
     from bert.model.heads import Tagger
-    from bert.model.parameters import initialize, load_parameters
-    from bert.training import runtime
+    from bert.training import finetuning
+    from bert.training.runtime import start
     from bert.training.tagging import predict
-    comm = runtime.start(args)
-    config, tok, arrays, source = result_folder.load(args)
-    labels = config.labels
+    runtime = start(flags.device_settings(args))
+    loaded = result_folder.load(ModelSource(weights=args.model_parameters, offline=True))
+    config, labels = loaded.config, loaded.config.labels
     if labels is None or 'O' not in labels:
-        raise DataError(f'{source}: config.json names no tags such as O and B-PER (id2label); take '
-                        'a folder that finetune_ner.py has written')
+        raise DataError(f'{loaded.source}: config.json names no tags such as O and B-PER '
+                        '(id2label); use a folder that finetune_ner.py has written')
     seq_len = args.seq_len or config.settings.get('seq_len', tagging.SEQ_LEN)
     tagging.check_length(seq_len, config.max_position_embeddings)
-    net = Tagger(config, len(labels))
-    initialize(net, config, comm.devices)
-    load_parameters(net, arrays, source)
-    forward = create_forward(net, args.path, args.dtype, tok.pad_id)
+    model = finetuning.build(Tagger(config, len(labels)), loaded, runtime, seed=0)
+    del loaded      # its arrays are as large as the network
 
     def tag(sentences):
         """Lists of words -> lists of tags."""
-        return predict(forward, tagging.rows(tok, sentences, seq_len), len(sentences),
-                               labels, comm, args.batch_size)
+        features = tagging.features(model.tokenizer, sentences, seq_len)
+        return predict(model.forward, features, len(sentences), labels, runtime.comm,
+                       args.batch_size)
 
     if args.test_path:
         predict_columns(args, tag, labels)
@@ -82,9 +80,7 @@ def main(argv=None):
 
 
 def predict_columns(args, tag, labels):
-    """Tag a CoNLL file, print its scores where it has tags, and write the predictions."""
-    from bert.data import conll
-    from bert.utils import files
+    """Tag a CoNLL file, print its scores if it has tags, and write the predictions."""
     sentences = conll.read(args.test_path, args.token_column,
                            None if args.no_tags else args.tag_column)
     files.make_folder(args.output_dir, '--output_dir')
@@ -98,36 +94,36 @@ def predict_columns(args, tag, labels):
 
 
 def predict_text(args, tag):
-    """Print the entities of every line of text, with their offsets in the whole of it."""
-    from bert.data import conll
-    start = 0       # of a line in the whole text
-    with source_of(args) as source:
+    """Print the entities of every line of text, with their offsets in the whole text."""
+    start = 0       # of the line in the whole text
+    with open_text(args) as source:
         while True:
             lines = read_lines(source, 8 * args.batch_size, args)
             if not lines:
                 return
-            split = [conll.split_words(line) for line in lines]
-            for line, (_, offsets), tags in zip(lines, split, tag([words for words, _ in split])):
-                for entity in conll.entities(line, offsets, tags):
+            split = [split_words(line) for line in lines]
+            for line, (_, offsets), predicted in zip(lines, split, tag([w for w, _ in split])):
+                for entity in tags.entities(line, offsets, predicted):
                     entity.update(start=start + entity['start'], end=start + entity['end'])
                     print(json.dumps(entity, ensure_ascii=False) if args.json else '\t'.join(
                         str(entity[key]) for key in ('type', 'start', 'end', 'text')))
                 start += len(line)
 
 
-def source_of(args):
-    """The text as an open file, its line ends as they are, so that offsets hold."""
+def open_text(args):
+    """The text as an open file; line ends are kept, so that offsets are right."""
     if args.text is not None:
         return io.StringIO(args.text, newline='')
     return open(args.text_path or 0, encoding='utf-8-sig', newline='', closefd=bool(args.text_path))
 
 
 def read_lines(source, count, args):
+    """The next ``count`` lines, or fewer at the end."""
     try:
         return list(itertools.islice(source, count))
     except UnicodeDecodeError:
         raise DataError(f"{args.text_path or 'standard input'}: not UTF-8; convert it: iconv -f "
-                        "ENCODING -t UTF-8") from None
+                        'ENCODING -t UTF-8') from None
 
 
 def program():

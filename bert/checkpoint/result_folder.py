@@ -1,17 +1,18 @@
 """A result folder: weights, vocabulary, labels, config, arguments and metrics in one place.
 
-- ``model.params``: the best weights so far, head included
+- ``model.params``: the best weights so far, including the head
 - ``config.json``: the model's sizes under Hugging Face's keys, ``id2label``, and under
-  ``gluon_bert`` what the program needs to use the model again (task, length, ...)
+  ``gluon_bert`` what a program needs to use the model again (task, length, ...)
 - the vocabulary and ``tokenizer_config.json``
-- ``arguments.json``: the flags of the run; ``metrics.jsonl``: its course
+- ``arguments.json``: the flags of the run; ``metrics.jsonl``: its losses and scores
 - ``last.params``: the last checkpoint, with the optimizer's state, for ``--resume``
 """
 import json
 import os
-from typing import Dict, NamedTuple
+from typing import Any, Collection, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from ..model.config import BertConfig
 from ..model.parameters import collect, load_parameters
@@ -19,15 +20,15 @@ from ..text import tokenizer
 from ..utils.errors import DataError
 from ..utils.files import read_json, write_json
 from .names import ARCHITECTURES
-from .resolve import resolve
+from .resolve import Checkpoint, resolve
 from .source import ModelSource
 from .weights import read_params, read_weights, write_params
 
-__all__ = ['LoadedModel', 'load', 'read', 'check_vocabulary', 'describe', 'save_weights', 'save_last',
-           'load_last', 'WEIGHTS', 'LAST']
+__all__ = ['LoadedModel', 'load', 'read', 'check_vocabulary', 'describe', 'save_weights',
+           'save_last', 'load_last', 'WEIGHTS', 'LAST']
 
 WEIGHTS, LAST = 'model.params', 'last.params'
-_SPARE = 512    # rows that an embedding may have beyond the vocabulary, to be a round number
+_SPARE = 512    # rows that an embedding may have beyond the vocabulary, to round its size up
 
 
 class LoadedModel(NamedTuple):
@@ -35,21 +36,22 @@ class LoadedModel(NamedTuple):
     config: BertConfig
     tokenizer: tokenizer.Tokenizer
     arrays: Dict[str, np.ndarray]   # float32, under the names of our networks
-    source: str                     # where they come from, for messages
+    source: str                     # where it comes from, for messages
 
 
 def load(source: ModelSource) -> LoadedModel:
     """The model that ``source`` names, in memory.
 
-    Raises :class:`~bert.utils.errors.DataError` where it cannot be found or read.
+    Raises :class:`~bert.utils.errors.DataError` if it cannot be found or read.
     """
     found = resolve(source.name, source.dataset, source.weights, source.offline or None,
                     vocab=source.vocab)
     return LoadedModel(*read(found, source.cased), found.source)
 
 
-def read(found, cased=None):
-    """(config, tokenizer, arrays) of a :class:`~bert.checkpoint.resolve.Checkpoint`."""
+def read(found: Checkpoint, cased: Optional[bool] = None) -> Tuple[
+        BertConfig, tokenizer.Tokenizer, Dict[str, np.ndarray]]:
+    """The config, tokenizer and arrays of a :class:`~bert.checkpoint.resolve.Checkpoint`."""
     tok = tokenizer.load(found.vocab, found.cased if cased is None else cased)
     arrays = read_weights(found.weights, found.config.architectures)
     config = found.config
@@ -59,16 +61,18 @@ def read(found, cased=None):
     return config, tok, arrays
 
 
-def check_vocabulary(embedded, tokens, found):
-    """Raise DataError unless weights with ``embedded`` rows go with a vocabulary of ``tokens``."""
+def check_vocabulary(embedded: int, tokens: int, found: Checkpoint) -> None:
+    """Raise DataError unless ``embedded`` rows of weights fit a vocabulary of ``tokens``."""
     if not 0 <= embedded - tokens < _SPARE:
         raise DataError(f'the vocabulary {found.vocab} has {tokens} tokens but the weights '
-                        f'{found.weights} know {embedded}; take the '
-                        'vocabulary that belongs to them')
+                        f'{found.weights} have {embedded}; use the vocabulary that belongs to '
+                        'them')
 
 
-def describe(folder, config, tok, head, labels, settings, arguments):
-    """Write everything of a bundle but the weights.
+def describe(folder: str, config: BertConfig, tok: tokenizer.Tokenizer, head: Optional[str],
+             labels: Optional[Sequence[str]], settings: Mapping[str, Any],
+             arguments: Mapping[str, Any]) -> None:
+    """Write everything in a result folder except the weights.
 
     Parameters
     ----------
@@ -80,11 +84,11 @@ def describe(folder, config, tok, head, labels, settings, arguments):
         :data:`bert.checkpoint.names.ARCHITECTURES`; None for an encoder alone, 'bert.' for one with
         the heads of pre-training.
     labels : sequence of str or None
-        None for a regression (one output); empty where the outputs are no classes (spans).
+        None for a regression (one output); empty if the outputs are not classes (spans).
     settings : dict
-        Goes under ``gluon_bert`` in config.json.
+        Written to config.json under ``gluon_bert``.
     arguments : dict
-        Goes to arguments.json.
+        Written to arguments.json.
     """
     classes = dict(ARCHITECTURES, **{'bert.': 'BertForPreTraining'})
     regression = labels is None
@@ -98,20 +102,21 @@ def describe(folder, config, tok, head, labels, settings, arguments):
 
 
 def _values(net):
-    """{name: NDArray}, those of the first device."""
+    """{name: NDArray} on the first device."""
     return {name: p.data(p.list_ctx()[0]) for name, p in collect(net).items()}
 
 
-def save_weights(folder, net):
-    """Write the weights alone: what predicting needs."""
+def save_weights(folder: str, net: HybridBlock) -> None:
+    """Write only the weights, which is what predictions need."""
     write_params(os.path.join(folder, WEIGHTS), _values(net))
 
 
-def save_last(folder, net, stepper, position, name=LAST):
-    """Write the checkpoint that ``--resume`` goes on from: one file, so it is whole or not there.
+def save_last(folder: str, net: HybridBlock, stepper: Any, position: Mapping[str, Any],
+              name: str = LAST) -> None:
+    """Write the checkpoint for ``--resume``: a single file, so it is complete or absent.
 
-    ``position`` is a dict of what JSON can hold: where in the data the run stands, and its best
-    score so far.
+    ``stepper`` is a :class:`bert.training.stepper.Stepper`; ``position`` a dict for JSON: where
+    in the data the run is, and its best score so far.
     """
     moments, scalars = stepper.state()
     arrays = dict(_values(net), **moments)
@@ -120,15 +125,16 @@ def save_last(folder, net, stepper, position, name=LAST):
     write_params(os.path.join(folder, name), arrays)
 
 
-def load_last(folder, net, stepper, arguments, name=LAST, free=()):
-    """Go on from a checkpoint in ``folder``: its position, or None where there is none.
+def load_last(folder: str, net: HybridBlock, stepper: Any, arguments: Mapping[str, Any],
+              name: str = LAST, free: Collection[str] = ()) -> Optional[Dict[str, Any]]:
+    """Load a checkpoint of ``folder`` and return its position, or None if there is no checkpoint.
 
-    ``free`` are flags that may be others than in the run so far, besides those that never matter.
+    ``free`` are flags that may differ from the run so far, besides those that never matter.
 
     Raises
     ------
     DataError
-        When it is damaged, or was made with other arguments than ``arguments``.
+        If the checkpoint is damaged, or was made with arguments other than ``arguments``.
     """
     path = os.path.join(folder, name)
     if not os.path.exists(path):
@@ -139,13 +145,13 @@ def load_last(folder, net, stepper, arguments, name=LAST, free=()):
     for flag, value in arguments.items():
         if flag not in free and before.get(flag, value) != value:
             raise DataError(f'--resume: the run in {folder} had --{flag} {before[flag]}, not '
-                            f'{value}; give the same arguments, or another --output_dir')
+                            f'{value}; use the same arguments, or another --output_dir')
     arrays = read_params(path)
     try:
         state = json.loads(arrays['training.state'].tobytes().decode('utf-8'))
         load_parameters(net, arrays, path)
         stepper.load_state(arrays, state['stepper'])
     except KeyError as missing:
-        raise DataError(f'{path}: {missing} is missing, it is no checkpoint of this program; start '
-                        'again without --resume') from None
+        raise DataError(f'{path}: {missing} is missing, so this is not a checkpoint of this '
+                        'program; start again without --resume') from None
     return state['position']

@@ -1,8 +1,12 @@
-"""Which model to load, as a value."""
+"""Which model to load, as a value; and what its folder says before it is loaded."""
 import dataclasses
-from typing import Optional
+import os
+from typing import Any, Dict, Iterable, Optional
 
-__all__ = ['ModelSource']
+from ..utils.errors import DataError
+from ..utils.files import read_json
+
+__all__ = ['ModelSource', 'read_settings']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,8 +15,8 @@ class ModelSource:
 
     ``name``: a published model, folder, file or hub repository; ``dataset``: what a published
     model was pre-trained on; ``weights``: a file or folder whose weights replace those of
-    ``name``; ``offline``: use no network; ``vocab``: a vocabulary file that replaces the model's;
-    ``cased``: whether text keeps its case, None as the model's files say.
+    ``name``; ``offline``: do not use the network; ``vocab``: a vocabulary file that replaces the
+    model's; ``cased``: whether text keeps its case, None to follow the model's files.
     """
 
     name: Optional[str] = None
@@ -21,3 +25,23 @@ class ModelSource:
     offline: bool = False
     vocab: Optional[str] = None
     cased: Optional[bool] = None
+
+
+def read_settings(path: Optional[str], task: str, numbers: Iterable[str]) -> Dict[str, Any]:
+    """The settings that a result folder of ``task`` remembers.
+
+    ``path`` is the folder or a file in it.  Empty if it is not a result folder of ``task``.
+    Raises DataError if one of ``numbers`` is not a number.
+    """
+    folder = path if path and os.path.isdir(path) else os.path.dirname(path or '')
+    config = os.path.join(folder, 'config.json')
+    if not path or not os.path.isfile(config):
+        return {}
+    saved = read_json(config)
+    saved = saved.get('gluon_bert') if isinstance(saved, dict) else None
+    if not isinstance(saved, dict) or saved.get('task') != task:
+        return {}
+    for name in numbers:
+        if not isinstance(saved.get(name, 0), (int, float)):
+            raise DataError(f'{config}: {name} is {saved[name]!r}, but must be a number')
+    return saved

@@ -1,7 +1,8 @@
-"""Files of weights: all kinds are read, ours are written; atomic, and nothing is unpickled."""
+"""Files of weights: several formats are read, two written, atomically; nothing is unpickled."""
 import contextlib
 import os
 import shutil
+from typing import Any, Dict, Mapping, Sequence
 
 import numpy as np
 
@@ -11,10 +12,10 @@ from .names import from_gluonnlp, from_huggingface
 
 __all__ = ['read_weights', 'read_params', 'write_params', 'write_safetensors']
 
-_CUT = 'only a part could be written; the disk is full, or its quota'
+_CUT = 'only a part could be written; the disk or its quota is full'
 
 
-def write_params(path, arrays):
+def write_params(path: str, arrays: Mapping[str, Any]) -> None:
     """Write {name: array} as an MXNet ``.params`` file, atomically.
 
     ``arrays`` holds NDArrays or numpy arrays (float32, float16, int32, int64 or uint8).
@@ -28,13 +29,13 @@ def write_params(path, arrays):
         free = shutil.disk_usage(folder).free
         if free < need:
             raise DataError(f'{path}: the disk is full ({need >> 20} MB needed, {free >> 20} MB '
-                            'free); what stood there before is intact')
+                            'free); the previous file is intact')
     with atomic(path) as temporary:
         try:
             mx.nd.save(temporary, arrays)
         except mx.MXNetError:
             raise OSError(None, _CUT) from None
-        # MXNet does not see its last buffer fail; the names come last, in their order
+        # MXNet misses a failure of its last buffer; the names come last, in order
         last = next(reversed(arrays)).encode('utf-8')
         with open(temporary, 'rb') as f:
             f.seek(-len(last), os.SEEK_END)
@@ -42,29 +43,29 @@ def write_params(path, arrays):
                 raise OSError(None, _CUT)
 
 
-def read_params(path):
-    """{name: numpy.ndarray} of an MXNet ``.params`` file, as it is."""
+def read_params(path: str) -> Dict[str, np.ndarray]:
+    """The arrays of an MXNet ``.params`` file, under the names and types in it."""
     import mxnet as mx
     if not os.path.isfile(path):
         raise DataError(f'{path}: no such file')
     try:
         arrays = mx.nd.load(path)
-    except (mx.MXNetError, UnicodeDecodeError) as error:    # the latter from a damaged name
-        raise DataError(f'{path}: not a whole MXNet parameter file '
+    except (mx.MXNetError, UnicodeDecodeError) as error:    # the latter for a damaged name
+        raise DataError(f'{path}: not a complete MXNet parameter file '
                         f'({str(error).strip().splitlines()[-1]})') from None
     if not isinstance(arrays, dict):
-        raise DataError(f'{path}: holds arrays without names, no weights of a network')
+        raise DataError(f'{path}: the arrays have no names, so they are not weights of a network')
     return {name: array.asnumpy() for name, array in arrays.items()}
 
 
 def _read_safetensors(path):
-    """{name: numpy.ndarray} of a safetensors file; bfloat16 comes as float32."""
+    """{name: numpy.ndarray} of a safetensors file; bfloat16 becomes float32."""
     import safetensors
     try:
         with open(path, 'rb') as f:
             tensors = safetensors.deserialize(f.read())
     except safetensors.SafetensorError as error:
-        raise DataError(f'{path}: not a whole safetensors file ({error})') from None
+        raise DataError(f'{path}: not a complete safetensors file ({error})') from None
     except OSError as error:
         raise DataError(f'{path}: cannot be read ({error.strerror})') from None
     types = {'F64': np.float64, 'F32': np.float32, 'F16': np.float16, 'I64': np.int64,
@@ -83,27 +84,26 @@ def _read_safetensors(path):
 
 
 def _read_torch(path):
-    """{name: numpy.ndarray} of a pickled PyTorch file, by torch's weights-only reader."""
+    """{name: numpy.ndarray} of a pickled PyTorch file, with torch's weights-only reader."""
     try:
         import torch
     except ModuleNotFoundError:
         raise DataError(
-            f'{path}: a pickled PyTorch file, which can run code when it is opened, so it is '
-            'refused; '
-            'take the model.safetensors of the same model, or install torch, which reads the '
-            'weights alone') from None
+            f'{path}: a pickled PyTorch file can run code when it is opened, so it is refused; use '
+            'the model.safetensors of the same model, or install torch, which can read only the '
+            'weights') from None
     try:
         state = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:          # torch raises UnpicklingError, RuntimeError, EOFError, ...
-        raise DataError(f'{path}: torch cannot read weights alone from it '
+        raise DataError(f'{path}: torch cannot read only weights from it '
                         f'({(str(error) or type(error).__name__).splitlines()[0]})') from None
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
-        raise DataError(f'{path}: holds something else than weights by name')
+        raise DataError(f'{path}: contains something other than named weights')
     return {name: tensor.float().numpy() for name, tensor in state.items()}
 
 
-def write_safetensors(path, arrays):
-    """Write {name: numpy.ndarray} as a safetensors file, atomically."""
+def write_safetensors(path: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write {name: array} as a safetensors file, atomically."""
     from safetensors.numpy import save
     data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()},
                 metadata={'format': 'pt'})
@@ -111,8 +111,8 @@ def write_safetensors(path, arrays):
         f.write(data)
 
 
-def read_weights(path, architectures=()):
-    """The weights in a file, under the names of our networks, as float32.
+def read_weights(path: str, architectures: Sequence[str] = ()) -> Dict[str, np.ndarray]:
+    """The weights in a file, as float32 arrays under the names of our networks.
 
     Parameters
     ----------
@@ -120,16 +120,12 @@ def read_weights(path, architectures=()):
         ``.params`` (ours or GluonNLP's), ``.safetensors`` (Hugging Face's), or PyTorch's
         ``.bin``, which needs torch.
     architectures : sequence of str
-        The list of this name in the config.json beside it.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
+        The list of this name in the config.json beside the file.
 
     Raises
     ------
     DataError
-        When it is no such file, is cut short, or holds no BERT.
+        If the file has another format, is truncated, or contains no BERT.
     """
     if not os.path.isfile(path):
         raise DataError(f'{path}: no such file')
@@ -140,6 +136,6 @@ def read_weights(path, architectures=()):
     else:
         arrays = from_gluonnlp(read_params(path))
     if 'bert.word_embed.0.weight' not in arrays:
-        raise DataError(f'{path}: holds no BERT encoder (no word embedding under a known name)')
+        raise DataError(f'{path}: contains no BERT encoder (no word embedding under a known name)')
     return {name: np.asarray(array, np.float32) for name, array in arrays.items()
             if not name.startswith('training.')}

@@ -1,4 +1,5 @@
 """Which examples make up an update, and which a batch."""
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -7,17 +8,18 @@ __all__ = ['updates_per_epoch', 'epoch_updates', 'share', 'split', 'evaluation_b
 _POOL = 50      # updates whose examples are sorted by length together
 
 
-def updates_per_epoch(examples, update_size):
-    """Number of updates in an epoch; the last may be smaller, nothing is dropped."""
+def updates_per_epoch(examples: int, update_size: int) -> int:
+    """Number of updates in an epoch; the last may be smaller, no example is dropped."""
     return -(-examples // update_size)
 
 
-def epoch_updates(lengths, update_size, seed, epoch, alike=True):
+def epoch_updates(lengths: Sequence[int], update_size: int, seed: int, epoch: int,
+                  alike: bool = True) -> List[np.ndarray]:
     """The examples of every update of an epoch.
 
     Examples are shuffled and cut into updates.  To save padding, the examples of an update can be
     alike in length: they are then sorted by length within pools of 50 updates, and the updates
-    shuffled.  The result depends on the arguments alone, not on what was drawn before.
+    shuffled.  The result depends only on the arguments, not on earlier random numbers.
 
     Parameters
     ----------
@@ -45,26 +47,27 @@ def epoch_updates(lengths, update_size, seed, epoch, alike=True):
     return [updates[i] for i in rng.permutation(len(updates))]
 
 
-def share(indices, rank, workers, batch_size):
-    """One worker's micro-batches of an update: every ``workers``-th example, in pieces.
+def share(indices: np.ndarray, rank: int, workers: int, batch_size: int) -> List[np.ndarray]:
+    """One worker's micro-batches of an update: every ``workers``-th example.
 
-    Sorted by length as they come, the workers' shares are alike in length, and the pieces of a
-    share need little padding.  A share may be empty at the end of an epoch.
+    The indices are sorted by length, so the workers' shares are alike in length and micro-batches
+    need little padding.  A share may be empty at the end of an epoch.
     """
     mine = indices[rank::workers]
     return [mine[i:i + batch_size] for i in range(0, len(mine), batch_size)]
 
 
-def split(indices, devices):
-    """(part, device) pairs: a batch in pieces of even size, no more than there are indices."""
+def split(indices: np.ndarray, devices: Sequence[Any]) -> List[Tuple[np.ndarray, Any]]:
+    """(part, device) pairs: a batch in parts of even size, no more than there are indices."""
     return list(zip(np.array_split(indices, min(len(devices), len(indices))), devices))
 
 
-def evaluation_batches(lengths, batch_size, tokens=None):
+def evaluation_batches(lengths: Sequence[int], batch_size: int,
+                       tokens: Optional[int] = None) -> List[np.ndarray]:
     """Indices of all examples in batches, from long to short.
 
-    A batch has ``batch_size`` examples at most, and ``tokens`` at most with its padding, unless it
-    is of one example.
+    A batch has at most ``batch_size`` examples and, including padding, at most ``tokens`` tokens,
+    unless it is a single example.
     """
     order = np.argsort(-np.asarray(lengths), kind='stable')
     batches = []

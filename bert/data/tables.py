@@ -1,21 +1,18 @@
 """Sentence examples from files, and predictions to files.
 
-One reader serves GLUE's own layouts and a user's tables: CSV (quoted as in RFC 4180), TSV (never
-quoted, as GLUE's) and JSON lines, told apart by the file's suffix, all in UTF-8.
+One reader serves GLUE's own layouts and a user's tables (:mod:`bert.data.table_files`).
 """
-import csv
-import json
 import logging
 import math
-import os
-from typing import NamedTuple, Optional, Union
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..utils.errors import DataError
-from ..utils.files import atomic, read_lines
+from ..utils.files import atomic
 from . import tasks
+from .table_files import open_table
 
-__all__ = ['Example', 'read_table', 'read_official', 'find_labels', 'write_submission',
-           'write_predictions']
+__all__ = ['Example', 'read_table', 'read_official', 'read_task', 'read_files', 'find_labels',
+           'from_lines', 'write_submission', 'write_predictions']
 
 logger = logging.getLogger(__name__)
 
@@ -26,33 +23,35 @@ _LABELS = (('label',), ('score',))
 
 
 class Example(NamedTuple):
-    """A sentence or a pair; the label is a class's name, a number (regression) or unknown."""
+    """A sentence or a pair; the label is a class name, a number (regression) or unknown."""
     text_a: str
     text_b: Optional[str]
     label: Union[str, float, None]
     index: str
 
 
-def read_table(path, columns=None, labels=None, regression=False, optional=(), aliases=None,
-               skip_ragged=False):
+def read_table(path: str, columns: Optional[tasks.Columns] = None,
+               labels: Optional[Sequence[str]] = None, regression: bool = False,
+               optional: Sequence[str] = (), aliases: Optional[Mapping[str, str]] = None,
+               skip_ragged: bool = False) -> List[Example]:
     """The examples of a .csv, .tsv (.txt) or .jsonl (.json) file.
 
     Parameters
     ----------
     path : str
     columns : bert.data.tasks.Columns, optional
-        What it leaves open is looked for under the usual names: sentence or text; sentence1 and
+        Columns that it leaves open are found by the usual names: sentence or text; sentence1 and
         sentence2, question1 and question2, premise and hypothesis, ...; label or score.
     labels : sequence of str, optional
-        The labels that may occur; any may where it is not given.
+        The labels that are allowed; any label is, if not given.
     regression : bool
         Labels are numbers.
     optional : sequence of str
-        Of 'label' and 'index', those that the file may lack.
+        Which of 'label' and 'index' the file may lack.
     aliases : dict, optional
-        A label in the file -> the one meant.
+        A label in the file -> the label it stands for.
     skip_ragged : bool
-        Leave out lines with a wrong number of columns, and say how many, rather than raise.
+        Skip lines with a wrong number of columns and log their number, rather than raise.
 
     Returns
     -------
@@ -61,11 +60,11 @@ def read_table(path, columns=None, labels=None, regression=False, optional=(), a
     Raises
     ------
     DataError
-        With file, line and cure.
+        With the file, the line and the cure.
     """
     columns = columns or tasks.Columns()
-    known = None if labels is None else frozenset(labels)
-    names, rows = _open_table(path, columns.header)
+    allowed = None if labels is None else frozenset(labels)
+    names, rows = open_table(path, columns.header)
     where, examples, ragged = None, [], []
     for line, fields in rows:
         if where is None:
@@ -74,35 +73,35 @@ def read_table(path, columns=None, labels=None, regression=False, optional=(), a
         if len(fields) != width:
             if not skip_ragged:
                 raise DataError(f'{path}:{line}: {len(fields)} column(s) where there should be '
-                                f'{width}; a text that holds '
-                                'the separator belongs in double quotes in a .csv file')
+                                f'{width}; in a .csv file, put double quotes around a text that '
+                                'contains the separator')
             ragged.append(line)
             continue
         texts, label, index = [fields[place] for place in where.texts], None, str(len(examples))
         try:
             for place in where.texts:
                 if not isinstance(fields[place], str):
-                    raise ValueError('no text in it')
+                    raise ValueError('not a text')
             place = where.label
             if place is not None and not (fields[place] in (None, '') and 'label' in optional):
-                label = _label(fields[place], known, regression, aliases or {})
+                label = _label(fields[place], allowed, regression, aliases or {})
         except ValueError as error:
-            raise DataError('%s:%d: column %s: %s' % (
-                path, line, f'"{names[place]}"' if names else place, error)) from None
+            column = f'"{names[place]}"' if names else place
+            raise DataError(f'{path}:{line}: column {column}: {error}') from None
         if where.index is not None:
             index = _word(fields[where.index])
         examples.append(Example(texts[0], texts[1] if len(texts) == 2 else None, label, index))
     if ragged:
-        logger.warning('%s: left out %d broken line(s), the first is line %d', path, len(ragged),
+        logger.warning('%s: skipped %d broken line(s), the first is line %d', path, len(ragged),
                        ragged[0])
     if not examples:
-        raise DataError(f"{path}: no examples; it needs "
-                        f"{'a header and ' if columns.header else ''}one example a line")
+        raise DataError(f"{path}: no examples; the file needs "
+                        f"{'a header and ' if columns.header else ''}one example per line")
     return examples
 
 
-def read_official(task, split, folder):
-    """The examples of an official split, ``folder`` being that of the task's files.
+def read_official(task: tasks.Task, split: str, folder: str) -> List[Example]:
+    """The examples of an official split; ``folder`` holds the task's files.
 
     Test splits may lack labels.  Errors as :func:`bert.data.tasks.official`, :func:`read_table`.
     """
@@ -112,8 +111,36 @@ def read_official(task, split, folder):
                       task.label_aliases, task.skip_ragged)
 
 
-def find_labels(examples):
-    """The labels that occur, as a sorted tuple; numbers are sorted as numbers."""
+def read_task(task: tasks.Task, splits: Sequence[str], folder: str) -> Dict[str, List[Example]]:
+    """{split: examples} of official splits; test splits without a file are left out, and logged."""
+    examples = {}
+    for split in splits:
+        if split in task.test and not tasks.has(task, split, folder):
+            logger.info('%s has no %s file of %s: nothing to predict', folder, split, task.name)
+        else:
+            examples[split] = read_official(task, split, folder)
+    return examples
+
+
+def read_files(paths: Mapping[str, Optional[str]], columns: tasks.Columns,
+               labels: Optional[Sequence[str]] = None,
+               regression: bool = False) -> Dict[str, List[Example]]:
+    """{split: examples} of a user's own files, 'train' first; those without a path are left out.
+
+    The labels of the training data are the only ones allowed, unless ``labels`` are given.
+    """
+    examples = {}
+    for split, path in paths.items():
+        if path:
+            examples[split] = read_table(path, columns, labels, regression,
+                                         ('label',) if split == 'test' else ())
+        if split == 'train' and path and not (labels or regression):
+            labels = find_labels(examples['train'])
+    return examples
+
+
+def find_labels(examples: Iterable[Example]) -> Tuple[str, ...]:
+    """The labels that occur, sorted; numbers are sorted as numbers."""
     labels = sorted({example.label for example in examples})
     if len(labels) < 2:
         raise DataError(f'every training example has the label "{labels[0]}"; a classifier needs '
@@ -123,10 +150,26 @@ def find_labels(examples):
     return tuple(labels)
 
 
-def write_submission(path, task, indices, predictions):
+def from_lines(lines: Iterable[Tuple[str, str]], pair: bool) -> List[Example]:
+    """Examples without labels from lines of a text, or of two texts with a tab between them.
+
+    ``lines`` are pairs (where, line), of which the first becomes the index of the example.
+    """
+    examples = []
+    for where, line in lines:
+        texts = line.split('\t')
+        if len(texts) != 1 + pair:
+            wanted = 'two texts, separated by a tab' if pair else 'one text'
+            raise DataError(f'{where}: the model takes {wanted}, not {len(texts)}')
+        examples.append(Example(texts[0], texts[1] if pair else None, None, where))
+    return examples
+
+
+def write_submission(path: str, task: tasks.Task, indices: Sequence[str],
+                     predictions: Sequence[Any]) -> None:
     """Write test predictions as GLUE wants them: ``index<TAB>prediction`` under a header.
 
-    ``predictions``: (n,) class ids; for a regression (n,) scores, which are kept within the
+    ``predictions``: (n,) class ids, or (n,) numbers for a regression, which are clipped to the
     task's bounds.
     """
     if task.labels is not None:
@@ -137,17 +180,18 @@ def write_submission(path, task, indices, predictions):
     _write(path, ['index', 'prediction'], indices, words)
 
 
-def write_predictions(path, indices, predictions, labels=None, probabilities=None):
-    """Write predictions of one's own data as a TSV file with a header.
+def write_predictions(path: str, indices: Sequence[str], predictions: Sequence[Any],
+                      labels: Optional[Sequence[str]] = None, probabilities: Any = None) -> None:
+    """Write predictions for a user's own data as a TSV file with a header.
 
     Parameters
     ----------
     path : str
     indices : (n,) sequence of str
-    predictions : (n,) class ids, or scores where ``labels`` is None
+    predictions : (n,) class ids, or numbers if ``labels`` is None
     labels : sequence of str, optional
     probabilities : (n, classes) array, optional
-        Becomes one column a class, called as the class is.
+        Becomes one column per class, with the class as its name.
     """
     words = [f'{value:.6g}' if labels is None else labels[value] for value in predictions]
     if probabilities is None:
@@ -165,81 +209,8 @@ def _write(path, header, *columns):
             f.write('\t'.join(map(str, row)) + '\n')
 
 
-def _open_table(path, header):
-    """The columns' names, None without a header, and an iterator of (line number, fields)."""
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix not in _FORMATS:
-        raise DataError('%s: unknown kind of table "%s"; name it as one of %s' % (
-            path, suffix, ', '.join(_FORMATS)))
-    rows = _FORMATS[suffix](path)
-    if not header and suffix not in ('.jsonl', '.json'):
-        return None, rows
-    return [name.strip() for name in next(rows, (0, []))[1]], rows
-
-
-def _tsv(path):
-    return _without_blanks((number, line.rstrip('\r\n').split('\t'))
-                           for number, line in read_lines(path))
-
-
-def _csv(path):
-    return _without_blanks(_quoted(path))
-
-
-def _quoted(path):
-    reader = csv.reader((line for _, line in read_lines(path)), strict=True)
-    while True:
-        number = reader.line_num + 1    # of a quoted field over several lines, tell the first
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise DataError(f'{path}:{number}: {error}; a text with quotes is written "say '
-                            '""yes"", then go"') from None
-        yield number, fields or ['']
-
-
-def _without_blanks(rows):
-    """Leave out blank lines, but for those between the lines of a single column: empty texts."""
-    blank = None                        # numbers of the blank lines since the last other one
-    for number, fields in rows:
-        if len(fields) == 1 and not fields[0].strip():
-            if blank is not None:
-                blank.append(number)
-            continue
-        if len(fields) == 1:
-            for line in blank or ():
-                yield line, ['']
-        blank = []
-        yield number, fields
-
-
-def _json(path):
-    names = None
-    for number, line in read_lines(path):
-        if not line.strip():
-            continue
-        try:
-            item = json.loads(line)
-        except ValueError as error:
-            raise DataError(f'{path}:{number}: not JSON ({error}); write one object a '
-                            'line') from None
-        if not isinstance(item, dict):
-            raise DataError(f'{path}:{number}: not a JSON object; write one a line, as '
-                            '{"text": "...", "label": "..."}')
-        if names is None:
-            names = list(item)
-            yield number, names
-        yield number, [json.dumps(value) if isinstance(value, (int, float)) else value
-                       for value in map(item.get, names)]
-
-
-_FORMATS = {'.csv': _csv, '.tsv': _tsv, '.txt': _tsv, '.jsonl': _json, '.json': _json}
-
-
 def _locate(path, columns, names, width, regression, optional):
-    """:class:`~bert.data.tasks.Columns` as places in a row, None for what is not there."""
+    """:class:`~bert.data.tasks.Columns` as positions in a row, None for an absent column."""
     if names:
         hint = ' (is it separated as its suffix says?)' if len(names) == 1 else ''
         has = f"it has: {', '.join(names)}{hint}"
@@ -250,15 +221,15 @@ def _locate(path, columns, names, width, regression, optional):
         if column is None:
             return None
         if names is None and str(column).isdigit():
-            column = int(column)        # as it comes from a command line
+            column = int(column)        # a command line gives a str
         if isinstance(column, int) and 0 <= column < width:
             return column
         count = names.count(column) if names else 0
         if count == 1:
             return names.index(column)
         if count or needed:
-            raise DataError('%s: %s column "%s"; %s; name another with %s' % (
-                path, 'more than one' if count else 'no', column, has, flag))
+            raise DataError(f'{path}: {"more than one" if count else "no"} column "{column}"; '
+                            f'{has}; name another with {flag}')
         return None
 
     def usual(choices, flag, needed=True):
@@ -266,9 +237,8 @@ def _locate(path, columns, names, width, regression, optional):
             if names and all(name in names for name in choice):
                 return choice
         if needed:
-            raise DataError(f"{path}: no column "
-                            f"{' or '.join(('+'.join(choice) for choice in choices))}; {has}; name "
-                            f"yours with {flag}")
+            raise DataError(f"{path}: no column {' or '.join('+'.join(c) for c in choices)}; "
+                            f'{has}; name yours with {flag}')
         return (None,)
 
     texts = tuple(place(text, '--text_columns')
@@ -293,7 +263,7 @@ def _number(word):
         return math.nan
 
 
-def _label(value, known, regression, aliases):
+def _label(value, allowed, regression, aliases):
     """A checked label: str, or float for a regression; ValueError says what is wrong with it."""
     word = '' if value is None else _word(value)
     if regression:
@@ -303,7 +273,6 @@ def _label(value, known, regression, aliases):
     word = aliases.get(word, word)
     if not word:
         raise ValueError('empty; every example needs a label')
-    if known is not None and word not in known:
-        raise ValueError('unknown label "%s"; the labels are: %s' % (
-            word, ', '.join(sorted(known))))
+    if allowed is not None and word not in allowed:
+        raise ValueError(f'unknown label "{word}"; the labels are: {", ".join(sorted(allowed))}')
     return word

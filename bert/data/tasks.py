@@ -1,16 +1,15 @@
-"""The sentence tasks as a table, a row each: classes, metrics, files and their columns.
+"""The sentence tasks as a table, one row each: classes, metrics, files and their columns.
 
 The order of a row's labels gives each label its class id.  It is the order of GluonNLP's
 ``scripts/bert`` (``not_entailment`` before ``entailment``; ``neutral, entailment, contradiction``),
 so that a classifier trained there, whose ``.params`` file names no labels, keeps its meaning.  Any
-other checkpoint brings its own order with it, in a bundle's labels or in ``id2label``, and that
-order goes first.
+other checkpoint has its own order in ``id2label``, which takes precedence.
 """
 import difflib
 import logging
 import os
 import re
-from typing import Any, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..utils.errors import DataError
 
@@ -20,10 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 class Columns(NamedTuple):
-    """Where a table keeps what: each column by its name, or by its number counted from 0."""
+    """The columns of a table: each by its name, or by its number, counted from 0."""
     texts: Tuple[Any, ...] = ()     # one, or two for pairs; () and None: the usual names
     label: Any = None
-    index: Any = None               # the example's id; without it, its row counted from 0
+    index: Any = None               # the example's id; without it, its row, counted from 0
     header: bool = True
 
 
@@ -32,34 +31,34 @@ class Task(NamedTuple):
     name: str
     columns: Columns = Columns()
     labels: Optional[Tuple[str, ...]] = ('0', '1')  # None: regression
-    metrics: Tuple[str, ...] = ('accuracy',)        # the first one chooses the best model
+    metrics: Tuple[str, ...] = ('accuracy',)        # the first one chooses the best epoch
     pair: bool = True
     aliases: Tuple[str, ...] = ()
     train: Tuple[str, ...] = ('train',)             # names of splits: none, one or several
     dev: Tuple[str, ...] = ('dev',)
     test: Tuple[str, ...] = ('test',)
-    test_columns: Optional[Columns] = None          # where they differ from `columns`
-    other_files: Mapping[str, Tuple[str, ...]] = {}     # split -> files that stand in for SPLIT.tsv
+    test_columns: Optional[Columns] = None          # if they differ from `columns`
+    other_files: Mapping[str, Tuple[str, ...]] = {}     # split -> alternatives to SPLIT.tsv
     submissions: Mapping[str, str] = {}             # test split -> GLUE's file name
-    label_aliases: Mapping[str, str] = {}           # a label in the files -> the one meant
-    bounds: Optional[Tuple[float, float]] = None    # of a regression's scores
+    label_aliases: Mapping[str, str] = {}           # a label in the files -> the one it stands for
+    bounds: Optional[Tuple[float, float]] = None    # of a regression's predictions
     skip_ragged: bool = False                       # the official files have broken lines
 
     @property
-    def splits(self):
+    def splits(self) -> Tuple[str, ...]:
         """All splits, training first."""
         return self.train + self.dev + self.test
 
-    def files(self, split):
-        """The names under which the split's file is known, the usual one first."""
+    def files(self, split: str) -> Tuple[str, ...]:
+        """The possible names of the split's file, the usual one first."""
         return (split + '.tsv',) + tuple(self.other_files.get(split, ()))
 
-    def columns_of(self, split):
+    def columns_of(self, split: str) -> Columns:
         """The :class:`Columns` of the split's file."""
         return self.test_columns if self.test_columns and split in self.test else self.columns
 
-    def submission(self, split):
-        """The name GLUE wants for the predictions of a test split."""
+    def submission(self, split: str) -> str:
+        """The name that GLUE requires for the predictions of a test split."""
         return self.submissions.get(split, self.name + '.tsv')
 
 
@@ -92,7 +91,7 @@ TASKS = (
     Task('XNLI', Columns((0, 1), 2), _NLI, label_aliases={'contradictory': 'contradiction'}),
     Task('LCQMC', Columns((0, 1), 2)),
     Task('ChnSentiCorp', Columns((1,), 0), pair=False),
-    # the toys that ship with the package
+    # the small data sets that are part of the package
     Task('sample', Columns(('sentence',), 'label'), ('negative', 'positive'), pair=False,
          aliases=('sample-classification',)),
     Task('sample-pairs', Columns(_SENTENCES, 'label'), ('not_paraphrase', 'paraphrase'),
@@ -108,42 +107,41 @@ def _key(name):
 _BY_KEY = {_key(name): task for task in TASKS for name in (task.name,) + task.aliases}
 
 
-def get(name):
-    """The task called ``name``, whatever its case, hyphens and underscores.
+def get(name: str) -> Task:
+    """The task called ``name``; case, hyphens and underscores do not matter.
 
     Raises :class:`~bert.utils.errors.DataError` with the known names.
     """
     if _key(name) in _BY_KEY:
         return _BY_KEY[_key(name)]
     close = difflib.get_close_matches(_key(name), _BY_KEY, 1)
-    raise DataError('unknown task "%s"%s; the tasks are: %s; your own data need --train_file' % (
-        name, f', did you mean {_BY_KEY[close[0]].name}?' if close else '',
-        ', '.join(task.name for task in TASKS)))
+    hint = f', did you mean {_BY_KEY[close[0]].name}?' if close else ''
+    raise DataError(f'unknown task "{name}"{hint}; the tasks are: '
+                    f"{', '.join(task.name for task in TASKS)}; your own data need --train_file")
 
 
-def custom(pair, labels=None, name='custom'):
-    """A task on a user's own data: ``labels`` is the tuple of classes, None for regression."""
+def custom(pair: bool, labels: Optional[Sequence[str]] = None, name: str = 'custom') -> Task:
+    """A task on a user's own data; ``labels`` are the classes, None for a regression."""
     metrics = ('pearson', 'spearman') if labels is None else (
         'accuracy', 'f1' if len(labels) == 2 else 'macro_f1')
     return Task(name, labels=None if labels is None else tuple(labels), metrics=metrics, pair=pair)
 
 
-def has(task, split, folder):
+def has(task: Task, split: str, folder: str) -> bool:
     """Whether ``folder`` holds a file of the split."""
     return any(os.path.isfile(os.path.join(folder, name)) for name in task.files(split))
 
 
-def official(task, split, folder):
+def official(task: Task, split: str, folder: str) -> Tuple[str, Columns]:
     """``(path, columns)`` of a split's official file in ``folder``.
 
-    Raises :class:`~bert.utils.errors.DataError` where the folder has none of the split's files.
+    Raises :class:`~bert.utils.errors.DataError` if the folder has no file of the split.
     """
     names = task.files(split)
     here = [name for name in names if os.path.isfile(os.path.join(folder, name))]
     if not here:
         raise DataError(f"{folder} has no {' or '.join(names)}, the {split} file of {task.name}; "
-                        "put it there or name another folder "
-                        'with --data_dir')
+                        'put it there or name another folder with --data_dir')
     if here[0] != names[0]:
         logger.info('%s: %s has no %s; the %s set is %s', task.name, folder, names[0], split,
                     here[0])

@@ -1,12 +1,12 @@
 """Scores of SQuAD predictions by the rules of the official evaluate-v2.0 script, under its names.
 
-Exact match and F1 over words, the best over the gold answers; on a SQuAD 1.1 file they are those
-of its own script.  Words are what whitespace separates, so a Chinese answer is one word.
+Exact match and F1 over words, the best over the gold answers; for a SQuAD 1.1 file they equal those
+of its own script.  Words are separated by whitespace, so a Chinese answer is one word.
 """
 import collections
 import re
 import string
-from typing import List, NamedTuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ..utils.errors import DataError
 
@@ -17,24 +17,24 @@ _PUNCTUATION = str.maketrans('', '', string.punctuation)
 
 
 class Curve(NamedTuple):
-    """A precision-recall curve, from recall 0 on; average_precision is the area under its steps."""
+    """A precision-recall curve from recall 0; average_precision is the area under its steps."""
     recalls: List[float]
     precisions: List[float]
     average_precision: float
 
 
-def normalize(text):
+def normalize(text: str) -> str:
     """Lower case, no ASCII punctuation, no English articles, single spaces."""
     return ' '.join(_ARTICLES.sub(' ', text.lower().translate(_PUNCTUATION)).split())
 
 
-def exact_match(gold, predicted):
-    """1.0 if both texts are the same when normalised, else 0.0."""
+def exact_match(gold: str, predicted: str) -> float:
+    """1.0 if both texts are equal after normalization, else 0.0."""
     return float(normalize(gold) == normalize(predicted))
 
 
-def f1(gold, predicted):
-    """F1 of the two texts' words; where one has none, 1.0 if neither has."""
+def f1(gold: str, predicted: str) -> float:
+    """F1 of the words of two texts; if one has none, 1.0 if neither has, else 0.0."""
     gold, predicted = normalize(gold).split(), normalize(predicted).split()
     if not gold or not predicted:
         return float(gold == predicted)
@@ -45,18 +45,28 @@ def f1(gold, predicted):
     return 2 * precision * recall / (precision + recall)
 
 
-def evaluate(questions, predictions, null_odds=None, threshold=None):
+def evaluate(questions: Sequence[Any], predictions: Mapping[str, str],
+             null_odds: Optional[Mapping[str, float]] = None,
+             threshold: Optional[float] = None) -> Dict[str, float]:
     """Score ``predictions``: the official names -> percentages, counts and thresholds.
 
-    questions: of :func:`bert.data.squad.read`.  predictions: {id: text}, '' for no answer.
-    null_odds: {id: float, the higher the less likely an answer}; adds the best thresholds
-    (``best_exact``, ``best_exact_thresh``, ``best_f1``, ``best_f1_thresh``) and the average
-    precisions (``pr_exact_ap``, ``pr_f1_ap``, ``pr_oracle_ap``).
-    threshold: where ``null_odds`` exceeds it, "no answer" is scored in place of the prediction
-    (``--na-prob-thresh``); None scores the predictions as they are.
+    Parameters
+    ----------
+    questions : sequence of bert.data.squad.Question
+    predictions : dict
+        {id: text}, '' for no answer.
+    null_odds : dict, optional
+        {id: float}, the higher the less likely an answer.  Adds the best thresholds
+        (``best_exact``, ``best_exact_thresh``, ``best_f1``, ``best_f1_thresh``) and the average
+        precisions (``pr_exact_ap``, ``pr_f1_ap``, ``pr_oracle_ap``).
+    threshold : float, optional
+        If ``null_odds`` exceeds it, "no answer" is scored instead of the prediction
+        (``--na-prob-thresh``); None scores the predictions as they are.
 
-    Raises DataError if a question has no prediction, or neither answers nor the mark that it has
-    none.
+    Raises
+    ------
+    DataError
+        If a question has no prediction, or neither answers nor the mark that it has none.
     """
     answerable, exact, overlap = _raw(questions, predictions, null_odds)
     scored = exact, overlap
@@ -78,24 +88,25 @@ def evaluate(questions, predictions, null_odds=None, threshold=None):
     return result
 
 
-def summary(scores):
-    """The lines that tell a person what :func:`evaluate` found."""
+def summary(scores: Mapping[str, float]) -> List[str]:
+    """The result of :func:`evaluate` as lines of text."""
     parts = [('', 'dev')]
     if 'NoAns_total' in scores:
         parts += [(name + '_', name) for name in ('HasAns', 'NoAns') if name + '_total' in scores]
     lines = [f"{name}: exact {scores[prefix + 'exact']:.2f}, f1 {scores[prefix + 'f1']:.2f} "
              f"({scores[prefix + 'total']} questions)"
-        for prefix, name in parts]
+             for prefix, name in parts]
     return lines + [f"best {name} {scores['best_' + name]:.2f} with --null_score_diff_threshold "
                     f"{scores[f'best_{name}_thresh']!r}"
-        for name in ('exact', 'f1') if 'best_' + name in scores]
+                    for name in ('exact', 'f1') if 'best_' + name in scores]
 
 
-def precision_recall(questions, predictions, null_odds):
-    """The points to draw: {'exact': Curve, 'f1': Curve, 'oracle': Curve}.
+def precision_recall(questions: Sequence[Any], predictions: Mapping[str, str],
+                     null_odds: Mapping[str, float]) -> Dict[str, Curve]:
+    """{'exact': Curve, 'f1': Curve, 'oracle': Curve}; empty if no question has an answer.
 
     A point is the set of questions with ``null_odds`` up to some threshold; 'oracle' is a model
-    with these null odds whose every answer is right.  Empty where no question has an answer.
+    with these null odds whose answers are all right.
     """
     answerable, exact, overlap = _raw(questions, predictions, null_odds)
     ranked = _rank(null_odds, answerable)
@@ -106,15 +117,15 @@ def precision_recall(questions, predictions, null_odds):
 
 
 def _raw(questions, predictions, null_odds):
-    """Three dictionaries by id: has it an answer, exact match, F1 (both 0 to 1)."""
+    """Three dictionaries by id: whether there is an answer, exact match, F1 (both 0 to 1)."""
     answerable, exact, overlap = {}, {}, {}
     for question in questions:
         for name, values in (('prediction', predictions), ('null odds', null_odds)):
             if values is not None and question.id not in values:
-                raise DataError(f'question {question.id}: has no {name}; predict the same file '
-                                'that is scored')
+                raise DataError(f'question {question.id}: has no {name}; score the file that was '
+                                'predicted')
         if not question.answers and not question.impossible:
-            raise DataError(f'question {question.id}: has no answers to score against; give a '
+            raise DataError(f'question {question.id}: has no answers to score against; use a '
                             'labelled file')
         predicted = predictions[question.id]
         golds = [a.text for a in question.answers if normalize(a.text)] or ['']
@@ -131,13 +142,13 @@ def _means(exact, overlap, ids, prefix):
 
 
 def _rank(null_odds, answerable):
-    """The ids from the surest answer on; equals in the order of ``null_odds``, as officially."""
+    """The ids, the most certain answer first; ties in the order of ``null_odds``, as officially."""
     return sorted((i for i in null_odds if i in answerable), key=null_odds.get)
 
 
 def _best_threshold(scores, ranked, answerable, predictions, null_odds):
-    """(best percentage, the null odds up to which to answer for it)."""
-    score = best = sum(not has for has in answerable.values())      # of answering nothing
+    """(best percentage, the null odds up to which to answer to reach it)."""
+    score = best = sum(not has for has in answerable.values())      # without any answer
     threshold = 0.0
     for i in ranked:
         score += scores[i] if answerable[i] else -bool(predictions[i])

@@ -1,10 +1,10 @@
-"""Text -> tokens and ids: WordPiece | SentencePiece behind one interface; casing decided once.
+"""Text -> tokens and ids: WordPiece and SentencePiece behind one interface.
 
 The reference is the tokenizer that the published checkpoints were trained with,
-google-research/bert ``tokenization.py`` of 2018, token for token.  Where Hugging Face's
-``BertTokenizer`` differs, Google's counts: a word has up to 200 characters (not 100) before it
-becomes [UNK], a special token typed in a text ('[MASK]') is text, and cased text is not composed
-(NFC, in its Python version) and a final sigma is one (unlike in its Rust version).
+google-research/bert ``tokenization.py`` of 2018, token for token.  It differs from Hugging Face's
+``BertTokenizer``: a word may have 200 characters (not 100) before it becomes [UNK], a special token
+typed in a text ('[MASK]') is text, cased text is not composed (NFC, in the Python version), and a
+final sigma stays one (unlike in the Rust version).
 """
 import contextlib
 import functools
@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import string
+from typing import Any, Iterable, List, Optional, Tuple
 from unicodedata import category, normalize
 
 from ..utils import files
@@ -19,16 +20,16 @@ from . import vocabulary
 
 __all__ = ['SentencePiece', 'Tokenizer', 'WordPiece', 'load']
 
-# what str.split() splits at once control characters are gone: \t \n \r, Zs, U+2028 and U+2029
+# where str.split() splits, apart from control characters: \t \n \r, Zs, U+2028 and U+2029
 _SPACES = ' \t\n\r\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000'
-# the ideographs (no kana, no Hangul) that tokenization.py makes words of one character
+# the ideographs (no kana, no Hangul) that tokenization.py treats as words of one character
 _HAN_BLOCKS = ('\u3400\u4dbf', '\u4e00\u9fff', '\uf900\ufa6f', '\ufa70\ufaff',
                '\U00020000\U0002a6df', '\U0002a700\U0002b73f', '\U0002b740\U0002b81f',
                '\U0002b820\U0002ceaf', '\U0002f800\U0002fa1f')
 
 
 def _assigned(first, last):
-    """A range for a regular expression without the unassigned end of a block."""
+    """A block as a range of a regular expression, without its unassigned end."""
     while category(last) == 'Cn':
         last = chr(ord(last) - 1)
     return f'{first}-{last}'
@@ -40,28 +41,26 @@ _RUNS = {True: re.compile(f'[{_HAN}]|[^{_HAN}{_SPACES}]+'),
 
 _PUNCTUATION = frozenset(string.punctuation)    # $ + < = > ^ ` | ~ too, to Unicode symbols
 _MAX_WORD = 200         # characters; a longer word is [UNK]
-_CACHED_RUNS = 1 << 16  # a few tens of MB at worst
-_CACHED_LENGTH = 64     # characters; longer runs seldom come again
+_CACHED_RUNS = 1 << 16  # at most a few tens of MB
+_CACHED_LENGTH = 64     # characters; longer runs rarely recur
 
 
 class Tokenizer:
     """What WordPiece and SentencePiece share: cleaning, casing, splitting into words, offsets.
 
-    Parameters
-    ----------
-    tokens : list of str, the vocabulary in the order of the ids
-    specials : tuple of str, the tokens for padding, unknown, [CLS], [SEP] and [MASK]
-    cased : bool; uncased text is lower-cased
-    strip_accents : bool or None; None: uncased text loses its accents, cased text keeps them
-    split_han : bool; a Chinese character is a word of its own
+    ``tokens`` is the vocabulary in the order of the ids; ``specials`` are the tokens for padding,
+    unknown, [CLS], [SEP] and [MASK].  Unless ``cased``, text is lower-cased.  ``strip_accents``
+    None removes accents from uncased text only.  ``split_han`` makes each Chinese character a
+    word.
 
-    A text is taken apart in *runs*: an ideograph, or the characters between two spaces.  No rule
-    looks beyond its run, so the pieces of a run are remembered and most text is only looked up.
+    A text is split into *runs*: an ideograph, or the characters between two spaces.  No rule
+    looks beyond a run, so the sub-words of a run are cached and most text is only looked up.
     """
 
-    _class_name = None      # what tokenizer_config.json calls it
+    _class_name = None      # its name in tokenizer_config.json
 
-    def __init__(self, tokens, specials, cased, strip_accents=None, split_han=True):
+    def __init__(self, tokens: Iterable[str], specials: Tuple[str, ...], cased: bool,
+                 strip_accents: Optional[bool] = None, split_han: bool = True):
         self.cased = cased
         self._strip_accents = strip_accents
         self._split_han = split_han
@@ -73,10 +72,10 @@ class Tokenizer:
 
     def _start(self):
         self._run_pattern = _RUNS[self._split_han]
-        self._remembered = functools.lru_cache(_CACHED_RUNS)(self._encode)
+        self._cached = functools.lru_cache(_CACHED_RUNS)(self._encode)
 
-    def __getstate__(self):     # for worker processes: everything but the memory
-        return {key: value for key, value in self.__dict__.items() if key != '_remembered'}
+    def __getstate__(self):     # for worker processes: everything except the cache
+        return {key: value for key, value in self.__dict__.items() if key != '_cached'}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
@@ -85,33 +84,31 @@ class Tokenizer:
     def __len__(self):
         return len(self._tokens)
 
-    def identity(self):
-        """What its pieces follow from, as a tuple whose ``repr`` is exact."""
+    def identity(self) -> Tuple[Any, ...]:
+        """What its sub-words depend on, as a tuple whose ``repr`` is exact."""
         return (type(self).__name__, self._vocabulary_file(), self.cased, self._strip_accents,
                 self._split_han)
 
-    def tokens(self, ids):
-        """The tokens of ``ids``: list of str."""
+    def tokens(self, ids: Iterable[int]) -> List[str]:
+        """The tokens of ``ids``."""
         return [self._tokens[i] for i in ids]
 
-    def tokenize(self, text):
-        """The pieces of a text, without special tokens: list of str, all in the vocabulary."""
+    def tokenize(self, text: str) -> List[str]:
+        """The sub-words of a text, all in the vocabulary, without special tokens."""
         return self.tokens(self.ids(text))
 
-    def ids(self, text):
-        """The ids of a text's pieces, without special tokens: list of int."""
+    def ids(self, text: str) -> List[int]:
+        """The ids of a text's sub-words, without special tokens."""
         ids = []
         for run in self._run_pattern.findall(text):
             ids += self._look_up(run)[0]
         return ids
 
-    def pieces(self, text):
-        """The ids of a text's pieces, and the stretch of text that each one stands for.
+    def ids_and_offsets(self, text: str) -> Tuple[List[int], List[int], List[int]]:
+        """The ids of a text's sub-words, and where each starts and ends.
 
-        Returns
-        -------
-        (ids, starts, ends) : lists of int.  The stretch is text[start:end], in characters of the
-            text as it was given, dropped accents included; for [UNK] it is the whole word.
+        A sub-word stands for text[start:end], in characters of the original text, removed accents
+        included; [UNK] for the whole word.
         """
         ids, starts, ends = [], [], []
         for match in self._run_pattern.finditer(text):
@@ -123,20 +120,20 @@ class Tokenizer:
         return ids, starts, ends
 
     def _look_up(self, run):
-        return self._remembered(run) if len(run) <= _CACHED_LENGTH else self._encode(run)
+        return self._cached(run) if len(run) <= _CACHED_LENGTH else self._encode(run)
 
     def _encode(self, run):
         """(ids, starts, ends) of a run, as three tuples."""
         text, starts, ends = self._clean(run)
-        pieces = [(piece, starts[first + start], ends[first + end - 1] if end > start
-                   else starts[first + start])
-                  for first, last in _words(text)
-                  for piece, start, end in self._split(text[first:last])]
-        return tuple(zip(*pieces)) or ((), (), ())
+        found = [(token_id, starts[first + start], ends[first + end - 1] if end > start
+                  else starts[first + start])
+                 for first, last in _words(text)
+                 for token_id, start, end in self._split(text[first:last])]
+        return tuple(zip(*found)) or ((), (), ())
 
     def _clean(self, run):
-        """A run without control characters, in the model's casing, and where its characters come
-        from: (text, starts, ends), where text[i] stands for run[starts[i]:ends[i]]."""
+        """A run without control characters, in the model's casing, with offsets: (text, starts,
+        ends), where text[i] stands for run[starts[i]:ends[i]]."""
         origins = [i for i, char in enumerate(run)
                    if char != '\ufffd' and not category(char).startswith('C')]
         text = ''.join(run[i] for i in origins)
@@ -155,24 +152,26 @@ class Tokenizer:
                 starts.append(i)
                 ends.append(i + 1)
             elif ends:
-                ends[-1] = i + 1    # a dropped accent belongs to the character before it
+                ends[-1] = i + 1    # a removed accent belongs to the character before it
         return ''.join(chars), starts, ends
 
     def _split(self, word):
-        """A cleaned word's pieces: list of (id, start, end), offsets in the word."""
+        """The sub-words of a cleaned word: list of (id, start, end), offsets in the word."""
         raise NotImplementedError
 
-    def is_first_subword(self, token):
-        """Whether a token begins a word."""
+    def is_first_subword(self, token: str) -> bool:
+        """Whether a token starts a word."""
         raise NotImplementedError
 
     def _vocabulary_file(self):
         """(file name, content as bytes) of the vocabulary, as :func:`load` reads it."""
         raise NotImplementedError
 
-    def save(self, folder):
-        """Write the vocabulary, ids unchanged, and tokenizer_config.json into ``folder``, each
-        atomically; the other kind's vocabulary is removed there."""
+    def save(self, folder: str) -> None:
+        """Write the vocabulary and tokenizer_config.json to ``folder``, each atomically.
+
+        A vocabulary file of the other kind is removed there.
+        """
         os.makedirs(folder, exist_ok=True)
         name, content = self._vocabulary_file()
         config = {'do_lower_case': not self.cased, 'strip_accents': self._strip_accents,
@@ -186,27 +185,28 @@ class Tokenizer:
 
 
 class WordPiece(Tokenizer):
-    """The longest piece of the vocabulary first, from a word's left to its right; see Tokenizer."""
+    """From left to right, the longest sub-word that is in the vocabulary; see Tokenizer."""
 
     _class_name = 'BertTokenizer'
 
-    def __init__(self, tokens, cased, strip_accents=None, split_han=True):
+    def __init__(self, tokens: Iterable[str], cased: bool, strip_accents: Optional[bool] = None,
+                 split_han: bool = True):
         super().__init__(tokens, vocabulary.SPECIALS, cased, strip_accents, split_han)
         self._longest = max(map(len, self._tokens))
 
     def _split(self, word):
-        pieces, start = [], 0
+        found, start = [], 0
         while start < len(word) <= _MAX_WORD:
             prefix = '##' if start else ''
             for end in range(min(len(word), start + self._longest), start, -1):
-                piece = self._ids.get(prefix + word[start:end])
-                if piece is not None:
-                    pieces.append((piece, start, end))
+                token_id = self._ids.get(prefix + word[start:end])
+                if token_id is not None:
+                    found.append((token_id, start, end))
                     start = end
                     break
             else:
                 break
-        return pieces if start == len(word) else [(self.unk_id, 0, len(word))]
+        return found if start == len(word) else [(self.unk_id, 0, len(word))]
 
     def is_first_subword(self, token):
         return not token.startswith('##')
@@ -218,15 +218,16 @@ class WordPiece(Tokenizer):
 class SentencePiece(Tokenizer):
     """A SentencePiece model applied to each word, as in gluonnlp's BERTSPTokenizer; see Tokenizer.
 
-    Unlike there, cased text keeps its accents.  With ``nbest`` over 1 (or under 0: no limit) a
-    word's pieces are drawn at random from its ``nbest`` best splits, with ``alpha`` for smoothing,
-    by sentencepiece's own generator: ``sentencepiece.set_random_generator_seed`` repeats a run.
+    Unlike there, cased text keeps its accents.  With ``nbest`` above 1 (or below 0: no limit) the
+    pieces of a word are drawn at random from its ``nbest`` best splits, with ``alpha`` for
+    smoothing, by sentencepiece's generator (``sentencepiece.set_random_generator_seed``).
     """
 
     _class_name = 'SentencePiece'
 
-    def __init__(self, processor, tokens, cased, strip_accents=None, split_han=True, nbest=0,
-                 alpha=1.0):
+    def __init__(self, processor: Any, tokens: List[str], cased: bool,
+                 strip_accents: Optional[bool] = None, split_han: bool = True, nbest: int = 0,
+                 alpha: float = 1.0):
         unk, pad = processor.unk_id(), processor.pad_id()
         specials = (tokens[unk if pad < 0 else pad], tokens[unk]) + vocabulary.SPECIALS[2:]
         super().__init__(tokens, specials, cased, strip_accents, split_han)
@@ -245,7 +246,7 @@ class SentencePiece(Tokenizer):
         pieces, position = [], 0
         for token in tokens:
             start, position = min(origins[position], len(word) - 1), position + len(token)
-            # a character that became several ('\ufb01' -> 'fi') is in the stretch of each of them
+            # a character that became several ('\ufb01' -> 'fi') belongs to each of them
             end = start if token == '\u2581' else next(
                 (i for i in origins[position:] if i > origins[position - 1]), len(word))
             pieces.append((self._ids.get(token, self.unk_id), start, end))
@@ -258,18 +259,15 @@ class SentencePiece(Tokenizer):
         return 'spm.model', self._processor.serialized_model_proto()
 
 
-def load(path, cased=None, nbest=0, alpha=1.0):
+def load(path: str, cased: Optional[bool] = None, nbest: int = 0,
+         alpha: float = 1.0) -> Tokenizer:
     """The tokenizer of a model folder, or of a vocabulary file.
 
-    Parameters
-    ----------
-    path : a folder, or a file: vocab.txt (a token a line), Hugging Face's tokenizer.json,
-        gluonnlp's vocabulary (*.vocab, JSON) or a SentencePiece model (*.model)
-    cased : bool or None.  None: what tokenizer_config.json or tokenizer.json beside the vocabulary
-        says, else whether the vocabulary has capital letters, with a warning
-    nbest, alpha : SentencePiece only, see :class:`SentencePiece`
-
-    Raises DataError for a file that is missing or damaged, or is not a BERT vocabulary.
+    ``path`` is a folder, or a file: vocab.txt (one token per line), Hugging Face's tokenizer.json,
+    gluonnlp's vocabulary (``.vocab``, JSON) or a SentencePiece model (``.model``).  If ``cased`` is
+    None, tokenizer_config.json or tokenizer.json beside the vocabulary decides; without them,
+    capital letters in the vocabulary do, with a warning.  ``nbest`` and ``alpha`` are for
+    :class:`SentencePiece`.  Raises DataError for a file that is missing, damaged or not of a BERT.
     """
     path = vocabulary.find(path)
     tokens, processor = vocabulary.read(path)
@@ -278,7 +276,7 @@ def load(path, cased=None, nbest=0, alpha=1.0):
         cased = any(token != token.lower() for token in tokens
                     if not re.match(r'\[.*\]$|<.*>$', token))
         logging.getLogger(__name__).warning(
-            '%s: no %s says whether it is cased; taken as %s, since it has %s capital letters',
+            '%s: no %s says whether it is cased; assuming %s, since it has %s capital letters',
             path, vocabulary.CONFIG, *(('cased', 'some') if cased else ('uncased', 'no')))
     elif cased is None:
         cased = not lower
@@ -288,7 +286,7 @@ def load(path, cased=None, nbest=0, alpha=1.0):
 
 
 def _words(text):
-    """The (start, end) of the words of a cleaned run; a punctuation mark is a word."""
+    """The (start, end) of each word of a cleaned run; a punctuation mark is a word."""
     start = 0
     for i, char in enumerate(text):
         if char in _PUNCTUATION or category(char).startswith('P'):

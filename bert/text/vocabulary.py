@@ -1,6 +1,7 @@
 """The files that a tokenizer is made from: found, read and checked."""
 import os
 from pathlib import Path
+from typing import Any, List, Optional, Tuple
 
 from ..utils.errors import DataError
 from ..utils.files import read_json
@@ -11,8 +12,8 @@ CONFIG = 'tokenizer_config.json'
 SPECIALS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 
 
-def find(path):
-    """The vocabulary file that ``path`` names or, as a folder, holds: str."""
+def find(path: str) -> str:
+    """The vocabulary file ``path``, or the one in the folder ``path``."""
     path = Path(path)
     if path.is_file():
         return str(path)
@@ -22,16 +23,16 @@ def find(path):
     for pattern in ('vocab.txt', 'spm.model', 'tokenizer.json', '*.model', '*.vocab'):
         found = list(path.glob(pattern))
         if len(found) > 1:
-            raise DataError(f'{path}: {len(found)} files {pattern}; name the one to use')
+            raise DataError(f'{path}: {len(found)} files {pattern}; name the file to use')
         if found:
             return str(found[0])
     raise DataError(f'{path}: no vocabulary in this folder; it needs vocab.txt, tokenizer.json, '
                     '*.vocab (gluonnlp) or *.model (SentencePiece)')
 
 
-def read(path):
-    """The tokens of a vocabulary file in the order of their ids, and the SentencePiece processor
-    (None for WordPiece).  The file's kind is told by its name: ``.model``, ``.json``, ``.vocab``, others."""
+def read(path: str) -> Tuple[List[str], Any]:
+    """The tokens of a vocabulary file, in the order of their ids, and the SentencePiece processor
+    (None for WordPiece).  The suffix is that of the format: .model, .json, .vocab, others."""
     processor, needed = None, SPECIALS
     if path.endswith('.model'):
         tokens, processor = _sentencepiece(path)
@@ -43,7 +44,7 @@ def read(path):
     else:
         tokens = _lines(path)
     if not tokens:
-        raise DataError(f'{path}: an empty vocabulary; fetch it again')
+        raise DataError(f'{path}: the vocabulary is empty; download it again')
     missing = [token for token in needed if token not in tokens]
     if missing:
         raise DataError(f"{path}: no {' '.join(missing)} among its {len(tokens)} tokens; is it the "
@@ -51,10 +52,10 @@ def read(path):
     return tokens, processor
 
 
-def casing(path):
-    """(lower or None, strip_accents or None, split_han) as the files beside a vocabulary say.
+def casing(path: str) -> Tuple[Optional[bool], Optional[bool], bool]:
+    """(lower or None, strip_accents or None, split_han) according to the files beside ``path``.
 
-    tokenizer_config.json speaks first; tokenizer.json where it says nothing.
+    tokenizer_config.json comes first; tokenizer.json is used if it says nothing.
     """
     source = os.path.join(os.path.dirname(path), CONFIG)
     config = _json(source) if os.path.exists(source) else {}
@@ -72,8 +73,8 @@ def casing(path):
     values = (config.get('do_lower_case'), config.get('strip_accents'),
               config.get('tokenize_chinese_chars', True))
     if not all(value is None or isinstance(value, bool) for value in values):
-        raise DataError('%s: its casing (%s, %s, %s) is to be true, false or null'
-                        % ((source,) + values))
+        raise DataError(f"{source}: the casing ({', '.join(map(str, values))}) must be true, false "
+                        'or null')
     return values
 
 
@@ -84,16 +85,16 @@ def _lines(path):
         content = content.decode('utf-8-sig')
     except UnicodeDecodeError as error:
         line = error.object[:error.start].count(b'\n') + 1
-        raise DataError(f'{path} line {line}: not UTF-8; is it a text file, and whole?') from None
-    # not splitlines(): U+2028 and its like are tokens of some vocabularies
+        raise DataError(f'{path} line {line}: not UTF-8; is it a complete text file?') from None
+    # not splitlines(): U+2028 and the like are tokens of some vocabularies
     tokens = [line.rstrip('\r') for line in content.split('\n')]
     while tokens and not tokens[-1]:
         tokens.pop()
     first = {}
     for i, token in enumerate(tokens, 1):
         if first.setdefault(token, i) != i:
-            raise DataError(f'{path} line {i}: {token!r} stands on line {first[token]} already; a '
-                            'token has one id')
+            raise DataError(f'{path} line {i}: {token!r} is also on line {first[token]}; a token '
+                            'has one id')
     return tokens
 
 
@@ -112,7 +113,7 @@ def _tokenizer_json(path):
         ids = dict(model['vocab'])
         ids.update((token['content'], token['id']) for token in content.get('added_tokens', ()))
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise DataError(f"{path}: not a tokenizer.json of Hugging Face's") from None
+        raise DataError(f"{path}: not a Hugging Face tokenizer.json") from None
     if kind != 'WordPiece' or prefix != '##':
         raise DataError(f"{path}: a {kind} model with the prefix {prefix!r}; BERT's is WordPiece "
                         "with '##'")
@@ -120,19 +121,18 @@ def _tokenizer_json(path):
 
 
 def _by_id(path, ids):
-    """A table of token -> id as the list of tokens."""
+    """A table token -> id as a list of tokens."""
     try:
         tokens = sorted(ids, key=ids.get)
         if [ids[token] for token in tokens] == list(range(len(tokens))):
             return tokens
     except (AttributeError, TypeError):
         pass
-    raise DataError(f'{path}: no table of tokens with the ids 0, 1, 2, ... in it; fetch it again')
+    raise DataError(f'{path}: has no table of tokens with the ids 0, 1, 2, ...; download it again')
 
 
 def _sentencepiece(path):
-    """The model's pieces, then [CLS], [SEP] and [MASK] with the ids that gluonnlp gives them, which
-    need not be in that order."""
+    """The model's pieces, then [CLS], [SEP] and [MASK] with gluonnlp's ids, in any order."""
     try:
         import sentencepiece
     except ModuleNotFoundError:
@@ -145,7 +145,6 @@ def _sentencepiece(path):
         if not content:             # which sentencepiece accepts
             raise RuntimeError
     except RuntimeError:
-        raise DataError(f'{path}: not a SentencePiece model, or not a whole one; fetch '
-                        'it again') from None
+        raise DataError(f'{path}: not a complete SentencePiece model; download it again') from None
     from gluonnlp.vocab import BERTVocab
     return BERTVocab.from_sentencepiece(path).idx_to_token, processor

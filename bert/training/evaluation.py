@@ -1,18 +1,23 @@
-"""Scoring many rows: batches by length, shared among workers and devices."""
+"""Running a network over many rows: batches by length, divided among workers and devices."""
 import collections
+from typing import Callable, Sequence
 
+import mxnet as mx
 import numpy as np
 
 from ..data.sampling import evaluation_batches
+from .distributed import Local
 
 __all__ = ['score_rows', 'BATCH_TOKENS']
 
-# tokens in a batch without training, at most: on a CPU its arrays should stay in the cache
+# most tokens in a batch without training: on a CPU its arrays should stay in the cache
 BATCH_TOKENS = {'cpu': 1 << 11, 'gpu': 1 << 15}
 
 
-def score_rows(lengths, batch_size, comm, forward, by_token=False):
-    """Run ``forward`` over all rows, shared among workers and devices; every worker gets all.
+def score_rows(lengths: Sequence[int], batch_size: int, comm: Local,
+               forward: Callable[[np.ndarray, mx.Context], mx.nd.NDArray],
+               by_token: bool = False) -> np.ndarray:
+    """Run ``forward`` over all rows, divided among workers and devices; every worker gets all.
 
     Parameters
     ----------
@@ -21,10 +26,10 @@ def score_rows(lengths, batch_size, comm, forward, by_token=False):
     batch_size : int
     comm : bert.training.distributed.Local
     forward : callable
-        (indices, device) -> float32 NDArray (len(indices), ...), of a fixed shape otherwise.
+        (indices, device) -> float32 NDArray (len(indices), ...); the other axes are fixed.
     by_token : bool
-        The second axis of what ``forward`` returns is the tokens of the longest of its rows; it is
-        filled up with zeros to the longest of all.
+        The second axis of the result of ``forward`` is the tokens of the longest of its rows; it
+        is padded with zeros to the longest of all.
 
     Returns
     -------
@@ -35,7 +40,7 @@ def score_rows(lengths, batch_size, comm, forward, by_token=False):
     mine = parts[comm.rank::comm.size]
     out, pending = None, collections.deque()
     width = max(lengths) if by_token else None
-    # MXNet computes in the background: the next batches are under way while a result is read
+    # MXNet computes in the background: the next batches run while a result is read
     for i, part in enumerate(mine or parts[:1]):
         pending.append((part, forward(part, comm.devices[i % len(comm.devices)])))
         if len(pending) > 2 * len(comm.devices):
@@ -45,9 +50,9 @@ def score_rows(lengths, batch_size, comm, forward, by_token=False):
     return comm.sum(out if mine else np.zeros_like(out))
 
 
-def _place(out, rows, width, part, scores):
-    scores = scores.asnumpy()
+def _place(out, rows, width, part, values):
+    values = values.asnumpy()
     if out is None:
-        out = np.zeros((rows, width or scores.shape[1]) + scores.shape[2:])
-    out[part, :scores.shape[1]] = scores
+        out = np.zeros((rows, width or values.shape[1]) + values.shape[2:])
+    out[part, :values.shape[1]] = values
     return out

@@ -1,144 +1,213 @@
-"""What the fine-tuning scripts share around their loops: resume, log, checkpoints, best weights."""
+"""What the fine-tuning programs share: building the network, the training run, the report."""
+import contextlib
 import logging
 import os
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+
+import mxnet as mx
+import numpy as np
 
 from ..checkpoint import result_folder
 from ..checkpoint.weights import read_weights
 from ..data import sampling
-from ..model.parameters import load_parameters
+from ..model.config import BertConfig
+from ..model.forward import create_forward
+from ..model.parameters import initialize, load_parameters
 from ..utils import files
 from ..utils.errors import DataError
-from . import progress, runtime
+from . import plot
+from .progress import Progress
+from .runtime import Interrupt, Runtime
 from .schedules import linear_decay
+from .settings import OptimizerSettings, OutputSettings, Recipe
 from .stepper import Stepper
 
-__all__ = ['Run']
+__all__ = ['Model', 'Description', 'Run', 'build', 'report']
+
+
+class Model(NamedTuple):
+    """A network with its weights, and what is needed to run it."""
+    net: mx.gluon.HybridBlock
+    forward: Any                    # of bert.model.forward: rows of token ids -> logits
+    config: BertConfig
+    tokenizer: Any                  # bert.text.tokenizer.Tokenizer
+    runtime: Runtime
+    fixed_length: Optional[int]     # to which all batches are padded
+
+
+class Description(NamedTuple):
+    """What a result folder says about the outputs of its model.
+
+    See :func:`bert.checkpoint.result_folder.describe` for the three.
+    """
+    head: str
+    labels: Optional[Sequence[str]]
+    settings: Mapping[str, Any]
+
+
+def build(net: mx.gluon.HybridBlock, loaded: result_folder.LoadedModel, runtime: Runtime,
+          seed: int, fresh: Sequence[str] = (), fixed_length: Optional[int] = None) -> Model:
+    """Initialize ``net``, a network of :mod:`bert.model.heads`, with the weights of ``loaded``.
+
+    ``fresh`` are prefixes of parameters that may be missing: they are drawn at random, from
+    ``seed``.  ``fixed_length`` pads all batches to that many tokens.
+    """
+    mx.random.seed(seed)
+    initialize(net, loaded.config, runtime.comm.devices)
+    drawn = load_parameters(net, loaded.arrays, loaded.source, tuple(fresh))
+    if 'bert.pooler.weight' in drawn:
+        logging.warning('%s has no pooler: a new one is trained', loaded.source)
+    forward = create_forward(net, runtime.layout, runtime.dtype, loaded.tokenizer.pad_id,
+                             fixed_length)
+    return Model(net, forward, loaded.config, loaded.tokenizer, runtime, fixed_length)
 
 
 class Run:
-    """A fine-tuning run over examples of given lengths; use it as a context manager.
+    """A fine-tuning run; use it as a context manager.
 
     ::
 
-        with Run(recipe, output, runtime, net, lengths, describe) as training:
-            for epoch, updates in training.epochs():
-                for indices in updates:
-                    for micro in training.share(indices):
-                        ...                                     # forward, losses
-                        training.stepper.backward(losses, len(micro))
-                    training.step(len(indices))
-                if training.end_epoch({'accuracy': ...}, score):
+        with Run(recipe, output, model, lengths, description) as training:
+            for epoch in training.epochs():
+                for update in epoch:                    # indices of the examples of one update
+                    training.update(update, loss)
+                if training.end_epoch({'dev': {'accuracy': accuracy}}, accuracy):
                     break
 
     Parameters
     ----------
     recipe : bert.training.settings.Recipe
     output : bert.training.settings.OutputSettings
-    runtime : bert.training.runtime.Runtime
-    net : HybridBlock
-        Initialized on the devices of ``comm``, with the weights to start from.
+    model : Model
     lengths : sequence of int
         Tokens of each training example.
-    describe : callable
-        Takes no argument and writes everything of the bundle but the weights to
-        the output folder.
+    description : Description
+    counts : sequence of int, optional
+        How many losses each example adds to the mean that an update minimizes; by default one.
     """
 
-    def __init__(self, recipe, output, runtime, net, lengths, describe, fixed_length=False):
-        comm = runtime.comm
-        self._recipe, self._output, self._net = recipe, output, net
-        self._comm, self._lengths = comm, lengths
+    def __init__(self, recipe: Recipe, output: OutputSettings, model: Model,
+                 lengths: Sequence[int], description: Description,
+                 counts: Optional[Sequence[int]] = None):
+        comm, layout, dtype = model.runtime
+        self._recipe, self._output, self._net, self._comm = recipe, output, model.net, comm
+        self._lengths = lengths
+        self._counts = np.ones(len(lengths), int) if counts is None else np.asarray(counts)
         self._size = recipe.batch_size * recipe.accumulate * comm.size
-        # texts alike in length save padding, unless it is to a fixed length anyway
-        self._pads = runtime.layout == 'padded' and not fixed_length
-        self.total = sampling.updates_per_epoch(len(lengths), self._size) * recipe.epochs
-        warmup = int(self.total * recipe.warmup_ratio)
-        self.stepper = Stepper(
-            net, comm, lambda update: linear_decay(update, recipe.lr, warmup, self.total),
-            recipe.optimizer, recipe.epsilon, recipe.weight_decay, recipe.clip,
-            recipe.layer_decay, recipe.accumulate > 1,
-            2.0 ** 15 if runtime.dtype == 'float16' else None, recipe.seed,
-            fused=runtime.layout == 'packed')
-        self._predicted = None
+        # similar lengths in a batch save padding, unless it is to a fixed length anyway
+        self._similar = layout == 'padded' and model.fixed_length is None
+        self._total = sampling.updates_per_epoch(len(lengths), self._size) * recipe.epochs
+        warmup = int(self._total * recipe.warmup_ratio)
+        self._stepper = Stepper(
+            model.net, comm, lambda update: linear_decay(update, recipe.lr, warmup, self._total),
+            OptimizerSettings(
+                optimizer=recipe.optimizer, epsilon=recipe.epsilon,
+                weight_decay=recipe.weight_decay, clip=recipe.clip,
+                layer_decay=recipe.layer_decay, accumulate=recipe.accumulate > 1,
+                loss_scale=2.0 ** 15 if dtype == 'float16' else None, seed=recipe.seed,
+                fused=layout == 'packed'))
+        self._best_predictions = None
         self._position = {'epoch': 0, 'done': 0, 'best': None, 'best_epoch': 0}
-        folder = output.folder
         if comm.rank == 0:
-            files.make_folder(folder, '--output_dir')
+            files.make_folder(output.folder, '--output_dir')
         if output.resume:
-            found = result_folder.load_last(folder, net, self.stepper, output.arguments)
-            if found is None:
-                logging.info('%s has no checkpoint to go on from: starting at the beginning',
-                             folder)
-            self._position = found or self._position
+            self._resume()
         if comm.rank == 0:
-            if not self.stepper.update:
-                for name in (result_folder.WEIGHTS, result_folder.LAST):    # another model's
-                    if os.path.exists(os.path.join(folder, name)):
-                        os.remove(os.path.join(folder, name))
-            describe()
-        self._follow = progress.Progress(folder, self.total, self.stepper.update, comm.rank,
-                                         output.log_interval, tensorboard=output.tensorboard)
-        self.say = self._follow.say
+            if not self._stepper.update:
+                for name in (result_folder.WEIGHTS, result_folder.LAST):    # of another model
+                    with contextlib.suppress(FileNotFoundError):
+                        os.remove(self._path(name))
+            result_folder.describe(output.folder, model.config, model.tokenizer, *description,
+                                   output.arguments)
+        self._progress = Progress(output.folder, self._total, self._stepper.update, comm.rank,
+                                  output.log_interval, tensorboard=output.tensorboard)
 
-    def __enter__(self):
-        self._interrupt = runtime.Interrupt().__enter__()
+    def __enter__(self) -> 'Run':
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.closing(self._progress))
+            self._interrupt = stack.enter_context(Interrupt())
+            self._exit = stack.pop_all()
         return self
 
-    def __exit__(self, *error):
-        self._interrupt.__exit__(*error)
-        self._follow.close()
+    def __exit__(self, *error: Any) -> None:
+        self._exit.close()
 
-    def epochs(self):
-        """Yield each epoch still to run, from 1, and its updates still to make: index arrays."""
+    def _resume(self):
+        found = result_folder.load_last(self._output.folder, self._net, self._stepper,
+                                        self._output.arguments)
+        if found is None:
+            logging.info('%s has no checkpoint to resume from: starting at the beginning',
+                         self._output.folder)
+        else:
+            self._position = found
+
+    def epochs(self) -> Iterator[List[np.ndarray]]:
+        """Yield the updates of each remaining epoch; an update is the indices of its examples."""
         for epoch in range(self._position['epoch'], self._recipe.epochs):
             if self._stalled(epoch):
                 return
             updates = sampling.epoch_updates(self._lengths, self._size, self._recipe.seed, epoch,
-                                             alike=self._pads)
-            yield epoch + 1, updates[self._position['done']:]
+                                             alike=self._similar)
+            yield updates[self._position['done']:]
 
-    def share(self, indices):
-        """This worker's micro-batches of an update: index arrays."""
-        return sampling.share(indices, self._comm.rank, self._comm.size, self._recipe.batch_size)
+    def update(self, indices: np.ndarray,
+               loss: Callable[[np.ndarray, mx.Context], mx.nd.NDArray]) -> None:
+        """Make one update, log it, save if it is time; exit if the program was interrupted.
 
-    def step(self, examples):
-        """Make the update, log it, save when it is time; leave the program if asked to stop."""
-        position = self._position
-        step = self.stepper.step(stop=self._interrupt.requested)
-        self._follow.step(step, examples, position['epoch'] + 1)
-        position['done'] += 1
+        The examples are divided among workers, micro-batches and devices.  ``loss(indices,
+        device)`` returns the *sum* of the losses of some of them, (1,), computed on ``device``.
+        """
+        comm = self._comm
+        for micro_batch in sampling.share(indices, comm.rank, comm.size, self._recipe.batch_size):
+            with mx.autograd.record():
+                losses = [loss(part, device)
+                          for part, device in sampling.split(micro_batch, comm.devices)]
+            self._stepper.backward(losses, int(self._counts[micro_batch].sum()))
+        step = self._stepper.step(stop=self._interrupt.requested)
+        self._progress.step(step, len(indices), self._position['epoch'] + 1)
+        self._position['done'] += 1
         if step.stop:
             self._save_last()
-            self._follow.close()
-            logging.warning('stopped after update %d of %d; the same command with --resume goes on',
-                            step.update, self.total)
+            self._progress.close()
+            logging.warning('stopped after update %d of %d; run the same command with --resume to '
+                            'continue', step.update, self._total)
             raise SystemExit(self._interrupt.exit_code)
         if self._output.save_interval and step.update % self._output.save_interval == 0:
             self._save_last()
 
-    def end_epoch(self, scores, score, predicted=None):
-        """Keep the weights if ``score`` is the best so far; say whether to stop early.
+    def end_epoch(self, scores: Mapping[str, Mapping[str, float]], score: Optional[float] = None,
+                  predictions: Any = None) -> bool:
+        """Log the scores, keep the weights if they are the best so far; whether to stop early.
 
-        ``scores`` is a dict {set: {metric: value}} for the log; ``predicted``, of any kind, is what
-        they score.
+        Parameters
+        ----------
+        scores : dict
+            {set: {metric: value}}, for the log.
+        score : float, optional
+            What chooses the best epoch; without it the last one is the best.
+        predictions : optional
+            The predictions, of any kind, behind the scores; for :meth:`load_best`.
         """
         position = self._position
         position.update(epoch=position['epoch'] + 1, done=0)
         for name, values in scores.items():
-            self._follow.record('dev', self.stepper.update, epoch=position['epoch'], set=name,
-                                **values)
-            self.say(f"epoch {position['epoch']}, {name}: "
-                     f"{', '.join(('%s %.4f' % item for item in values.items()))}")
+            self._progress.record('dev', self._stepper.update, epoch=position['epoch'], set=name,
+                                  **values)
+            shown = ', '.join(f'{metric} {value:.4f}' for metric, value in values.items())
+            self._progress.log(f"epoch {position['epoch']}, {name}: {shown}")
+        if score is None:
+            score = position['epoch']
         if position['best'] is None or score > position['best']:
             position.update(best=score, best_epoch=position['epoch'])
-            self._predicted = predicted
+            self._best_predictions = predictions
             if self._comm.rank == 0:
                 result_folder.save_weights(self._output.folder, self._net)
         self._save_last()
-        self._follow.restart_clock()
+        self._progress.restart_clock()
         stop = self._stalled(position['epoch'])
         if stop:
-            self.say(f'no better score for {self._recipe.early_stop} epochs: stopped early')
+            self._progress.log(f'no better score for {self._recipe.early_stop} epochs: stopped '
+                               'early')
         return stop
 
     def _stalled(self, epochs):
@@ -147,21 +216,36 @@ class Run:
 
     def _save_last(self):
         if self._comm.rank == 0:
-            result_folder.save_last(self._output.folder, self._net, self.stepper, self._position)
+            result_folder.save_last(self._output.folder, self._net, self._stepper, self._position)
 
     def _path(self, name):
         return os.path.join(self._output.folder, name)
 
-    def load_best(self):
-        """Put the best epoch's weights into the network.
+    def load_best(self) -> Any:
+        """Load the best epoch's weights into the network.
 
-        Returns what :meth:`end_epoch` was given as predicted with them; None where that was
-        before a ``--resume``.
+        Returns the predictions that :meth:`end_epoch` received with them; None if that was before
+        a ``--resume``.
         """
-        self._comm.sum([0.0])       # worker 0 has written them once all have come here
+        self._comm.sum([0.0])       # worker 0 has written them once all arrive here
         path = self._path(result_folder.WEIGHTS)
         if not os.path.exists(path):
-            raise DataError(f'{path} is missing: --output_dir must be on a disk that every worker '
-                            'sees')
+            raise DataError(f'{path} is missing: --output_dir must be on a disk that all workers '
+                            'share')
         load_parameters(self._net, read_weights(path), path)
-        return self._predicted
+        return self._best_predictions
+
+
+def report(folder: str, results: Dict[str, Any], next_step: Optional[str] = None,
+           curves: bool = False) -> None:
+    """Write results.json, unless there are no results; print the folder and the ``next_step``.
+
+    ``curves`` draws those of the training.
+    """
+    if results:
+        files.write_json(os.path.join(folder, 'results.json'), results)
+    if curves:
+        plot.training_curves(folder)
+    print(f'results: {folder}')
+    if next_step:
+        print(next_step)

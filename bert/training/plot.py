@@ -3,18 +3,18 @@ import json
 import logging
 import os
 import warnings
+from typing import Any, Mapping, Sequence
 
 from ..utils.files import atomic
 
-__all__ = ['training_curves', 'confusion', 'precision_recall', 'sentence_map',
-           'growth']
+__all__ = ['training_curves', 'confusion', 'precision_recall', 'sentence_map', 'growth']
 
-_LISTED, _NUMBERED = 40, 150     # how many texts a map lists, and numbers
+_LISTED, _NUMBERED = 40, 150    # most texts that a map lists, and numbers
 
 
 def _figure(*shape, **size):
     import matplotlib
-    matplotlib.use('Agg')               # no screen is needed
+    matplotlib.use('Agg')               # needs no screen
     logging.getLogger('matplotlib').setLevel(logging.WARNING)
     import matplotlib.pyplot as plt
     return plt.subplots(*shape, layout='constrained', **size)
@@ -27,14 +27,14 @@ def _save(figure, path):
     plt.close(figure)
 
 
-def training_curves(folder):
-    """Draw metrics.jsonl of ``folder`` as curves.png: losses and learning rate, and scores."""
+def training_curves(folder: str) -> str:
+    """Draw metrics.jsonl of ``folder`` as curves.png: losses, learning rate and scores."""
     with open(os.path.join(folder, 'metrics.jsonl'), encoding='utf-8') as f:
         records = [json.loads(line) for line in f]
     train = [r for r in records if r['type'] == 'train']
     dev = [r for r in records if r['type'] == 'dev']
     figure, (left, right) = _figure(1, 2, figsize=(10, 4))
-    losses, scores = _metrics(train)        # pre-training has more than the sum of its losses
+    losses, scores = _metrics(train)        # pre-training also has the parts of its loss
     unit = 'epoch' if scores == [] and all('epoch' in r for r in dev) else 'update'
     for metric in losses or ['loss']:
         _curve(left, train, 'update', metric, metric)
@@ -61,7 +61,7 @@ def training_curves(folder):
 
 
 def _metrics(records):
-    """Names of the losses and of the scores among records; training has its rates, too."""
+    """Names of the losses and of the scores among the values of the records."""
     other = {'type', 'update', 'epoch', 'set', 'loss', 'lr', 'gradient_norm'}
     names = [name for name in (records[0] if records else ())
              if name not in other and not name.endswith('_per_second')]
@@ -74,8 +74,8 @@ def _curve(panel, records, x, y, label, **style):
                label=label.replace('_', ' '), **style)
 
 
-def confusion(path, counts, labels):
-    """Draw a confusion matrix: counts (classes, classes), true classes by row."""
+def confusion(path: str, counts: Any, labels: Sequence[str]) -> str:
+    """Draw a confusion matrix: counts (classes, classes), one row per true class."""
     side = max(4, 1 + 0.7 * len(labels))
     figure, axes = _figure(figsize=(side + 1, side))
     image = axes.imshow(counts, cmap='Blues')
@@ -92,7 +92,7 @@ def confusion(path, counts, labels):
     return path
 
 
-def precision_recall(path, curves):
+def precision_recall(path: str, curves: Mapping[str, Any]) -> str:
     """Draw precision over recall: {name: :class:`bert.metrics.squad.Curve`}."""
     figure, axes = _figure(figsize=(6, 5))
     for name, curve in curves.items():
@@ -104,10 +104,10 @@ def precision_recall(path, curves):
     return path
 
 
-def growth(path, curves):
+def growth(path: str, curves: Mapping[str, Any]) -> str:
     """Draw how times grow: {'length': {'ours': {tokens: seconds}, ...}, 'data': .., 'threads': ..}.
     """
-    titles = {'length': ('Step of 8 texts', 'tokens a text'),
+    titles = {'length': ('Step of 8 texts', 'tokens per text'),
               'data': ('Whole script', 'times the data'),
               'threads': ('Step of 8 texts of 128 tokens', 'threads')}
     figure, axes = _figure(1, len(curves), figsize=(4.5 * len(curves), 4), squeeze=False)
@@ -123,10 +123,10 @@ def growth(path, curves):
     return path
 
 
-def sentence_map(path, points, texts, shares):
-    """Draw texts as numbered points, with a list of them beside where they are few.
+def sentence_map(path: str, points: Any, texts: Sequence[str], shares: Sequence[float]) -> str:
+    """Draw texts as numbered points, with a list beside them if they are few.
 
-    points: (texts, 2); shares: of the variance that each axis shows, from 0 to 1
+    ``points`` is (texts, 2); ``shares`` are the fractions of the variance that the two axes show.
     """
     listed = len(texts) <= _LISTED
     figure, axes = _figure(figsize=(12 if listed else 8, 7))
@@ -142,10 +142,10 @@ def sentence_map(path, points, texts, shares):
     if listed:
         rows = [f"{number}  {' '.join(text.split())[:60]}"
                 for number, text in enumerate(texts, 1)]
-        # a dollar sign would begin a formula
+        # a dollar sign would start a formula
         axes.text(1.02, 1, '\n'.join(rows).replace('$', r'\$'), transform=axes.transAxes,
                   fontsize=8, va='top', linespacing=1.4)
     with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', 'Glyph')      # a box is drawn where the font has none
+        warnings.filterwarnings('ignore', 'Glyph')      # a box is drawn if the font has none
         _save(figure, path)
     return path

@@ -1,37 +1,39 @@
-"""What a run says while it goes: a bar or lines, metrics.jsonl, TensorBoard."""
+"""Training progress: tqdm bar or log lines, metrics.jsonl, TensorBoard."""
 import json
 import logging
 import os
 import sys
 import time
+from typing import Any, Callable, Dict, Optional
 
 from ..utils.errors import DataError
+from .stepper import Step
 
 __all__ = ['Progress']
 
 
 class Progress:
-    """Follows a training run on worker 0; silent on the others.
+    """Reports the progress of a training run on worker 0; does nothing on the others.
 
     Parameters
     ----------
     folder : str
-        ``metrics.jsonl`` goes there, a JSON object a line with a ``type``: 'train' every
+        Where ``metrics.jsonl`` is written: one JSON object per line with a ``type``, 'train' every
         ``log_interval`` updates, 'dev' or 'test' for scores.
     total : int
         Updates in the whole run.
     done : int
-        Updates of the run that were made before; later records in metrics.jsonl are dropped, for
-        they will be made again.
+        Updates that an earlier part of the run has made; later records in metrics.jsonl are
+        dropped, because those updates will be made again.
     rank : int
     log_interval : int
     unit : str
-        What is counted for the speed, 'examples' or 'tokens'.
+        What the speed counts, 'examples' or 'tokens'.
     tensorboard : bool
     """
 
-    def __init__(self, folder, total, done=0, rank=0, log_interval=10, unit='examples',
-                 tensorboard=False):
+    def __init__(self, folder: str, total: int, done: int = 0, rank: int = 0,
+                 log_interval: int = 10, unit: str = 'examples', tensorboard: bool = False):
         self._active, self._interval, self._unit = rank == 0, log_interval, unit
         self._total, self._board, self._bar = total, None, None
         self._since, self._counted, self._loss, self._steps = time.time(), 0, 0.0, 0
@@ -52,11 +54,12 @@ class Progress:
             from tqdm import tqdm
             self._bar = tqdm(total=total, initial=done, unit='update', dynamic_ncols=True)
 
-    def step(self, step, count, epoch, measure=None):
-        """Record an update (a :class:`bert.training.stepper.Step`) over ``count`` examples.
+    def step(self, step: Step, count: int, epoch: int,
+             measure: Optional[Callable[[], Dict[str, float]]] = None) -> None:
+        """Record an update over ``count`` examples (or tokens).
 
-        ``measure``, called on every worker when a line of the log is due, returns {name: value} to
-        tell in place of the loss.
+        ``measure`` is called on every worker if a log line is due, and returns the {name: value}
+        to log instead of the loss.
         """
         self._counted += count
         self._loss += step.loss
@@ -71,14 +74,14 @@ class Progress:
                                       f'{step.lr:.2e}, {speed:.1f} {self._unit}/s', refresh=False)
             self._bar.update()
         if step.skipped:
-            self.say(f'update {step.update}: the gradient overflowed; skipped, and the loss scale '
-                     'halved')
+            self.log(f'update {step.update}: skipped because the gradient overflowed; the loss '
+                     'scale is halved')
         if due:
             if self._bar is None or measure:
                 pace = (time.time() - self._started) / (step.update - self._at_start)
-                told = ', '.join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in
+                shown = ', '.join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in
                                  (values or {'loss': self._loss / self._steps}).items())
-                self.say(f'epoch {epoch}, update {step.update}/{self._total}: {told}, lr '
+                self.log(f'epoch {epoch}, update {step.update}/{self._total}: {shown}, lr '
                          f'{step.lr:.2e}, {speed:.1f} {self._unit}/s, '
                          f'{_duration(pace * (self._total - step.update))} left')
             self.record('train', update=step.update, epoch=epoch, loss=self._loss / self._steps,
@@ -86,8 +89,8 @@ class Progress:
                         **{self._unit + '_per_second': round(speed, 2)}, **values)
             self._since, self._counted, self._loss, self._steps = time.time(), 0, 0.0, 0
 
-    def record(self, kind, update, **values):
-        """Append a line to metrics.jsonl, and to TensorBoard what is a number in it."""
+    def record(self, kind: str, update: int, **values: Any) -> None:
+        """Append a line to metrics.jsonl, and its numbers to TensorBoard."""
         if not self._active:
             return
         try:
@@ -100,19 +103,19 @@ class Progress:
                 if isinstance(value, (int, float)) and name != 'epoch':
                     self._board.add_scalar(f'{kind}/{name}', value, update)
 
-    def restart_clock(self):
-        """Leave out of the speed what was done since the last update (an evaluation, say)."""
+    def restart_clock(self) -> None:
+        """Exclude the time since the last update, such as an evaluation's, from the speed."""
         self._since, self._counted = time.time(), 0
 
-    def say(self, text):
-        """Print a line, above the bar where there is one."""
+    def log(self, text: str) -> None:
+        """Log a line, above the bar if there is one."""
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
         else:
             logging.getLogger(__name__).info(text)
 
-    def close(self):
-        """End the bar and TensorBoard's file."""
+    def close(self) -> None:
+        """Close the bar and TensorBoard's file."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -121,7 +124,7 @@ class Progress:
 
 
 def _update(line):
-    """The update that a line of metrics.jsonl speaks of; a line cut short speaks of none."""
+    """The update that a line of metrics.jsonl belongs to; infinity for an incomplete line."""
     try:
         return json.loads(line)['update']
     except ValueError:

@@ -1,10 +1,10 @@
-"""Start-up of a program: devices, precision, communicator, logging; and an orderly stop."""
+"""Start-up of a program (devices, precision, workers, logging) and its orderly interruption."""
 import logging
 import os
 import signal
 import sys
 import threading
-from typing import List, NamedTuple
+from typing import Callable, List, NamedTuple, Optional
 
 import mxnet as mx
 
@@ -26,7 +26,7 @@ class Runtime(NamedTuple):
 def start(settings: DeviceSettings) -> Runtime:
     """Set up logging, devices, workers and precision.
 
-    Raises :class:`~bert.utils.errors.DataError` where the machine does not have what is asked for.
+    Raises :class:`~bert.utils.errors.DataError` if this machine does not support the settings.
     """
     logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stderr)
     comm = distributed.create(settings.comm, devices(settings))
@@ -48,35 +48,36 @@ def devices(settings: DeviceSettings) -> List[mx.Context]:
     except ValueError:
         raise DataError(f'{flag}: not a list of numbers such as 0,1') from None
     if not mx.runtime.Features().is_enabled('CUDA'):
-        raise DataError(f'{flag}: this MXNet {mx.__version__} has no CUDA; leave the flag out to '
-                        'run on the CPU, or replace mxnet by the build for your CUDA: pip '
-                        'uninstall mxnet, then pip install "gluon-bert[cu112]"')
+        raise DataError(f'{flag}: this MXNet {mx.__version__} has no CUDA; omit the flag to run on '
+                        'the CPU, or replace mxnet with the build for your CUDA: pip uninstall '
+                        'mxnet, then pip install "gluon-bert[cu112]"')
     if len(set(ids)) < len(ids) or not set(ids) <= set(range(mx.context.num_gpus())):
         raise DataError(f'{flag}: this machine has {mx.context.num_gpus()} GPUs, numbered from 0')
     return [mx.gpu(i) for i in ids]
 
 
-def set_precision(dtype, device, path='padded', force=False):
-    """Let matrix products run in ``dtype``; weights, LayerNorm and softmax stay float32.
+def set_precision(dtype: str, device: mx.Context, layout: str = 'padded',
+                  force: bool = False) -> None:
+    """Run matrix products in ``dtype``; weights, LayerNorm and softmax stay float32.
 
-    On the packed path the network sees to it; for the padded one MXNet's mixed precision changes
-    operators for the whole process, before a network is built.
+    For packed batches the network takes care of it; for padded ones MXNet's mixed precision
+    changes operators for the whole process, before a network is built.
 
     Raises
     ------
     DataError
-        Where the device has no such arithmetic; with ``force``, bfloat16 on any CPU is let pass.
+        If the device does not support ``dtype``; ``force`` allows bfloat16 on any CPU.
     """
     if dtype == 'float32':
         return
     if dtype == 'float16' and device.device_type == 'cpu':
-        raise DataError('--dtype float16 needs a GPU (--gpu 0); on a CPU take bfloat16 or float32')
+        raise DataError('--dtype float16 needs a GPU (--gpu 0); on a CPU use bfloat16 or float32')
     if dtype == 'bfloat16' and device.device_type != 'cpu':
-        raise DataError("--dtype bfloat16 is MXNet's on the CPU only; on a GPU take float16")
+        raise DataError("--dtype bfloat16: MXNet supports it on the CPU only; on a GPU use float16")
     if dtype == 'bfloat16' and not force and not has_bfloat16():
-        raise DataError('--dtype bfloat16: this CPU has no arithmetic for it (avx512_bf16 or '
-                        'amx_bf16), so float32 is faster; --force_dtype takes it nevertheless')
-    if path == 'packed':
+        raise DataError('--dtype bfloat16: this CPU does not support it (avx512_bf16 or amx_bf16), '
+                        'so float32 is faster; --force_dtype uses it anyway')
+    if layout == 'packed':
         return
     from mxnet.contrib import amp
     float32 = ['_contrib_interleaved_matmul_selfatt_qk',
@@ -84,8 +85,8 @@ def set_precision(dtype, device, path='padded', force=False):
     amp.init(target_dtype=dtype, fp32_ops=float32 + ['Dropout', 'LayerNorm', 'LeakyReLU'])
 
 
-def has_bfloat16():
-    """Whether this machine's CPU multiplies bfloat16, as Linux tells."""
+def has_bfloat16() -> bool:
+    """Whether this machine's CPU multiplies bfloat16, according to Linux."""
     try:
         with open('/proc/cpuinfo', encoding='utf-8') as f:
             flags = next((line for line in f if line.startswith('flags')), '').split()
@@ -97,20 +98,21 @@ def has_bfloat16():
 class Interrupt:
     """While the block runs, Ctrl-C and SIGTERM set ``signal`` instead of ending the process.
 
-    The loop looks at ``requested``, saves and leaves.  A second Ctrl-C ends it at once.
+    The loop checks ``requested``, saves and exits.  A second Ctrl-C ends the process at once.
 
     Parameters
     ----------
-    tell : callable, optional
-        Returns a line to print at once, from a thread: the loop may be held up by a worker that
-        is gone, and never come to look.
+    message : callable, optional
+        Returns a line to print immediately, from a thread: the loop may be waiting for a worker
+        that is gone, and never reach its check.
     """
 
-    def __init__(self, tell=None):
-        self.signal, self._tell, self._pipe = None, tell, None
+    def __init__(self, message: Optional[Callable[[], str]] = None):
+        self.signal, self._message, self._pipe = None, message, None
 
     @property
-    def requested(self):
+    def requested(self) -> bool:
+        """Whether a signal has arrived."""
         return self.signal is not None
 
     def _note(self, number, frame):
@@ -120,7 +122,7 @@ class Interrupt:
 
     def __enter__(self):
         self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
-        if self._tell is not None:
+        if self._message is not None:
             reader, self._pipe = os.pipe()
             os.set_blocking(self._pipe, False)
             signal.set_wakeup_fd(self._pipe)
@@ -128,9 +130,9 @@ class Interrupt:
         return self
 
     def _watch(self, reader):
-        number = os.read(reader, 1)     # nothing once the block has ended
+        number = os.read(reader, 1)     # empty once the block has ended
         if number:
-            print(self._tell(), file=sys.stderr, flush=True)
+            print(self._message(), file=sys.stderr, flush=True)
         os.close(reader)
 
     def __exit__(self, *exc):
@@ -141,6 +143,6 @@ class Interrupt:
             os.close(self._pipe)
 
     @property
-    def exit_code(self):
+    def exit_code(self) -> int:
         """128 + the signal's number, as shells report it."""
         return 128 + (self.signal or signal.SIGINT)

@@ -2,16 +2,16 @@
 import dataclasses
 from typing import Any, Mapping, Optional
 
-__all__ = ['DeviceSettings', 'OutputSettings', 'Recipe']
+__all__ = ['DeviceSettings', 'OptimizerSettings', 'OutputSettings', 'Recipe']
 
 
 @dataclasses.dataclass(frozen=True)
 class DeviceSettings:
     """Where a program runs, and in which precision.
 
-    ``gpu`` or ``gpus`` ('0,1') name GPUs; without them ``cpus`` CPU devices are taken.  ``layout``
-    is 'auto', 'packed' or 'padded', ``comm`` 'local', 'horovod', 'dist_sync' or
-    'dist_device_sync'.  ``fixed_length``: batches are padded to one length.
+    ``gpu`` or ``gpus`` ('0,1') name GPUs; without them, ``cpus`` CPU devices are used.  ``layout``
+    of batches is 'auto', 'packed' or 'padded'; ``comm`` is 'local', 'horovod', 'dist_sync' or
+    'dist_device_sync'.  With ``fixed_length`` all batches are padded to the same length.
     """
 
     gpu: Optional[int] = None
@@ -25,11 +25,56 @@ class DeviceSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class OptimizerSettings:
+    """How :class:`bert.training.stepper.Stepper` turns gradients into updates.
+
+    Parameters
+    ----------
+    optimizer : str
+        'bertadam' (Adam without bias correction, decoupled weight decay; Devlin et al. 2018),
+        'adam' (Kingma and Ba 2015, no weight decay), 'adamw' (Adam with bias correction and
+        decoupled weight decay; Loshchilov and Hutter 2019) or 'lamb' (You et al. 2020).
+    epsilon : float
+        Added to the root of the second moment.
+    weight_decay : float
+        Applied to all parameters except biases and the scales of LayerNorm.
+    clip : float or None
+        Bound on the global norm of the mean gradient.
+    layer_decay : float
+        The learning rate of each layer is this times that of the layer above it; 1 is no decay.
+    beta1, beta2 : float
+        Decay of the first and second moment.
+    accumulate : bool
+        Whether an update may consist of more than one micro-batch.
+    loss_scale : float or None
+        Initial value of dynamic loss scaling (float16), or none.
+    seed : int
+        The random state of an update's dropout follows from this, the rank of the worker and the
+        number of the update alone, so a resumed run draws what the whole run would have drawn.
+    fused : bool
+        Update with the operators of :mod:`bert.model.ops`, which must be loaded, rather than
+        MXNet's.
+    """
+
+    optimizer: str = 'bertadam'
+    epsilon: float = 1e-6
+    weight_decay: float = 0.01
+    clip: Optional[float] = 1.0
+    layer_decay: float = 1.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    accumulate: bool = False
+    loss_scale: Optional[float] = None
+    seed: int = 0
+    fused: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """How a network is fine-tuned: the optimizer and its schedule.
 
-    ``batch_size`` examples go through the model at once on each worker; an update takes that
-    times ``accumulate`` times the workers.
+    ``batch_size`` examples (a micro-batch) go through the model at once on each worker; an update
+    consists of ``batch_size`` x ``accumulate`` x workers examples.
     """
 
     epochs: int
@@ -50,7 +95,7 @@ class Recipe:
 class OutputSettings:
     """What a run writes, and whether it continues an earlier one.
 
-    ``arguments`` is what arguments.json records; ``resume`` compares it with the earlier run's.
+    ``arguments`` are recorded in arguments.json; ``resume`` compares them with the earlier run's.
     """
 
     folder: str

@@ -1,16 +1,18 @@
-"""Learning-rate schedules, and the one training step that every script shares.
+"""The training step that all programs share.
 
-:class:`Stepper` does what happens between a loss and the next one: accumulate -> sum over workers
--> unscale -> clip -> learning rate -> update.
+:class:`Stepper` covers everything between one loss and the next: accumulate -> sum over workers ->
+unscale -> clip -> learning rate -> update.
 """
-import collections
 import math
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
 
 from ..model.parameters import collect
 from ..utils.errors import DataError
+from .distributed import Local
+from .settings import OptimizerSettings
 
 __all__ = ['Stepper', 'Step', 'OPTIMIZERS']
 
@@ -18,10 +20,14 @@ OPTIMIZERS = ('bertadam', 'adam', 'adamw', 'lamb')
 _CHUNK = 40         # tensors in one call of MXNet's multi-tensor updates
 
 
-# update: its number, from 1; loss: mean over the update's examples; norm: of the mean gradient,
-# before clipping; skipped: a non-finite gradient under loss scaling left the weights as they were;
-# stop: some worker was asked to stop
-Step = collections.namedtuple('Step', 'update lr loss norm skipped stop')
+class Step(NamedTuple):
+    """What happened in one update."""
+    update: int         # its number, from 1
+    lr: float
+    loss: float         # mean over the update's examples
+    norm: float         # of the mean gradient, before clipping
+    skipped: bool       # a non-finite gradient under loss scaling left the weights as they were
+    stop: bool          # some worker was asked to stop
 
 
 def _depths(names):
@@ -41,48 +47,28 @@ class Stepper:
     net : HybridBlock
         Initialized on the devices of ``comm``.
     comm : bert.training.distributed.Local
+        The workers.
     schedule : callable
         Number of the update (from 1) -> learning rate.
-    optimizer : str
-        'bertadam' (Adam without bias correction, decoupled weight decay; Devlin et al. 2018),
-        'adam' (Kingma and Ba 2015, no weight decay), 'adamw' (Adam with bias correction and
-        decoupled weight decay; Loshchilov and Hutter 2019) or 'lamb' (You et al. 2020).
-    epsilon : float
-        Added to the root of the second moment.
-    weight_decay : float
-        Applied to all parameters but biases and LayerNorm's gains.
-    clip : float or None
-        Bound on the global norm of the mean gradient.
-    layer_decay : float
-        The learning rate of each layer is this times that of the layer above it; 1 is none.
-    accumulate : bool
-        Whether an update may take more than one :meth:`backward`.
-    loss_scale : float or None
-        Dynamic loss scaling from this value (float16), or none.
-    seed : int
-        The random state of an update's dropout follows from this, the worker and the update's
-        number alone, so a resumed run draws what the whole run would have drawn.
-    fused : bool
-        Update by the operators of :mod:`bert.model.ops`, which are loaded, rather than MXNet's.
+    settings : OptimizerSettings, optional
     """
 
-    def __init__(self, net, comm, schedule, optimizer='bertadam', epsilon=1e-6, weight_decay=0.01,
-                 clip=1.0, layer_decay=1.0, accumulate=False, loss_scale=None, seed=0,
-                 beta1=0.9, beta2=0.999, fused=False):
-        self.comm, self.schedule, self.optimizer = comm, schedule, optimizer
-        self.epsilon, self.clip, self.beta1, self.beta2 = epsilon, clip, beta1, beta2
-        self.loss_scale, self._good, self.seed = loss_scale, 0, seed
+    def __init__(self, net: mx.gluon.Block, comm: Local, schedule: Callable[[int], float],
+                 settings: Optional[OptimizerSettings] = None):
+        settings = settings or OptimizerSettings()
+        self.comm, self.schedule, self.settings = comm, schedule, settings
+        self.loss_scale, self._good = settings.loss_scale, 0
         self.update = 0
-        self._accumulate, self._fused = accumulate, fused
         named = collect(net)
         self.parameters = list(named.values())
         self._names = list(named)
         depth, top = _depths(self._names)
-        self._rates = [layer_decay ** (top - depth[name]) for name in self._names]
-        self._decays = [0.0 if optimizer == 'adam' or name.endswith(('bias', 'beta', 'gamma'))
-                        else weight_decay for name in self._names]
+        self._rates = [settings.layer_decay ** (top - depth[name]) for name in self._names]
+        self._decays = [
+            0.0 if settings.optimizer == 'adam' or name.endswith(('bias', 'beta', 'gamma'))
+            else settings.weight_decay for name in self._names]
         for parameter in self.parameters:
-            parameter.grad_req = 'add' if accumulate else 'write'
+            parameter.grad_req = 'add' if settings.accumulate else 'write'
         self._moments = [
             [(mx.nd.zeros(p.shape, ctx), mx.nd.zeros(p.shape, ctx)) for p in self.parameters]
             for ctx in comm.devices]
@@ -90,20 +76,21 @@ class Stepper:
         comm.broadcast(self.parameters)
 
     def _begin(self):
-        """Make ready for the micro-batches of the next update."""
+        """Reset gradients and counters for the next update."""
         self._count, self._losses = 0, []
-        if self._accumulate:
+        if self.settings.accumulate:
             for parameter in self.parameters:
                 parameter.zero_grad()
-        mx.random.seed((self.seed * 1000003 + self.update * 1009 + self.comm.rank) % 2 ** 31)
+        seed = self.settings.seed * 1000003 + self.update * 1009 + self.comm.rank
+        mx.random.seed(seed % 2 ** 31)
 
-    def backward(self, losses, count):
+    def backward(self, losses: List[mx.nd.NDArray], count: int) -> None:
         """Add the gradients of one micro-batch.
 
         Parameters
         ----------
         losses : list of NDArray
-            One a device: the *sum* of the losses of its examples, shape (1,) or ().
+            For each device, the *sum* of the losses of its examples, shape (1,) or ().
         count : int
             The number of examples (or words, or masked tokens) that the losses sum over.
         """
@@ -113,17 +100,17 @@ class Stepper:
         self._losses += losses
         self._count += count
 
-    def step(self, stop=False):
-        """Make the update that the micro-batches since the last one give, on every worker.
+    def step(self, stop: bool = False) -> Step:
+        """Make one update from the micro-batches since the last one, on every worker.
 
-        ``stop`` is passed on: the result's ``stop`` says whether any worker set it.
+        ``stop`` is shared: the result's ``stop`` says whether any worker set it.
 
         Raises
         ------
         DataError
-            When the gradient is not finite and there is no loss scaling.
+            If the gradient is not finite and there is no loss scaling.
         """
-        if not self._count:     # the tail of an epoch left this worker nothing: it adds zero
+        if not self._count:     # the end of an epoch left nothing for this worker: it adds zero
             for parameter in self.parameters:
                 parameter.zero_grad()
         loss = sum(float(loss.asnumpy().sum()) for loss in self._losses)
@@ -131,18 +118,18 @@ class Stepper:
         self.comm.sum_gradients(self.parameters)
         scale = 1.0 / (count * (self.loss_scale or 1.0))
         gradients = [p.list_grad()[0] for p in self.parameters]
-        squares = (mx.nd.bert_sum_squares(*gradients, n=len(gradients)) if self._fused else
+        squares = (mx.nd.bert_sum_squares(*gradients, n=len(gradients)) if self.settings.fused else
                    mx.nd.multi_sum_sq(*gradients, num_arrays=len(gradients)))
         norm = math.sqrt(squares.asnumpy().astype(np.float64).sum()) * scale
         skipped = not math.isfinite(norm)
         if skipped and self.loss_scale is None:
             raise DataError(f'the gradient of update {self.update + 1} is not finite (loss '
-                            f'{loss / count:g}); lower --lr or look '
-                            'at the data; the last checkpoint is intact')
+                            f'{loss / count:g}); lower --lr or check the data; the last '
+                            'checkpoint is intact')
         lr = self.schedule(self.update + 1)
         if not skipped:
-            if self.clip and norm > self.clip:
-                scale *= self.clip / norm
+            if self.settings.clip and norm > self.settings.clip:
+                scale *= self.settings.clip / norm
             for device in range(len(self.comm.devices)):
                 self._apply(device, lr, scale)
         if self.loss_scale is not None:
@@ -152,37 +139,39 @@ class Stepper:
         return Step(self.update, lr, loss / count, norm, skipped, bool(stop))
 
     def _apply(self, device, lr, scale):
-        """Update the copy of the weights on one device: its gradients times ``scale``."""
+        """Update the copy of the weights on one device with its gradients times ``scale``."""
+        settings = self.settings
         weights = [p.list_data()[device] for p in self.parameters]
         gradients = [p.list_grad()[device] for p in self.parameters]
         means, variances = zip(*self._moments[device])
         number = self.update + 1
         rates = [lr * rate for rate in self._rates]
-        if self._fused:
+        if settings.fused:
             mx.nd.bert_update(
                 *weights, *gradients, *means, *variances,
                 mx.nd.array([rates, self._decays], ctx=weights[0].context), n=len(weights),
-                optimizer=self.optimizer, number=number, rescale=scale, beta1=self.beta1,
-                beta2=self.beta2, epsilon=self.epsilon)
+                optimizer=settings.optimizer, number=number, rescale=scale, beta1=settings.beta1,
+                beta2=settings.beta2, epsilon=settings.epsilon)
             return
         for start in range(0, len(weights), _CHUNK):
             part = slice(start, start + _CHUNK)
             tensors = (weights[part], gradients[part], means[part], variances[part])
-            if self.optimizer == 'lamb':
+            if settings.optimizer == 'lamb':
                 mx.nd.contrib.multi_lamb_update(
                     *tensors, [number] * len(weights[part]), rates[part], self._decays[part],
-                    out=weights[part], beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon,
-                    bias_correction=True, rescale_grad=scale)
+                    out=weights[part], beta1=settings.beta1, beta2=settings.beta2,
+                    epsilon=settings.epsilon, bias_correction=True, rescale_grad=scale)
                 continue
             # bias correction, mean / (1 - beta1^t) over sqrt(variance / (1 - beta2^t)) + epsilon,
             # is folded into the factor and the epsilon
-            root = 1.0 if self.optimizer == 'bertadam' else math.sqrt(1 - self.beta2 ** number)
-            factor = 1.0 if self.optimizer == 'bertadam' else root / (1 - self.beta1 ** number)
+            corrected = settings.optimizer != 'bertadam'
+            root = math.sqrt(1 - settings.beta2 ** number) if corrected else 1.0
+            factor = root / (1 - settings.beta1 ** number) if corrected else 1.0
             mx.nd.contrib.multi_adamw_update(
                 *tensors, mx.nd.array([scale], ctx=weights[0].context),
                 [factor] * len(weights[part]), self._decays[part], rates[part],
-                out=weights[part], beta1=self.beta1, beta2=self.beta2,
-                epsilon=self.epsilon * root)
+                out=weights[part], beta1=settings.beta1, beta2=settings.beta2,
+                epsilon=settings.epsilon * root)
 
     def _adapt_loss_scale(self, skipped):
         """Halve after an overflow, double after 2,000 good updates (Micikevicius et al. 2018)."""
@@ -192,16 +181,16 @@ class Stepper:
         elif self._good == 2000:
             self.loss_scale, self._good = self.loss_scale * 2, 0
 
-    def state(self):
-        """(arrays, scalars): what :meth:`load_state` needs to go on exactly."""
+    def state(self) -> Tuple[Dict[str, mx.nd.NDArray], Dict[str, Any]]:
+        """(arrays, scalars): what :meth:`load_state` needs to continue exactly."""
         arrays = {}
         for name, (mean, variance) in zip(self._names, self._moments[0]):
             arrays['training.mean.' + name] = mean
             arrays['training.variance.' + name] = variance
         return arrays, {'update': self.update, 'loss_scale': self.loss_scale, 'good': self._good}
 
-    def load_state(self, arrays, scalars):
-        """Go on where :meth:`state` was taken; ``arrays`` are numpy arrays."""
+    def load_state(self, arrays: Mapping[str, np.ndarray], scalars: Mapping[str, Any]) -> None:
+        """Continue from where :meth:`state` was taken; ``arrays`` are numpy arrays."""
         for moments in self._moments:
             for name, (mean, variance) in zip(self._names, moments):
                 mean[:] = arrays['training.mean.' + name]

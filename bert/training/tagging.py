@@ -1,52 +1,55 @@
 """Predicting the tags of words with a :class:`bert.model.heads.Tagger`."""
-from typing import List, Sequence, Union
+from typing import Any, List, Sequence
 
 import mxnet as mx
 import numpy as np
 
-from ..data.tagging import Row
-from ..model.forward import Packed, Padded, unpack
+from ..data.tagging import TaggingFeature
+from ..model.forward import unpack
 from .distributed import Local
 from .evaluation import score_rows
 
 __all__ = ['predict', 'token_logits', 'word_logits']
 
-Forward = Union[Padded, Packed]
+
+def token_logits(forward: Any, features: Sequence[TaggingFeature],
+                 device: mx.Context) -> mx.nd.NDArray:
+    """The logits of the tokens of some features, (tokens, tags)."""
+    ids = [feature.ids for feature in features]
+    return forward(ids, [[0] * len(row) for row in ids], device)
 
 
-def token_logits(forward: Forward, rows: Sequence[Row], device: mx.Context) -> mx.nd.NDArray:
-    """The logits of the tokens of some rows, (tokens, tags)."""
-    return forward([row.ids for row in rows], [[0] * len(row.ids) for row in rows], device)
+def word_logits(forward: Any, features: Sequence[TaggingFeature],
+                device: mx.Context) -> mx.nd.NDArray:
+    """The logits of the words that the features own, (words, tags).
 
-
-def word_logits(forward: Forward, rows: Sequence[Row], device: mx.Context) -> mx.nd.NDArray:
-    """The logits of the words that belong to some rows, (words, tags), in the order of
-    :func:`bert.data.tagging.targets`."""
-    lengths = np.array([len(row.ids) for row in rows])
-    first = np.concatenate([np.add(row.first, start) for row, start in
-                            zip(rows, np.cumsum(lengths) - lengths)])
-    return mx.nd.take(token_logits(forward, rows, device),
+    The order is that of :func:`bert.data.tagging.targets`.
+    """
+    lengths = np.array([len(feature.ids) for feature in features])
+    first = np.concatenate([np.add(feature.first, start) for feature, start in
+                            zip(features, np.cumsum(lengths) - lengths)])
+    return mx.nd.take(token_logits(forward, features, device),
                       mx.nd.array(first, ctx=device, dtype='int32'))
 
 
-def predict(forward: Forward, rows: Sequence[Row], count: int, labels: Sequence[str], comm: Local,
-            batch_size: int) -> List[List[str]]:
-    """The tags that a :class:`bert.model.heads.Tagger` gives the words of ``count`` sentences.
+def predict(forward: Any, features: Sequence[TaggingFeature], count: int, labels: Sequence[str],
+            comm: Local, batch_size: int) -> List[List[str]]:
+    """The tags of the words of ``count`` sentences, on every worker.
 
-    ``forward`` is one of :mod:`bert.model.forward`.  Returns a list of lists of str, as long as the
-    sentences that ``rows`` was made from.  The work is shared among workers and devices, and every
-    worker gets all.
+    ``forward`` is one of :mod:`bert.model.forward`, ``features`` come from the sentences.  The
+    work is divided among workers and devices.
     """
 
-    def best_of(part, device):
-        chosen = [rows[i] for i in part]
+    def best_classes(part, device):
+        chosen = [features[i] for i in part]
         return unpack(token_logits(forward, chosen, device).argmax(axis=1),
-                      [len(row.ids) for row in chosen])
+                      [len(feature.ids) for feature in chosen])
 
     tags = [[] for _ in range(count)]
-    if not rows:
+    if not features:
         return tags
-    best = score_rows([len(row.ids) for row in rows], batch_size, comm, best_of, by_token=True)
-    for row, classes in zip(rows, best):
-        tags[row.sentence] += [labels[int(classes[position])] for position in row.first]
+    best = score_rows([len(feature.ids) for feature in features], batch_size, comm, best_classes,
+                      by_token=True)
+    for feature, classes in zip(features, best):
+        tags[feature.sentence] += [labels[int(classes[position])] for position in feature.first]
     return tags

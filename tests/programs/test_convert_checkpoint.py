@@ -1,5 +1,4 @@
 """scripts/convert_checkpoint.py: there and back, what goes along, what is refused, a real BERT."""
-import argparse
 import importlib.util
 import os
 import shutil
@@ -15,6 +14,7 @@ from safetensors.numpy import load_file
 from bert.checkpoint import result_folder
 from bert.checkpoint.resolve import resolve
 from bert.checkpoint.weights import read_params, read_weights, write_params
+from bert.model.config import BertConfig
 from bert.model.heads import Classifier
 from bert.model.parameters import collect, initialize, load_parameters
 from bert.text import tokenizer
@@ -88,13 +88,13 @@ def test_a_result_folder(tmp_path):
     """A classifier with its labels, as fine-tuning leaves it."""
     ours, theirs, back = tmp_path / 'ours', tmp_path / 'theirs', tmp_path / 'back'
     ours.mkdir()
-    config = read_json(str(TINY / 'config.json'))
+    config = BertConfig.from_dict(read_json(str(TINY / 'config.json')))
     net = Classifier(config, 3)
     initialize(net, config)
     arrays = {name: p.data().asnumpy() for name, p in collect(net).items()}
     write_params(str(ours / 'model.params'), arrays)
     result_folder.describe(str(ours), config, tokenizer.load(str(TINY)), 'classifier.1.',
-                    ('no', 'maybe', 'yes'), {'task': 'custom'}, argparse.Namespace())
+                    ('no', 'maybe', 'yes'), {'task': 'custom'}, {})
 
     convert(ours, theirs)
     written = load_file(str(theirs / 'model.safetensors'))
@@ -143,7 +143,7 @@ def test_a_target_that_would_spoil_the_source(tmp_path):
                          (source, ('--to', 'safetensors')), (source, ('--weights', weights)),
                          (weights.parent, ('--weights', weights))):
         assert refused(source, target, *more) == (
-            f'target {target}: it is the folder of the source; name another')
+            f'target {target}: this is the folder of the source; name another')
     assert {path: path.read_bytes() for path in source.iterdir()} == before
     assert os.listdir(str(weights.parent)) == ['model.safetensors']
 
@@ -152,7 +152,7 @@ def test_a_target_with_other_weights(tmp_path):
     convert(TINY, tmp_path / 'ours')
     convert(TINY, tmp_path / 'ours')        # the same again may be written over
     assert refused(TINY, tmp_path / 'ours', '--to', 'safetensors') == (
-        f"target {tmp_path / 'ours'}: holds model.params already; name another folder")
+        f"target {tmp_path / 'ours'}: already contains model.params; name another folder")
 
 
 def test_what_does_not_belong_together(tmp_path):
@@ -169,8 +169,8 @@ def test_what_does_not_belong_together(tmp_path):
     with open(str(longer / 'vocab.txt'), 'a', encoding='utf-8') as f:
         f.write('one\ntwo\n')
     assert refused(longer, tmp_path / 'out') == (
-        f'the vocabulary {longer} has 122 tokens but the weights {longer}/model.safetensors know '
-        '120; take the vocabulary that belongs to them')
+        f'the vocabulary {longer} has 122 tokens but the weights {longer}/model.safetensors have '
+        '120; use the vocabulary that belongs to them')
     assert not (tmp_path / 'out').exists() or not os.listdir(str(tmp_path / 'out'))
 
 

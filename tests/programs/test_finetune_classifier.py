@@ -247,7 +247,8 @@ def test_long_texts_are_cut_with_a_count_or_taken_as_windows(program, tmp_path):
     assert 'train: 32 of 32 texts are longer than --max_len 16 and were cut' in cut.stderr
     windows = program(SCRIPT, *common, '--windows', '--stride', '8', '--output_dir',
                       str(tmp_path / 'windows'), check=0)
-    assert '32 of 32 texts are longer than --max_len 16 and were taken as windows' in windows.stderr
+    assert ('32 of 32 texts are longer than --max_len 16 and were split into windows'
+            in windows.stderr)
     two = ''.join(row.split('\t')[0] + '\n' for row in (rows[0], rows[-1]))
     both = [{line.split('\t')[1] for line in program(
         SCRIPT, '--model_parameters', str(tmp_path / 'windows'), '--max_len', '16', *more,
@@ -345,7 +346,7 @@ def test_weights_of_another_shape_or_vocabulary(program, data, whole, tmp_path):
     assert 'vocabulary' in program(SCRIPT, *common, check=1).stderr
     with open(str(tmp_path / 'm' / 'model.params'), 'r+b') as f:
         f.truncate(100000)
-    assert 'not a whole MXNet parameter file' in program(SCRIPT, *common, check=1).stderr
+    assert 'not a complete MXNet parameter file' in program(SCRIPT, *common, check=1).stderr
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(program, data, whole, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers import TINY, assert_same, command_of, launcher, wait_for_update, weights
 
-from bert.data import conll, tagging
+from bert.data import conll, tagging, tags
 from bert.utils.errors import DataError, run
 from bert.utils.files import read_json
 from scripts import finetune_ner, predict_ner
@@ -161,7 +161,7 @@ def test_every_word_has_its_prediction_in_its_place(trained, data):
     assert found[0].columns[0][:2] == [given[0].words[0], 'X']
     assert found[-1].tags == ['O', 'B-ORG', 'I-ORG', 'O'] * 12      # over several windows
     assert found[-3].tags == ['B-PER', 'O', 'O', found[-3].tags[3], 'O', 'B-LOC']
-    scores = conll.score([s.tags for s in given], [s.tags for s in found])
+    scores = tags.score([s.tags for s in given], [s.tags for s in found])
     assert scores['overall'] == read_json(str(trained / 'results.json'))['test']['overall']
 
 
@@ -247,7 +247,7 @@ def test_a_stopped_run_goes_on_bit_equal(program, data, tmp_path):
     process.send_signal(signal.SIGTERM)
     said = process.stderr.read()
     assert process.wait() == 143
-    assert 'the same command with --resume goes on' in said and 'Traceback' not in said
+    assert 'run the same command with --resume to continue' in said and 'Traceback' not in said
     program(TRAIN, *given, '--resume', check=0)
     program(TRAIN, *flags(data, tmp_path / 'whole', '--dev_path', str(data / 'dev.txt')), check=0)
     for name in 'model.params', 'last.params':
@@ -338,8 +338,9 @@ def fails(capsys, main, given):
     ('a B-X\nb\n', [], '{}:2: 1 column(s) where line 1 has 2'),
     ('', [], '{}: no sentences'),
     (b'a O\n\xe9 O\n', [], '{}:2: not UTF-8'),
-    ('a O\n', [], '{}: no word is tagged as an entity, all are O; is --tag_column right?'),
-    ('a\n', [], '{}: one column, so no tags; each word needs its tag here'),
+    ('a O\n', [], '{}: no word is tagged as an entity, all tags are O; is --tag_column '
+     'right?'),
+    ('a\n', [], '{}: has one column, so no tags; each word needs its tag here'),
     ('a B-X\n', ['--tag_column', '4'], '{}:1: no column 4 for the tag'),
     ('a B-X\n', ['--seq_len', '41'], '--seq_len 41: this model takes 3 to 40 tokens'),
     ('a B-X\n', ['--cased'], f'--cased: the model {TINY} is uncased'),
@@ -384,6 +385,6 @@ def test_an_error_leaves_the_last_good_checkpoint(program, data, trained, tmp_pa
 def test_length_must_hold_text():
     for seq_len in 2, 513:
         with pytest.raises(DataError, match=f'--seq_len {seq_len}: this model takes 3 to 512'):
-            tagging.check_length(seq_len, {})
-    tagging.check_length(3, {})
-    tagging.check_length(512, {})
+            tagging.check_length(seq_len, 512)
+    tagging.check_length(3, 512)
+    tagging.check_length(512, 512)

@@ -25,12 +25,13 @@ from helpers import (
 from networks import hidden_states
 
 from bert.checkpoint.weights import write_params
-from bert.data import squad
+from bert.data import squad, squad_answers, squad_features
 from bert.metrics import squad as squad_metrics
 from bert.model.config import BertConfig
 from bert.model.forward import create_forward
 from bert.model.heads import QuestionAnswering
 from bert.model.parameters import collect, initialize
+from bert.training import spans
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
 from scripts import finetune_squad
@@ -141,7 +142,8 @@ def test_adam_trains_without_weight_decay(call, data, tmp_path):
 
 @pytest.mark.parametrize('arguments, code, message', [
     (['--max_seq_length', '60'], 2, '--max_seq_length 60 must exceed --max_query_length + 3 (67)'),
-    (['--max_seq_length', '128'], 2, '--doc_stride 128 must be under --max_seq_length - 3 (125)'),
+    (['--max_seq_length', '128'], 2,
+     '--doc_stride 128 must be less than --max_seq_length - 3 (125)'),
     (['--doc_stride', '0'], 2, '--doc_stride'),
     (['--n_best_size', '0'], 2, '--n_best_size'),
     (['--max_answer_length', 'x'], 2, '--max_answer_length'),
@@ -207,17 +209,18 @@ def forward(tiny):
 
 
 def row(ids, first, last):
-    return squad.Feature('id', np.array(ids, 'int32'), np.array([0, 0] + [1] * (len(ids) - 2)),
-                         None, None, None, first, last)
+    return squad_features.SpanFeature('id', np.array(ids, 'int32'),
+                                      np.array([0, 0] + [1] * (len(ids) - 2)),
+                                      None, None, None, first, last)
 
 
 ROWS = [row([5, 6, 7, 8, 9, 10], 2, 4), row([11, 12, 13], 0, 0)]
 
 
 def test_scores_are_a_dense_layer_over_the_encodings(tiny, forward):
-    scores = finetune_squad.span_scores(forward, ROWS[:1], mx.cpu()).asnumpy()
-    encodings = hidden_states(tiny, mx.nd.array([ROWS[0].ids]), mx.nd.array([ROWS[0].segments]),
-                              mx.nd.array([6]))
+    scores = spans.logits(forward, ROWS[:1], mx.cpu()).asnumpy()
+    encodings = hidden_states(tiny, mx.nd.array([ROWS[0].ids]),
+                              mx.nd.array([ROWS[0].token_types]), mx.nd.array([6]))
     weight, bias = (p.data().asnumpy() for p in (tiny.span_classifier.weight,
                                                  tiny.span_classifier.bias))
     assert scores.shape == (1, 6, 2)
@@ -227,12 +230,12 @@ def test_scores_are_a_dense_layer_over_the_encodings(tiny, forward):
 def test_loss_by_hand_and_without_padding(forward):
     expected = 0
     for one in ROWS:
-        scores = finetune_squad.span_scores(forward, [one], mx.cpu()).asnumpy()[0]
+        scores = spans.logits(forward, [one], mx.cpu()).asnumpy()[0]
         for column, place in (0, one.answer_start), (1, one.answer_end):
             column = scores[:, column].astype('float64')
             expected += (math.log(np.exp(column).sum()) - column[place]) / 2
     # together the second row is padded to twice its length
-    assert finetune_squad.span_scores(forward, ROWS, mx.cpu()).asnumpy()[1, 3:].max() == -1e9
+    assert spans.logits(forward, ROWS, mx.cpu()).asnumpy()[1, 3:].max() == -1e9
     assert finetune_squad.span_loss(forward, ROWS, mx.cpu()).asscalar() == pytest.approx(
         expected, abs=1e-4)
 
@@ -326,11 +329,11 @@ def test_a_withheld_answer_makes_a_suggestion(capsys):
     question = squad.Question('1', 'q', 'a b', [squad.Answer('b', 2)], False)
     nbest = [{'text': '', 'probability': 0.6, 'start_logit': 1.0, 'end_logit': 1.0},
              {'text': 'b', 'probability': 0.4, 'start_logit': 0.5, 'end_logit': 0.75}]
-    given = [squad.Prediction('1', '', nbest, 0.75, -1)]
+    given = [squad_answers.Prediction('1', '', nbest, 0.75, -1)]
     args = finetune_squad.parse_args(['--version_2'])
     finetune_squad.suggest_threshold(args, [question], given,
                                      finetune_squad.evaluate(args, [question], given))
-    assert capsys.readouterr().out == ('answers withheld now would make it f1 100.00 with '
+    assert capsys.readouterr().out == ('with the answers withheld now, f1 would be 100.00 at '
                                        '--null_score_diff_threshold 0.75\n')
 
 
@@ -380,7 +383,7 @@ def test_a_bundle_with_a_broken_setting(call, whole, tmp_path):
     path.write_text(path.read_text(encoding='utf-8').replace('"doc_stride": 12',
                                                              '"doc_stride": "12"'),
                     encoding='utf-8')
-    with pytest.raises(DataError, match="doc_stride is '12' where a number belongs"):
+    with pytest.raises(DataError, match="doc_stride is '12', but must be a number"):
         call('--model_parameters', str(tmp_path / 'out'), '--predict')
 
 
@@ -477,8 +480,9 @@ def test_a_sentencepiece_vocabulary(call, tmp_path):
              'num_attention_heads': 2, 'intermediate_size': 32, 'model_type': 'bert'}
     (base / 'config.json').write_text(json.dumps(sizes), encoding='utf-8')
     (base / 'tokenizer_config.json').write_text('{"do_lower_case": true}', encoding='utf-8')
-    net = QuestionAnswering(sizes)
-    initialize(net, sizes)
+    config = BertConfig.from_dict(sizes)
+    net = QuestionAnswering(config)
+    initialize(net, config)
     write_params(str(base / 'model.params'),
                             {name: p.data() for name, p in collect(net).items()})
     call('--bert_model', str(base), '--sentencepiece', str(tmp_path / 'own.model'), '--train_file',

@@ -84,7 +84,7 @@ with open(path, 'rb') as f:
 
 
 @pytest.mark.parametrize('kind, reason', [
-    ('params', 'only a part could be written; the disk is full, or its quota'),
+    ('params', 'only a part could be written; the disk or its quota is full'),
     ('safetensors', 'File too large')])
 @pytest.mark.slow
 def test_a_full_disk(tmp_path, kind, reason):
@@ -101,7 +101,7 @@ def test_too_little_room_is_seen_beforehand(tmp_path, monkeypatch):
     write_params(path, ARRAYS)
     monkeypatch.setattr(shutil, 'disk_usage', lambda folder: types.SimpleNamespace(free=2 << 20))
     assert refused(write_params, path, {'a': np.zeros(3 << 18, np.float32)}) == (
-        f'{path}: the disk is full (3 MB needed, 2 MB free); what stood there before is intact')
+        f'{path}: the disk is full (3 MB needed, 2 MB free); the previous file is intact')
     write_params(path, dict(ARRAYS, fits=np.zeros(1 << 18, np.float32)))
     assert 'fits' in read_params(path)
 
@@ -133,7 +133,7 @@ def test_cut_params(tmp_path):
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
         assert refused(read_weights, str(path)).startswith(
-            f'{path}: not a whole MXNet parameter file (')
+            f'{path}: not a complete MXNet parameter file (')
 
 
 def test_cut_safetensors(tmp_path):
@@ -143,7 +143,7 @@ def test_cut_safetensors(tmp_path):
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
         assert refused(read_weights, str(path)).startswith(
-            f'{path}: not a whole safetensors file (')
+            f'{path}: not a complete safetensors file (')
 
 
 @pytest.mark.parametrize('name', ['a.params', 'a.safetensors'])
@@ -161,14 +161,14 @@ def test_other_files(tmp_path, name, content):
         path.write_bytes(content)
     kind = 'MXNet parameter' if name == 'a.params' else 'safetensors'
     assert refused(read_weights, str(path)).startswith(
-        f'{path}: not a whole {kind} file (')
+        f'{path}: not a complete {kind} file (')
 
 
 def test_a_damaged_name(tmp_path):
     path = tmp_path / 'a.params'
     write_params(str(path), ARRAYS)
     path.write_bytes(path.read_bytes().replace(b'word_embed', b'word\xffembed'))
-    assert 'not a whole MXNet parameter file' in refused(read_weights, str(path))
+    assert 'not a complete MXNet parameter file' in refused(read_weights, str(path))
 
 
 @pytest.mark.parametrize('name', ['a.params', 'a.safetensors', 'a.bin'])
@@ -182,11 +182,11 @@ def test_unnamed_arrays(tmp_path):
     path = str(tmp_path / 'a.params')
     mx.nd.save(path, [mx.nd.ones(2)])
     assert refused(read_weights, path) == (
-        f'{path}: holds arrays without names, no weights of a network')
+        f'{path}: the arrays have no names, so they are not weights of a network')
 
 
 def test_weights_of_something_else(tmp_path):
-    message = '%s: holds no BERT encoder (no word embedding under a known name)'
+    message = '%s: contains no BERT encoder (no word embedding under a known name)'
     path = str(tmp_path / 'a.params')
     write_params(path, {'conv.weight': np.zeros(2, np.float32)})
     assert refused(read_weights, path) == message % path
@@ -227,9 +227,8 @@ def test_a_pickle_is_refused_without_torch(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'torch', None)
     message = refused(read_weights, str(path))
     assert message == (
-        f'{path}: a pickled PyTorch file, which can run code when it is opened, so it is refused; '
-        'take '
-        'the model.safetensors of the same model, or install torch, which reads the weights alone')
+        f'{path}: a pickled PyTorch file can run code when it is opened, so it is refused; use the '
+        'model.safetensors of the same model, or install torch, which can read only the weights')
     assert not marker.exists()
 
 

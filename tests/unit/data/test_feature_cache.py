@@ -8,16 +8,14 @@ import threading
 import numpy as np
 import pytest
 
-from bert.data import feature_cache, squad
+from bert.data import feature_cache, features, squad, squad_features
 from bert.data.tables import Example
-from bert.data.tasks import custom
 from bert.text import tokenizer, transform
-from scripts import finetune_classifier, finetune_squad
 
 WORDS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'b', 'c']
 COLUMNS = {'ids': [[1, 2, 3], [4]], 'inside': [np.array([True, False]), np.array([True])],
            'owner': [0, 7], 'score': [0.5, 1.5], 'longer': [False, True]}
-HASH = '828df9fdd9eb'
+HASH = '9424ca8b6445'
 
 
 @pytest.fixture
@@ -113,7 +111,7 @@ def test_the_version_is_of_these_features():
         tok = tokenizer.WordPiece(words, lower)
         rows += [transform.pair(tok, text, text, 20), *transform.windows(tok, text, None, 12, 4),
                  *transform.windows(tok, text, 'a b', 16, 4),
-                 *squad.features(question, tok, 24, 8, 6)]
+                 *squad_features.features(question, tok, 24, 8, 6)]
     plain = [np.asarray(value).tolist() for row in rows for value in row]
     digest = hashlib.sha256(repr((feature_cache.VERSION, plain)).encode()).hexdigest()
     assert digest[:12] == HASH
@@ -218,40 +216,33 @@ def test_many_at_once(folder):
     assert len(list(folder.iterdir())) == 1     # and no temporary file
 
 
-class Args:
-    max_len, windows, stride = 6, False, 2
-    max_seq_length, doc_stride, max_query_length = 8, 2, 2
-
-
 def test_squad(folder):
     tok = tokenizer.WordPiece(WORDS, False)
     questions = [
         squad.Question('x', 'a?', 'a b c a b c c', [squad.Answer('b c', 2)], False),
         squad.Question('y', 'c', '', [], True),
         squad.Question('z', 'b', 'b\xa0a', [squad.Answer('a', 2)], False)]
-    fresh = [squad.features(question, tok, 8, 2, 2) for question in questions]
+    fresh = [squad_features.features(question, tok, 8, 2, 2) for question in questions]
     assert [len(windows) for windows in fresh] == [3, 1, 1]
     for _ in range(2):
-        assert same(finetune_squad.featurize(Args, tok, questions, 'dev'), fresh)
+        assert same(squad_features.featurize('dev', tok, questions, 8, 2, 2), fresh)
     assert len(list(folder.iterdir())) == 1
     moved = [questions[0]._replace(answers=[squad.Answer('b c', 8)])] + questions[1:]
-    assert not same(finetune_squad.featurize(Args, tok, moved, 'dev'), fresh)
+    assert not same(squad_features.featurize('dev', tok, moved, 8, 2, 2), fresh)
 
 
-@pytest.mark.parametrize('windows', [False, True])
-def test_classifier(folder, monkeypatch, caplog, windows):
+@pytest.mark.parametrize('stride', [None, 2])
+def test_sentences(folder, caplog, stride):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(Args, 'windows', windows)
-    tok, task = tokenizer.WordPiece(WORDS, False), custom(False, ('no', 'yes'))
+    tok, labels = tokenizer.WordPiece(WORDS, False), ('no', 'yes')
     examples = [Example('a b', None, 'yes', '0'), Example('a b c a b c', None, 'no', '1')]
-    made, read = (finetune_classifier.featurize(tok, examples, task, Args, 'dev')
-                  for _ in range(2))
+    made, read = (features.featurize('dev', tok, examples, labels, 6, stride) for _ in range(2))
     assert same(made, read)
     assert made.ids[0].tolist() == [2, 5, 6, 3]
-    assert made.owner == ([0, 1, 1] if windows else [0, 1])
-    assert made.labels == ([1, 0, 0] if windows else [1, 0])
+    assert made.owner == ([0, 1, 1] if stride else [0, 1])
+    assert made.labels == ([1, 0, 0] if stride else [1, 0])
     assert sum('1 of 2 texts are longer' in message for message in caplog.messages) == 2
     # labels are no part of what is kept
     other = [example._replace(label='no') for example in examples]
-    assert set(finetune_classifier.featurize(tok, other, task, Args, 'dev').labels) == {0}
+    assert set(features.featurize('dev', tok, other, labels, 6, stride).labels) == {0}
     assert len(list(folder.iterdir())) == 1

@@ -99,7 +99,7 @@ def test_broken_lines_of_qqp_are_left_out_and_counted(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         examples = tables.read_official(tasks.get('QQP'), 'train', str(tmp_path))
     assert [example.text_a for example in examples] == ['a', 'e']
-    assert f'{path}: left out 2 broken line(s), the first is line 3' in caplog.text
+    assert f'{path}: skipped 2 broken line(s), the first is line 3' in caplog.text
 
 
 def test_csv_is_quoted(tmp_path):
@@ -189,17 +189,17 @@ def test_find_labels():
 
 
 @pytest.mark.parametrize('line,options,message', [
-    ('x', {}, ':3: 1 column(s) where there should be 2; a text that holds the separator belongs '
-              'in double quotes in a .csv file'),
-    ('x,y,1', {}, ':3: 3 column(s) where there should be 2; a text that holds the separator '
-                  'belongs in double quotes in a .csv file'),
+    ('x', {}, ':3: 1 column(s) where there should be 2; in a .csv file, put double '
+              'quotes around a text that contains the separator'),
+    ('x,y,1', {}, ':3: 3 column(s) where there should be 2; in a .csv file, put double '
+                  'quotes around a text that contains the separator'),
     ('x,maybe', {'labels': ['no', 'yes']},
      ':3: column "label": unknown label "maybe"; the labels are: no, yes'),
     ('x,', {}, ':3: column "label": empty; every example needs a label'),
-    ('"x,no', {}, ':3: unexpected end of data; a text with quotes is written '
-                  '"say ""yes"", then go"'),
-    ('"x" y,no', {}, ':3: \',\' expected after \'"\'; a text with quotes is written '
-                     '"say ""yes"", then go"'),
+    ('"x,no', {}, ':3: unexpected end of data; quote a text with quotation '
+                  'marks like this: "say ""yes"", then go"'),
+    ('"x" y,no', {}, ':3: \',\' expected after \'"\'; quote a text with quotation '
+                     'marks like this: "say ""yes"", then go"'),
     ('x\0,no', {}, ':3: a NUL character; save the file as plain UTF-8 text'),
 ])
 def test_bad_lines(tmp_path, line, options, message):
@@ -253,23 +253,24 @@ def test_no_header_needs_numbers(tmp_path):
 
 @pytest.mark.parametrize('line,message', [
     ('{"text": "x"', ":2: not JSON (Expecting ',' delimiter: line 2 column 1 (char 13)); write "
-                     'one object a line'),
-    ('["x", "1"]', ':2: not a JSON object; write one a line, as {"text": "...", "label": "..."}'),
-    ('{"label": "1"}', ':2: column "text": no text in it'),
-    ('{"text": ["x"], "label": "1"}', ':2: column "text": no text in it'),
+                     'one object per line'),
+    ('["x", "1"]', ':2: not a JSON object; write one per line, such as {"text": "...", '
+                   '"label": "..."}'),
+    ('{"label": "1"}', ':2: column "text": not a text'),
+    ('{"text": ["x"], "label": "1"}', ':2: column "text": not a text'),
     ('{"text": "x"}', ':2: column "label": empty; every example needs a label')])
 def test_bad_json(tmp_path, line, message):
     assert wrong(write(tmp_path / 'a.jsonl', '{"text": "x", "label": "1"}', line)) == message
 
 
 def test_empty_files(tmp_path):
-    message = ': no examples; it needs a header and one example a line'
+    message = ': no examples; the file needs a header and one example per line'
     for suffix in 'csv', 'tsv', 'jsonl':
         (tmp_path / ('a.' + suffix)).touch()
         assert wrong(tmp_path / ('a.' + suffix)) == message
     assert wrong(write(tmp_path / 'b.csv', 'text,label', '')) == message
     assert wrong(write(tmp_path / 'b.csv', ''), Columns((0,), 1, header=False)) == (
-        ': no examples; it needs one example a line')
+        ': no examples; the file needs one example per line')
 
 
 def test_encodings(tmp_path):
@@ -283,7 +284,8 @@ def test_encodings(tmp_path):
 
 def test_unknown_suffix(tmp_path):
     assert wrong(tmp_path / 'a.xlsx') == (
-        ': unknown kind of table ".xlsx"; name it as one of .csv, .tsv, .txt, .jsonl, .json')
+        ': unknown kind of table ".xlsx"; the name must end in one of .csv, .tsv, .txt, .jsonl, '
+        '.json')
 
 
 def read(path):
@@ -338,3 +340,34 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match='cannot be written'):
         tables.write_predictions(str(tmp_path / 'no' / 'out.tsv'), ['0'], [1.])
+
+
+def test_examples_from_lines():
+    assert tables.from_lines([('line 1', 'a b')], pair=False) == [
+        Example('a b', None, None, 'line 1')]
+    assert tables.from_lines([('line 1', 'a\t')], pair=True) == [Example('a', '', None, 'line 1')]
+    with pytest.raises(DataError, match='line 2: the model takes one text, not 2'):
+        tables.from_lines([('line 1', 'a'), ('line 2', 'a\tb')], pair=False)
+    with pytest.raises(DataError, match='line 1: the model takes two texts, separated by a tab'):
+        tables.from_lines([('line 1', 'a')], pair=True)
+
+
+def test_files_of_the_user(tmp_path):
+    train = write(tmp_path / 'train.csv', 'text,label', 'x,1', 'y,0')
+    test = write(tmp_path / 'test.csv', 'text', 'z')
+    paths = {'train': train, 'dev': None, 'test': test}
+    examples = tables.read_files(paths, Columns())
+    assert [(split, len(rows)) for split, rows in examples.items()] == [('train', 2), ('test', 1)]
+    with pytest.raises(DataError, match='unknown label "2"; the labels are: 0, 1'):
+        tables.read_files(dict(paths, dev=write(tmp_path / 'dev.csv', 'text,label', 'x,2')),
+                          Columns())
+
+
+def test_splits_of_a_task_that_are_there(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    task = tasks.get('sample')
+    write(tmp_path / 'train.tsv', 'sentence\tlabel', 'a\tpositive')
+    assert list(tables.read_task(task, ('train', 'test'), str(tmp_path))) == ['train']
+    assert caplog.messages == [f'{tmp_path} has no test file of sample: nothing to predict']
+    with pytest.raises(DataError, match='has no dev.tsv'):
+        tables.read_task(task, ('dev',), str(tmp_path))

@@ -1,18 +1,21 @@
-"""Sentences -> rows of token ids -> targets of their words."""
+"""Sentences -> windows of token ids -> targets of their words."""
+import random
+
 import numpy as np
+import pytest
 
 from bert.data import tagging
 
 
 def test_rows_of_a_short_sentence(tok):
-    (row,) = tagging.rows(tok, [['the', 'axe', '\u200b', 'of']], 24)
+    (row,) = tagging.features(tok, [['the', 'axe', '\u200b', 'of']], 24)
     assert tok.tokens(row.ids) == ['[CLS]', 'the', 'a', '##x', '##e', '[UNK]', 'of', '[SEP]']
     assert (row.first, row.sentence, row.word) == ([1, 2, 5, 6], 0, 0)
 
 
 def test_rows_are_windows_in_which_every_word_has_one_place(tok):
     sentences = [['the'], [], ['ab', 'the', 'cd', 'of', 'ef', 'g'], ['\u200b', 'abcdefghijk']]
-    rows = tagging.rows(tok, sentences, 8)      # six pieces, of which three may come again
+    rows = tagging.features(tok, sentences, 8)      # six sub-words, of which three may be repeated
     assert [(row.sentence, row.word, tok.tokens(row.ids[1:-1]), row.first) for row in rows] == [
         (0, 0, ['the'], [1]),
         (2, 0, ['a', '##b', 'the', 'c', '##d', 'of'], [1, 3, 4]),
@@ -23,9 +26,50 @@ def test_rows_are_windows_in_which_every_word_has_one_place(tok):
 
 
 def test_targets_by_hand(tok):
-    rows = tagging.rows(tok, [['ab', 'the'], ['of', 'a', 'cd', 'to', 'to', 'in', 'g']], 8)
+    rows = tagging.features(tok, [['ab', 'the'], ['of', 'a', 'cd', 'to', 'to', 'in', 'g']], 8)
     targets = tagging.targets(rows[:2], [[4, 0], [1, 2, 3, 0, 5, 6, 7]])
     assert targets.dtype == np.float32
     assert targets.tolist() == [4, 0, 1, 2, 3, 0]
     assert tagging.targets(rows[2:], [[], [1, 2, 3, 0, 5, 6, 7]]).tolist() == [
         5, 6, 7]                   # its first word belongs to the window before
+
+
+@pytest.mark.parametrize(('lengths', 'max_len', 'overlap', 'expected'), [
+    ([], 4, 2, []),
+    ([1, 2, 1], 4, 2, [(0, 3, 0, 3)]),
+    ([1] * 6, 4, 2, [(0, 4, 0, 3), (2, 6, 3, 6)]),
+    ([1] * 6, 4, 0, [(0, 4, 0, 4), (4, 6, 4, 6)]),
+    ([1] * 5, 4, 3, [(0, 4, 0, 3), (1, 5, 3, 5)]),
+    ([1, 9, 1], 4, 2, [(0, 1, 0, 1), (1, 2, 1, 2), (2, 3, 2, 3)]),  # 9 sub-words are cut to 4
+    ([2, 2, 2, 2], 5, 2, [(0, 2, 0, 2), (1, 3, 2, 3), (2, 4, 3, 4)]),
+    ([2, 2, 2, 2], 5, 1, [(0, 2, 0, 2), (2, 4, 2, 4)]),             # no whole word fits the overlap
+    ([1, 1, 1, 3], 4, 3, [(0, 3, 0, 3), (2, 4, 3, 4)]),             # less overlap, to move on
+])
+def test_windows_by_hand(lengths, max_len, overlap, expected):
+    assert tagging.windows(lengths, max_len, overlap) == expected
+
+
+def test_windows_own_every_word_once_where_its_context_is_largest():
+    rng = random.Random(3)
+    several = 0
+    for _ in range(400):
+        lengths = [rng.choice([0, 1, 1, 1, 2, 3, 7]) for _ in range(rng.randrange(1, 40))]
+        max_len, overlap = rng.randrange(1, 16), rng.randrange(0, 18)
+        cut = [min(n, max_len) for n in lengths]
+        found = tagging.windows(lengths, max_len, overlap)
+        several += len(found) > 2
+        assert [w for window in found for w in range(window.owned_first, window.owned_end)] == list(
+            range(len(lengths)))
+        for window in found:
+            assert window.first <= window.owned_first < window.owned_end <= window.end
+            assert sum(cut[window.first:window.end]) <= max_len
+            for word in range(window.owned_first, window.owned_end):
+                context, best = (max(min(sum(cut[w.first:word]), sum(cut[word + 1:w.end]))
+                                     for w in candidates)
+                                 for candidates in ([window], [w for w in found
+                                                               if w.first <= word < w.end]))
+                assert context == best
+        for before, after in zip(found, found[1:]):
+            if not set(range(before.first, before.end)).isdisjoint(range(after.first, after.end)):
+                assert sum(cut[after.first:before.end]) <= overlap
+    assert several > 100

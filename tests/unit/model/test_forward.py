@@ -14,6 +14,7 @@ from bert.model.forward import Packed, choose_layout, create_forward, unpack
 from bert.model.heads import PreTraining, QuestionAnswering, TokenVectors
 from bert.model.parameters import collect, initialize, load_parameters
 from bert.training import distributed
+from bert.training.settings import OptimizerSettings
 from bert.training.stepper import Stepper
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
@@ -103,8 +104,8 @@ def test_ten_updates_are_the_same(name):
         net, comm = network('Classifier'), distributed.Local([mx.cpu()])
         forward = create_forward(net, path, 'float32', 0)
         # a large epsilon, so that Adam does not make much of what is zero but for rounding
-        stepper = Stepper(net, comm, lambda update: 1e-3, name, epsilon=1e-2,
-                                    fused=path == 'packed')
+        stepper = Stepper(net, comm, lambda update: 1e-3, OptimizerSettings(
+            name, epsilon=1e-2, fused=path == 'packed'))
         for step in range(10):
             rows = [(step + i) % len(IDS) for i in range(3)]
             with mx.autograd.record():

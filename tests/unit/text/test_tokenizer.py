@@ -26,7 +26,7 @@ def lines(*tokens):
 
 def pieces(tok, text):
     """[(token, its stretch of the text)]"""
-    ids, starts, ends = tok.pieces(text)
+    ids, starts, ends = tok.ids_and_offsets(text)
     return [(token, text[start:end]) for token, start, end in zip(tok.tokens(ids), starts, ends)]
 
 
@@ -37,7 +37,7 @@ def test_hard_strings(casing):
     assert found == {row['text']: row[casing] for row in HARD['strings']}
     assert len(found) > 150
     for text in found:
-        ids, starts, ends = tok.pieces(text)
+        ids, starts, ends = tok.ids_and_offsets(text)
         assert tok.tokens(ids) == found[text] and ids == tok.ids(text)
         assert starts == sorted(starts) and ends == sorted(ends)
         assert all(0 <= start < end <= len(text) for start, end in zip(starts, ends))
@@ -70,7 +70,7 @@ def test_words_of_201_characters_are_unknown():
     tok = tokenizer.WordPiece(SPECIALS + ['a', '##a'], False)
     assert tok.ids('a' * 200) == [5] + [6] * 199
     assert tok.ids('a' * 201) == [1]
-    assert tok.pieces('b' * 300 + ' a') == ([1, 5], [0, 301], [300, 302])
+    assert tok.ids_and_offsets('b' * 300 + ' a') == ([1, 5], [0, 301], [300, 302])
 
 
 def test_a_typed_special_token_is_text():
@@ -91,7 +91,7 @@ def test_offsets():
     assert pieces(tok, 'a中文a') == [('a', 'a'), ('中', '中'), ('文', '文'), ('a', 'a')]
     assert pieces(tok, 'a q\u00fbux, a') == [
         ('a', 'a'), ('[UNK]', 'q\u00fbux'), ('[UNK]', ','), ('a', 'a')]
-    assert tok.pieces('\u200b \x00\u0301') == ([], [], [])
+    assert tok.ids_and_offsets('\u200b \x00\u0301') == ([], [], [])
 
 
 def test_accents_and_chinese_characters_as_the_checkpoint_says():
@@ -117,7 +117,7 @@ def test_tokenizer_json(tmp_path):
     write(tmp_path / 'tokenizer.json', json.dumps(content))
     tok = tokenizer.load(tmp_path)
     assert (tok.ids('ab B'), tok.mask_id, tok.unk_id, len(tok)) == ([0, 1, 2], 7, 4, 8)
-    assert tok.cased and tok.ids('中a') == [4] and tok.pieces('中a')[2] == [2]
+    assert tok.cased and tok.ids('中a') == [4] and tok.ids_and_offsets('中a')[2] == [2]
 
     content['normalizer']['lowercase'] = True
     write(tmp_path / 'tokenizer.json', json.dumps(content))
@@ -141,22 +141,22 @@ def test_gluonnlp_vocabulary(tmp_path):
 @pytest.mark.parametrize('token, cased', [('b', False), ('##B', True), ('[unused1]', False)])
 def test_casing_from_the_vocabulary_is_said(tmp_path, caplog, token, cased):
     assert tokenizer.load(write(tmp_path / 'vocab.txt', lines('a', token))).cased is cased
-    assert f"taken as {'cased' if cased else 'uncased'}," in caplog.text
+    assert f"assuming {'cased' if cased else 'uncased'}," in caplog.text
     caplog.clear()
     assert tokenizer.load(tmp_path, cased=not cased).cased is not cased
     assert not caplog.text
 
 
 @pytest.mark.parametrize('name, content, message', [
-    ('vocab.txt', '', 'vocab.txt: an empty vocabulary'),
+    ('vocab.txt', '', 'vocab.txt: the vocabulary is empty'),
     ('vocab.txt', '[PAD]\n[UNK]\n[SEP]\na\n', r'vocab.txt: no \[CLS\] \[MASK\] among its 4 tokens'),
-    ('vocab.txt', lines('a', 'b', 'a'), "vocab.txt line 8: 'a' stands on line 6 already"),
+    ('vocab.txt', lines('a', 'b', 'a'), "vocab.txt line 8: 'a' is also on line 6"),
     ('vocab.txt', lines('a').encode() + b'b\xff\n', 'vocab.txt line 7: not UTF-8'),
     ('a.vocab', '<unk>\t0\n', 'a.vocab: not JSON'),
     ('a.vocab', '[1]', 'a.vocab: JSON, but not an object'),
-    ('a.vocab', '{"idx_to_token": ["a"]}', 'a.vocab: no table of tokens'),
-    ('a.vocab', '{"token_to_idx": {"a": 0, "b": 2}}', 'a.vocab: no table of tokens'),
-    ('tokenizer.json', '{"model": "x"}', "not a tokenizer.json of Hugging Face's"),
+    ('a.vocab', '{"idx_to_token": ["a"]}', 'a.vocab: has no table of tokens'),
+    ('a.vocab', '{"token_to_idx": {"a": 0, "b": 2}}', 'a.vocab: has no table of tokens'),
+    ('tokenizer.json', '{"model": "x"}', "not a Hugging Face tokenizer.json"),
     ('tokenizer.json', '{"model": {"type": "BPE", "vocab": {}}}', 'tokenizer.json: a BPE model'),
     ('config.json', '{}', 'no vocabulary in this folder'),
 ])
@@ -183,7 +183,7 @@ def test_missing_and_ambiguous_paths(tmp_path):
         tokenizer.load(tmp_path / 'nowhere')
     write(tmp_path / 'a.vocab', '{}')
     write(tmp_path / 'b.vocab', '{}')
-    with pytest.raises(DataError, match=r'2 files \*\.vocab; name the one to use'):
+    with pytest.raises(DataError, match=r'2 files \*\.vocab; name the file to use'):
         tokenizer.load(tmp_path)
 
 
@@ -205,7 +205,7 @@ def test_save_keeps_ids_and_rules(tmp_path):
 def test_copies_for_other_processes():
     tok = tokenizer.WordPiece(SPECIALS + ['a', '##b'], False)
     assert tok.ids('Ab a') == [5, 6, 5]
-    assert pickle.loads(pickle.dumps(tok)).pieces('Ab a') == tok.pieces('Ab a')
+    assert pickle.loads(pickle.dumps(tok)).ids_and_offsets('Ab a') == tok.ids_and_offsets('Ab a')
     with multiprocessing.get_context('spawn').Pool(1) as pool:
         assert pool.map(tok.ids, ['Ab', 'c']) == [[5, 6], [1]]
 
@@ -251,7 +251,7 @@ def test_sentencepiece_offsets(model):
     text = ' She SELLS caf\u00e9\u0301s, \ufb01gs \U0001f600x'
     for nbest in (0, -1, -1, -1):       # other splits, too
         tok = tokenizer.load(model, cased=False, nbest=nbest, alpha=0.1)
-        ids, starts, ends = tok.pieces(text)
+        ids, starts, ends = tok.ids_and_offsets(text)
         covered = {i for start, end in zip(starts, ends) for i in range(start, end)}
         assert covered == {i for i, char in enumerate(text) if char != ' '}
         for token, start, end in zip(tok.tokens(ids), starts, ends):
@@ -270,7 +270,7 @@ def test_sentencepiece_offsets(model):
 def test_other_sentencepiece_models(tmp_path, options):
     tok = tokenizer.load(train(tmp_path, **options), cased=False)
     text = 'cafes, \U0001f600 x'
-    ids, starts, ends = tok.pieces(text)
+    ids, starts, ends = tok.ids_and_offsets(text)
     assert ids == tok.ids(text)
     assert {i for start, end in zip(starts, ends) for i in range(start, end)} == {
         i for i, char in enumerate(text) if char != ' '}
@@ -304,14 +304,15 @@ def test_sentencepiece_is_saved_and_copied(model, tmp_path):
         assert first.read() == second.read()
     again = tokenizer.load(tmp_path)
     assert again.cased and again.cls_id == tok.cls_id
-    assert again.pieces('the fox') == tok.pieces('the fox')
+    assert again.ids_and_offsets('the fox') == tok.ids_and_offsets('the fox')
     os.remove(tmp_path / 'spm.model')       # a copy does not need the file
-    assert pickle.loads(pickle.dumps(again)).pieces('the fox') == tok.pieces('the fox')
+    assert pickle.loads(pickle.dumps(again)).ids_and_offsets(
+        'the fox') == tok.ids_and_offsets('the fox')
 
 
 @pytest.mark.parametrize('content', [b'', b'the\n', b'\x0a\xff\xff'])
 def test_damaged_sentencepiece_models(tmp_path, content):
     pytest.importorskip('sentencepiece', reason='reads the models')
     write(tmp_path / 'spm.model', content)
-    with pytest.raises(DataError, match='spm.model: not a SentencePiece model'):
+    with pytest.raises(DataError, match='spm.model: not a complete SentencePiece model'):
         tokenizer.load(tmp_path)

@@ -31,7 +31,7 @@ def test_one_text():
 def test_two_texts():
     encoded = transform.pair(TOK, text(2), text(1, 9), max_len=6)
     assert encoded.ids == [CLS, A, A + 1, SEP, A + 9, SEP]
-    assert encoded.segments == [0, 0, 0, 0, 1, 1]
+    assert encoded.token_types == [0, 0, 0, 0, 1, 1]
     assert not encoded.truncated
     assert transform.pair(TOK, '', text(1)).ids == [CLS, SEP, A, SEP]
 
@@ -55,14 +55,14 @@ def test_the_longer_text_is_cut_first():
         kept_a, kept_b = cut_one_at_a_time(a, b, max_len - 3)
         encoded = transform.pair(TOK, text(a), text(b, 13), max_len)
         assert encoded.ids == [CLS] + ids(kept_a) + [SEP] + ids(kept_b, 13) + [SEP]
-        assert encoded.segments == [0] * (kept_a + 2) + [1] * (kept_b + 1)
+        assert encoded.token_types == [0] * (kept_a + 2) + [1] * (kept_b + 1)
         assert encoded.truncated is ((kept_a, kept_b) != (a, b))
 
 
 def test_too_short_a_length():
-    with pytest.raises(DataError, match='--max_len 2 is too short .* give 3 or more'):
+    with pytest.raises(DataError, match='--max_len 2 has no room .* the text; give 3 or more'):
         transform.pair(TOK, 'a', max_len=2)
-    with pytest.raises(DataError, match='--max_len 4 is too short .* each text .* give 5 or more'):
+    with pytest.raises(DataError, match='--max_len 4 has no room .* each text; give 5 or more'):
         transform.windows(TOK, 'a', 'b', 4, 1)
     assert transform.pair(TOK, text(9), max_len=3).ids == [CLS, A, SEP]
     assert transform.pair(TOK, text(9), text(9), max_len=5).ids == [CLS, A, SEP, A, SEP]
@@ -93,7 +93,7 @@ def test_windows_over_the_second_text():
     found = transform.windows(TOK, text(3), text(6, 13), max_len=10, stride=2)     # room 7
     assert [encoded.ids for encoded in found] == [
         [CLS] + ids(3) + [SEP] + ids(4, start) + [SEP] for start in (13, 15)]
-    assert found[0].segments == [0] * 5 + [1] * 5
+    assert found[0].token_types == [0] * 5 + [1] * 5
     assert not found[0].truncated
 
 
@@ -126,7 +126,7 @@ def test_windows_lose_nothing_of_the_windowed_text():
 def test_strides_that_lose_text():
     with pytest.raises(DataError, match='--stride 5 .* --max_len 6 give 1 to 4'):
         transform.windows(TOK, text(9), max_len=6, stride=5)
-    with pytest.raises(DataError, match='--stride 0 does not move on'):
+    with pytest.raises(DataError, match='--stride 0 would leave gaps .* or never advance'):
         transform.windows(TOK, text(9), max_len=6, stride=0)
 
 

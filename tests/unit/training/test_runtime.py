@@ -20,7 +20,7 @@ def test_bfloat16_is_told_by_the_flags_of_the_cpu(monkeypatch, flag, has):
 
 def test_bfloat16_is_refused_where_it_is_slower(monkeypatch):
     monkeypatch.setattr(runtime, 'has_bfloat16', lambda: False)
-    with pytest.raises(DataError, match='no arithmetic for it.* so float32 is faster; --force'):
+    with pytest.raises(DataError, match='does not support it.* so float32 is faster; --force'):
         runtime.set_precision('bfloat16', mx.cpu(), 'packed')
     runtime.set_precision('bfloat16', mx.cpu(), 'packed', force=True)
     runtime.set_precision('float32', mx.cpu(), 'packed')
@@ -29,7 +29,7 @@ def test_bfloat16_is_refused_where_it_is_slower(monkeypatch):
 
 
 @pytest.mark.parametrize('dtype, device, words', [
-    ('float16', mx.cpu(), 'needs a GPU'), ('bfloat16', mx.gpu(0), 'on a GPU take float16')])
+    ('float16', mx.cpu(), 'needs a GPU'), ('bfloat16', mx.gpu(0), 'on a GPU use float16')])
 def test_precision_of_the_other_device(dtype, device, words):
     with pytest.raises(DataError, match=words):
         runtime.set_precision(dtype, device)

@@ -8,6 +8,7 @@ from mxnet.gluon import nn
 
 from bert.model import ops
 from bert.training import distributed
+from bert.training.settings import OptimizerSettings
 from bert.training.stepper import OPTIMIZERS, Stepper, _depths
 from bert.utils.errors import DataError
 
@@ -33,7 +34,7 @@ def make(devices=1, **kwargs):
     net = Line()
     net.initialize(mx.init.Normal(1.0), ctx=[mx.cpu(i) for i in range(devices)])
     comm = distributed.create('local', [mx.cpu(i) for i in range(devices)])
-    return net, Stepper(net, comm, lambda update: 0.1, **kwargs)
+    return net, Stepper(net, comm, lambda update: 0.1, OptimizerSettings(**kwargs))
 
 
 def backward(net, stepper, rows):

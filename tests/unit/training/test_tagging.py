@@ -27,7 +27,7 @@ class Numbered:
 
 
 def test_scores_of_words_are_those_of_their_first_sub_words(tok):
-    rows = tagging.rows(tok, [['ab', 'the'], ['of', 'a', 'cd', 'to', 'to', 'in', 'g']], 8)
+    rows = tagging.features(tok, [['ab', 'the'], ['of', 'a', 'cd', 'to', 'to', 'in', 'g']], 8)
     assert [row.first for row in rows] == [[1, 3], [1, 2, 3, 5], [2, 3, 4]]
     assert [len(row.ids) for row in rows] == [5, 8, 6]
     scores = word_logits(Numbered(), rows, mx.cpu()).asnumpy()
@@ -44,7 +44,7 @@ def test_neighbours_in_a_batch_do_not_change_scores(tok, path):
     net = Tagger(config, 3)
     initialize(net, config.replace(initializer_range=0.5))
     forward = create_forward(net, path, 'float32', tok.pad_id)
-    rows = tagging.rows(tok, [['the', 'film'], ['wonderful', 'of', 'axe', 'by']], 24)
+    rows = tagging.features(tok, [['the', 'film'], ['wonderful', 'of', 'axe', 'by']], 24)
     both = word_logits(forward, rows, mx.cpu()).asnumpy()
     alone = [word_logits(forward, [row], mx.cpu()).asnumpy() for row in rows]
     assert both.shape == (6, 3)

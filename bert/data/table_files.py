@@ -1,0 +1,93 @@
+"""Rows of tables: CSV (quoted as in RFC 4180), TSV (never quoted, as GLUE's) and JSON lines.
+
+The suffix of a file's name decides which; all are UTF-8.
+"""
+import csv
+import json
+import os
+from typing import Any, Iterator, List, Optional, Tuple
+
+from ..utils.errors import DataError
+from ..utils.files import read_lines
+
+__all__ = ['open_table']
+
+Rows = Iterator[Tuple[int, List[Any]]]      # number of the line, from 1; its fields
+
+
+def open_table(path: str, header: bool = True) -> Tuple[Optional[List[str]], Rows]:
+    """The names of the columns (None without a header) and an iterator over the rows.
+
+    JSON lines always have names: the keys of the first object.  A field is a str, except in JSON
+    lines, where it can be None, a list or a dict.  Raises
+    :class:`~bert.utils.errors.DataError`, which names the file and the line.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in _FORMATS:
+        raise DataError(f'{path}: unknown kind of table "{suffix}"; the name must end in one of '
+                        f'{", ".join(_FORMATS)}')
+    rows = _FORMATS[suffix](path)
+    if not header and suffix not in ('.jsonl', '.json'):
+        return None, rows
+    return [name.strip() for name in next(rows, (0, []))[1]], rows
+
+
+def _tsv(path):
+    return _without_blanks((number, line.rstrip('\r\n').split('\t'))
+                           for number, line in read_lines(path))
+
+
+def _csv(path):
+    return _without_blanks(_quoted(path))
+
+
+def _quoted(path):
+    reader = csv.reader((line for _, line in read_lines(path)), strict=True)
+    while True:
+        number = reader.line_num + 1    # the first line of a field that spans several
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(f'{path}:{number}: {error}; quote a text with quotation marks like '
+                            'this: "say ""yes"", then go"') from None
+        yield number, fields or ['']
+
+
+def _without_blanks(rows):
+    """Drop blank lines, except between the rows of a single column, where they are empty texts."""
+    blank = None                        # numbers of the blank lines since the last row
+    for number, fields in rows:
+        if len(fields) == 1 and not fields[0].strip():
+            if blank is not None:
+                blank.append(number)
+            continue
+        if len(fields) == 1:
+            for line in blank or ():
+                yield line, ['']
+        blank = []
+        yield number, fields
+
+
+def _json(path):
+    names = None
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+        except ValueError as error:
+            raise DataError(f'{path}:{number}: not JSON ({error}); write one object per '
+                            'line') from None
+        if not isinstance(item, dict):
+            raise DataError(f'{path}:{number}: not a JSON object; write one per line, '
+                            'such as {"text": "...", "label": "..."}')
+        if names is None:
+            names = list(item)
+            yield number, names
+        yield number, [json.dumps(value) if isinstance(value, (int, float)) else value
+                       for value in map(item.get, names)]
+
+
+_FORMATS = {'.csv': _csv, '.tsv': _tsv, '.txt': _tsv, '.jsonl': _json, '.json': _json}

@@ -1,0 +1,115 @@
+"""Tag schemes and entity scores, against hand-made cases and seqeval."""
+import random
+
+import pytest
+
+from bert.data import conll
+from bert.data import tags as schemes
+from bert.text.words import split_words
+
+SPANS = [('PER', 0, 2), ('PER', 2, 3), ('LOC', 4, 7), ('ORG', 7, 8)]
+TAGS = {
+    'BIO': 'I-PER I-PER B-PER O I-LOC I-LOC I-LOC I-ORG',
+    'BIO2': 'B-PER I-PER B-PER O B-LOC I-LOC I-LOC B-ORG',
+    'BIOES': 'B-PER E-PER S-PER O B-LOC I-LOC E-LOC S-ORG',
+    'BILOU': 'B-PER L-PER U-PER O B-LOC I-LOC L-LOC U-ORG',
+    'BMEWO': 'B-PER E-PER W-PER O B-LOC M-LOC E-LOC W-ORG',
+}
+
+
+@pytest.mark.parametrize('scheme', sorted(TAGS))
+def test_every_scheme_is_read_detected_and_converted(tmp_path, caplog, scheme):
+    tags = TAGS[scheme].split()
+    assert schemes.spans(tags) == SPANS
+    path = tmp_path / 'some.conll'
+    path.write_text(''.join(f'w {tag}\n' for tag in tags), encoding='utf-8')
+    sentences = conll.read(str(path))
+    assert caplog.messages == []
+    assert sentences[0].tags == tags
+    plain = scheme if scheme.startswith('BIO') else 'BIOES'
+    assert schemes.detect(sentences) == (plain, [])
+    for to in 'BIO', 'BIO2', 'BIOES':
+        assert schemes.convert(tags, to) == TAGS[to].split()
+        assert schemes.tags_from(SPANS, 8, to) == TAGS[to].split()
+
+
+def test_tags_without_types_and_types_with_dashes():
+    assert schemes.spans(['B', 'I', 'O', 'B']) == [('_', 0, 2), ('_', 3, 4)]
+    assert schemes.convert(['B', 'I', 'O', 'B'], 'BIOES') == ['B', 'E', 'O', 'S']
+    assert schemes.spans(['B-creative-work', 'I-creative-work']) == [('creative-work', 0, 2)]
+    assert schemes.spans([]) == schemes.spans(['O', 'O']) == []
+
+
+@pytest.mark.parametrize(('tags', 'expected'), [
+    ('O I-PER I-PER', [('PER', 1, 3)]),
+    ('B-PER I-LOC', [('PER', 0, 1), ('LOC', 1, 2)]),
+    ('B-PER O I-PER', [('PER', 0, 1), ('PER', 2, 3)]),
+    ('S-PER I-PER E-PER E-PER', [('PER', 0, 1), ('PER', 1, 3), ('PER', 3, 4)]),
+    ('I-PER E-PER S-PER', [('PER', 0, 2), ('PER', 2, 3)]),
+])
+def test_broken_sequences_have_one_meaning(tags, expected):
+    assert schemes.spans(tags.split()) == expected
+
+
+def test_spans_and_score_agree_with_seqeval_on_random_tags():
+    labeling = pytest.importorskip('seqeval.metrics.sequence_labeling', reason='needs seqeval')
+    rng = random.Random(7)
+    labels = ['O'] + [a + b for a in 'BIES' for b in ('-X', '-Y-Z', '')]
+    gold, predicted = ([[rng.choice(labels) for _ in range(n % 12 + 1)] for n in range(600)]
+                       for _ in range(2))
+    correct = 0
+    for tags, other in zip(gold, predicted):
+        assert schemes.spans(tags) == [(kind, start, end + 1)
+                                     for kind, start, end in labeling.get_entities(tags)]
+        assert schemes.spans(schemes.convert(tags, 'BIO')) == schemes.spans(tags)
+        correct += len(set(schemes.spans(tags)) & set(schemes.spans(other)))
+    right, said, real = (float(n) for n in (
+        correct, sum(len(schemes.spans(t)) for t in predicted),
+        sum(len(schemes.spans(t)) for t in gold)))
+    overall = schemes.score(gold, predicted)['overall']
+    assert correct > 50
+    assert overall['support'] == real
+    assert overall['precision'] == pytest.approx(right / said, abs=1e-12)
+    assert overall['recall'] == pytest.approx(right / real, abs=1e-12)
+    assert overall['f1'] == pytest.approx(2 * right / (said + real), abs=1e-12)
+
+
+# scores
+
+def test_score_by_hand(recwarn):
+    pytest.importorskip('seqeval', reason='needs seqeval')
+    gold = [['B-PER', 'I-PER', 'O', 'B-LOC'], ['B-PER', 'O'], ['B-ORG']]
+    predicted = [['B-PER', 'I-PER', 'O', 'B-PER'], ['O', 'B-LOC'], ['O']]
+    scores = schemes.score(gold, predicted)
+    assert scores == {
+        'overall': {'precision': 1 / 3, 'recall': 1 / 4, 'f1': pytest.approx(2 / 7), 'support': 4},
+        'types': {'LOC': {'precision': 0.0, 'recall': 0.0, 'f1': 0.0, 'support': 1},
+                  'ORG': {'precision': 0.0, 'recall': 0.0, 'f1': 0.0, 'support': 1},
+                  'PER': {'precision': 0.5, 'recall': 0.5, 'f1': 0.5, 'support': 2}},
+        'accuracy': pytest.approx(3 / 7)}
+    assert not recwarn.list
+
+
+def test_score_reads_bilou_as_bioes():
+    pytest.importorskip('seqeval', reason='needs seqeval')
+    scores = schemes.score([['B-PER', 'L-PER', 'U-LOC']], [['B-PER', 'E-PER', 'S-LOC']])
+    assert (scores['overall']['f1'], scores['accuracy']) == (1.0, 1.0)
+
+
+def test_score_without_entities(recwarn):
+    pytest.importorskip('seqeval', reason='needs seqeval')
+    assert schemes.score([['O', 'O']], [['O', 'O']]) == {
+        'overall': {'precision': 0.0, 'recall': 0.0, 'f1': 0.0, 'support': 0}, 'types': {},
+        'accuracy': 1.0}
+    assert not recwarn.list
+
+
+def test_entities_have_offsets_in_the_text():
+    text = 'Mr  J.K.  Rowling went to\tNew\u00a0York.'
+    words, offsets = split_words(text)
+    assert words == ['Mr', 'J.K.', 'Rowling', 'went', 'to', 'New', 'York', '.']
+    found = ['O', 'B-PER', 'I-PER', 'O', 'O', 'B-LOC', 'I-LOC', 'O']
+    assert schemes.entities(text, offsets, found) == [
+        {'text': 'J.K.  Rowling', 'type': 'PER', 'start': 4, 'end': 17},
+        {'text': 'New\u00a0York', 'type': 'LOC', 'start': 26, 'end': 34}]
+    assert schemes.entities(text, offsets, ['O'] * 8) == []
