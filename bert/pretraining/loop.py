@@ -10,6 +10,7 @@ import mxnet as mx
 from ..checkpoint import result_folder
 from ..model.forward import create_forward
 from ..training import plot, progress, runtime
+from ..training.settings import OptimizerSettings
 from ..training.stepper import Stepper
 from ..utils.errors import DataError
 from . import model
@@ -94,11 +95,11 @@ class Trainer:
         net = model.build(start, settings.model.dropout, comm.devices)
         self._network = create_forward(net, machine.layout, machine.dtype,
                                        start.tokenizer.pad_id)
-        self._stepper = Stepper(
-            net, comm, training.learning_rate, training.optimizer, training.epsilon,
-            training.weight_decay, training.clip, accumulate=training.accumulate > 1,
+        self._stepper = Stepper(net, comm, training.learning_rate, OptimizerSettings(
+            training.optimizer, training.epsilon, training.weight_decay, training.clip,
+            accumulate=training.accumulate > 1,
             loss_scale=2.0 ** 15 if machine.dtype == 'float16' else None,
-            seed=training.seed, fused=machine.layout == 'packed')
+            seed=training.seed, fused=machine.layout == 'packed'))
         self.micro_batches = training.accumulate * comm.size * len(comm.devices)
         self.checkpoints = Checkpoints(settings.checkpoints, comm, net, self._stepper,
                                        self.micro_batches)
@@ -160,7 +161,7 @@ class Trainer:
         """Evaluate and log the metrics."""
         update = self._evaluated = self._stepper.update
         metrics = evaluate(self._network, dev, self._settings.training.eval_batch_size, self._comm)
-        self._progress.say(f'update {update}, dev: ' + ', '.join(
+        self._progress.log(f'update {update}, dev: ' + ', '.join(
             f"{name.replace('_', ' ')} {value:.4f}" for name, value in metrics.items()))
         self._progress.record('dev', update, set='dev', **metrics)
         self._progress.restart_clock()
