@@ -139,7 +139,7 @@ def load_last(folder: str, net: HybridBlock, stepper: Any, arguments: Mapping[st
     path = os.path.join(folder, name)
     if not os.path.exists(path):
         return None
-    before = read_json(os.path.join(folder, 'arguments.json'))
+    before = read_json(os.path.join(folder, 'arguments.json'), dict)
     free = {'resume', 'output_dir', 'log_interval', 'save_interval', 'tensorboard', 'plot',
             'offline', 'dev_batch_size', 'test_batch_size', 'predict'}.union(free)
     for flag, value in arguments.items():
@@ -151,7 +151,11 @@ def load_last(folder: str, net: HybridBlock, stepper: Any, arguments: Mapping[st
         state = json.loads(arrays['training.state'].tobytes().decode('utf-8'))
         load_parameters(net, arrays, path)
         stepper.load_state(arrays, state['stepper'])
+        position = dict(state['position'])
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise DataError(f'{path}: the state of the training in it is damaged ({error}); start '
+                        'again without --resume') from None
     except KeyError as missing:
         raise DataError(f'{path}: {missing} is missing, so this is not a checkpoint of this '
                         'program; start again without --resume') from None
-    return state['position']
+    return position

@@ -1,6 +1,5 @@
 """The configuration of a BERT: its sizes, labels and what else config.json holds, checked once."""
 import dataclasses
-import math
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ..utils.errors import DataError
@@ -125,7 +124,7 @@ def _number(values, key, source):
     if value is None:
         return None
     rate = key in _DROPOUTS
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) \
+    if isinstance(value, bool) or not isinstance(value, (int, float)) \
             or not (0 <= value < 1 if rate else 0 < value < 1000):
         _refuse(source, key, value, 'a number from 0 to below 1' if rate else 'a number above 0')
     return float(value)

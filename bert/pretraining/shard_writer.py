@@ -104,7 +104,7 @@ def _prepare(folder, state, resume):
     work, path = os.path.join(folder, _WORK), os.path.join(folder, DESCRIPTION)
     files.make_folder(work, '--output_dir')
     if resume and os.path.exists(path):
-        before = files.read_json(path)
+        before = files.read_json(path, dict)
         for key, value in state.items():
             if before.get(key) != value:
                 raise DataError(f'--resume: the run in {folder} had other {key} '

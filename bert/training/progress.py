@@ -43,7 +43,7 @@ class Progress:
         self._path = os.path.join(folder, 'metrics.jsonl')
         kept = []
         if done and os.path.exists(self._path):
-            with open(self._path, encoding='utf-8') as f:
+            with open(self._path, encoding='utf-8', errors='replace') as f:
                 kept = [line for line in f if _update(line) <= done]
         with open(self._path, 'w', encoding='utf-8') as f:
             f.writelines(kept)
@@ -124,11 +124,12 @@ class Progress:
 
 
 def _update(line):
-    """The update that a line of metrics.jsonl belongs to; infinity for an incomplete line."""
+    """The update that a line of metrics.jsonl belongs to; infinity for a damaged line."""
     try:
-        return json.loads(line)['update']
-    except ValueError:
-        return float('inf')
+        update = json.loads(line)['update']
+    except (KeyError, RecursionError, TypeError, ValueError):
+        update = None
+    return update if isinstance(update, (int, float)) else float('inf')
 
 
 def _duration(seconds):
