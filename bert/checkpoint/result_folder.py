@@ -144,7 +144,8 @@ def load_last(folder: str, net: HybridBlock, stepper: Any, arguments: Mapping[st
             'offline', 'dev_batch_size', 'test_batch_size', 'predict'}.union(free)
     for flag, value in arguments.items():
         if flag not in free and before.get(flag, value) != value:
-            raise DataError(f'--resume: the run in {folder} had --{flag} {before[flag]}, not '
+            given = ' '.join(str(before[flag]).split())
+            raise DataError(f'--resume: the run in {folder} had --{flag} {given}, not '
                             f'{value}; use the same arguments, or another --output_dir')
     arrays = read_params(path)
     try:

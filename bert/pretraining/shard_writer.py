@@ -108,11 +108,11 @@ def _prepare(folder, state, resume):
         for key, value in state.items():
             if before.get(key) != value:
                 raise DataError(f'--resume: the run in {folder} had other {key} '
-                                f'({before.get(key)}); give the same arguments, or another '
+                                f'({before.get(key)!r}); give the same arguments, or another '
                                 '--output_dir')
         done = before.get('done')
-        if done and all(os.path.exists(_part_path(folder, i))
-                        for i in range(done['shards'])):
+        if isinstance(done, dict) and all(os.path.exists(_part_path(folder, i))
+                                          for i in range(done['shards'])):
             return done
         return None
     made = [name for name in os.listdir(folder) + os.listdir(work)

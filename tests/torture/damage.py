@@ -15,7 +15,8 @@ _INSERTS = [b'\x00', b'\x00' * 100, b'\xff\xfe', b'\xef\xbb\xbf', b'\xc3', b'\xe
             b'9' * 5000, b'-1', b'NaN', b'Infinity', b'1e999']
 _VALUES = [None, True, False, 0, -1, 1, 2, 1.5, -0.0, 1e308, math.nan, math.inf, -math.inf,
            2 ** 31, 2 ** 63, 10 ** 30, 10 ** 400, '', ' ', 'x', '0', 'nan', '\0', '\ud800', '\n',
-           'x' * 100000, [], {}, [[]], [None], [0], {'': None}, {'0': 'x'}, [{}], [1, 'x'], '\u2028']
+           'x' * 100000, [], {}, [[]], [None], [0], {'': None}, {'0': 'x'}, [{}], [1, 'x'],
+           '\u2028']
 # JSON that json.dumps would not write
 _TEXTS = ['[' * DEEP + ']' * DEEP, '{"a":' * DEEP + '1' + '}' * DEEP, '9' * 5000, '-' + '9' * 400,
           '1e999', '"\\ud800"', '{"a": 1, "a": 2}', '', '[', '0' * 20]

@@ -37,13 +37,13 @@ FAULTS = COUNTS[3:]
 def attempt(reader, folder):
     """(what came of reading, a line about it)."""
     from bert.utils.errors import run
-    out, found = io.StringIO(), []
+    out = io.StringIO()
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(out):
-            run(lambda: found.append(reader.read(folder)))
+            run(lambda: reader.read(folder))
     except SystemExit as end:
         if not end.code:
-            return ('nonsense', found[0]) if found and found[0] else ('accepted', '')
+            return 'accepted', ''
         line = out.getvalue().strip()
         if 'not enough memory' in line:
             return 'memory', line
@@ -51,6 +51,8 @@ def attempt(reader, folder):
             return 'traceback', f'{line.count(chr(10)) + 1} lines: {line[:500]}'
         return 'one line', line
     except BaseException as error:      # whatever a reader may raise
+        if type(error).__name__ == 'Nonsense':
+            return 'nonsense', str(error)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         return 'traceback', (f'{type(error).__name__}: {str(error)[:200]} '
                              f'({Path(frame.filename).name}:{frame.lineno})')
@@ -140,9 +142,7 @@ def _run_child(first, end, seed, names, stop, counts, log):
                 _count(counts, number, name, *outcome, log)
         else:
             pending, ready = None, True         # no time is left
-    if not ready:
-        process.kill()
-    elif time.monotonic() >= stop:
+    if not ready or time.monotonic() >= stop:
         process.kill()
     process.wait()
     if pending is not None:

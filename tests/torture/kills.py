@@ -6,6 +6,7 @@ Prints a table of counts.  Exit code 1 where a bit differs, a process hangs or s
 """
 import argparse
 import collections
+import contextlib
 import os
 import random
 import re
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY, SAMPLE = ROOT / 'tests/data/tiny_bert', ROOT / 'bert/sample'
 MARK = 'BERT_TORTURE'       # an environment variable: a process that has it is one of ours
 COUNTS = ('kills', 'SIGTERM', 'runs', 'bits that differ', 'failures', 'hangs', 'leftovers')
+FAULTS = COUNTS[3:]
 FINE_TUNING = ['--bert_model', str(TINY), '--log_interval', '1', '--save_interval', '1',
                '--seed', '1', '--output_dir']
 # program -> its command, which ends with the flag of the output folder
@@ -87,10 +89,8 @@ class Run:
                 break
             time.sleep(0.2)
         for process in found:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         return found
 
 
@@ -102,7 +102,7 @@ def _processes(mark):
             if f'{MARK}={mark}\0'.encode() in (folder / 'environ').read_bytes():
                 found.append(int(folder.name))
         except OSError:         # of another user, or gone
-            pass
+            continue
     return found
 
 
@@ -247,7 +247,7 @@ def main(argv=None):
     counts = torture(args.trainers, args.kills, args.seed)
     print(table(counts))
     return int(any(found[key] for found in counts.values()
-                   for key in ('bits that differ', 'failures', 'hangs', 'leftovers')))
+                   for key in FAULTS))
 
 
 if __name__ == '__main__':

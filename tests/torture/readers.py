@@ -7,19 +7,22 @@ import re
 import shutil
 from pathlib import Path
 
-import numpy as np
-
 import damage
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY, SAMPLE = ROOT / 'tests/data/tiny_bert', ROOT / 'bert/sample'
+
+
+class Nonsense(Exception):
+    """What a reader accepted but should have refused."""
 
 
 class Reader:
     """Reads one kind of input; ``folder`` is where its good files lie.
 
     ``file`` is the one that is damaged, ``damage(draw, content)`` returns other bytes.  ``read``
-    takes the folder with the damaged file; it may return a reason why what it read is nonsense.
+    takes the folder with the damaged file; it raises :class:`Nonsense` for what should be refused.
     """
 
     file, damage = None, None
@@ -58,9 +61,9 @@ class Config(Reader):
         again = BertConfig.from_dict(json.loads(json.dumps(config.to_dict())))
         numbers = [value for value in vars(config).values() if isinstance(value, (int, float))]
         if not all(math.isfinite(value) and value >= 0 for value in numbers):
-            return f'sizes {numbers}'
+            raise Nonsense(f'sizes {numbers}')
         if config.labels != again.labels:
-            return f'labels {config.labels}'
+            raise Nonsense(f'labels {config.labels}')
 
 
 class Vocabulary(Reader):
@@ -76,7 +79,7 @@ class Vocabulary(Reader):
         ids = tok.ids('The caf\u00e9, no. 1: un\u2028happy \U0001f600 \u5317')
         tok.save(str(folder))
         if not all(0 <= i < len(tok) for i in ids):
-            return f'ids {ids} of {len(tok)} tokens'
+            raise Nonsense(f'ids {ids} of {len(tok)} tokens')
 
 
 class VocabTxt(Vocabulary):
@@ -180,7 +183,7 @@ class SealedParams(Params):
         super().read(folder)
         end = self._content.rindex(integrity.TRAILER)
         if content[:end] != self._content[:end] and integrity.TRAILER in content[-60:]:
-            return 'its checksum is wrong'
+            raise Nonsense('its checksum is wrong')
 
 
 def _spoil_params(draw, path, kinds=('bytes', 'arrays')):
@@ -245,7 +248,7 @@ class Finetuning(Reader):
         with self._run(folder, True) as run:
             for epoch in run.epochs():
                 if not all(0 <= i < 12 for update in epoch for i in update):
-                    return 'examples that are not there'
+                    raise Nonsense('examples that are not there')
                 break
 
 
@@ -352,9 +355,9 @@ class Shards(Reader):
             for batch in next(iter(stream)).batches():
                 tokens = np.concatenate(batch.ids)
                 if not 0 <= tokens.min() <= tokens.max() < len(tok):
-                    return 'ids beyond the vocabulary'
+                    raise Nonsense('ids beyond the vocabulary')
                 if len(batch.masked) and not 0 <= batch.masked.max() < len(tokens):
-                    return 'masked positions beyond the tokens'
+                    raise Nonsense('masked positions beyond the tokens')
 
 
 class ShardsDescription(Shards):
@@ -404,7 +407,7 @@ class Table(Reader):
         labels = tables.find_labels(examples)
         features.featurize('train', tokenizer.load(str(TINY)), examples, labels, 16)
         if not all(example.label and isinstance(example.text_a, str) for example in examples):
-            return 'examples without a label or text'
+            raise Nonsense('examples without a label or text')
 
 
 class Tsv(Table):
@@ -508,8 +511,9 @@ class Flags(Reader):
     def read(self, folder):
         args = self._parse(self.given)
         for name, value in vars(args).items():
-            if isinstance(value, (int, float)) and not math.isfinite(value):
-                return f'{name} {value}'
+            if isinstance(value, float) and not math.isfinite(value) or (
+                    isinstance(value, int) and 'seed' not in name and abs(value) >= 2 ** 63):
+                raise Nonsense(f'{name} {value}')
 
 
 READERS = {
@@ -519,6 +523,6 @@ READERS = {
     'arguments.json': Arguments(), 'last.params': Last(), 'step-N.params': Step(),
     'metrics.jsonl': Metrics(), 'metrics.jsonl, plot': Curves(), 'shard .npz': Shards(),
     'pretraining_data.json': ShardsDescription(),
-    'pretraining_data.json, resumed': ShardsResumed(), 'raw text': Text(), '.tsv': Tsv(), '.csv': Csv(),
-    '.jsonl': JsonLines(), 'CoNLL': Conll(), 'SQuAD': Squad(), 'lines of text': Texts(),
-    'flags': Flags()}
+    'pretraining_data.json, resumed': ShardsResumed(), 'raw text': Text(), '.tsv': Tsv(),
+    '.csv': Csv(), '.jsonl': JsonLines(), 'CoNLL': Conll(), 'SQuAD': Squad(),
+    'lines of text': Texts(), 'flags': Flags()}
