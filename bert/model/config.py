@@ -1,5 +1,6 @@
 """The configuration of a BERT: its sizes, labels and what else config.json holds, checked once."""
 import dataclasses
+import json
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ..utils.errors import DataError
@@ -62,8 +63,8 @@ class BertConfig:
                             'take a BERT checkpoint')
         if values.get('position_embedding_type', 'absolute') != 'absolute':
             raise DataError(f'{source}: position_embedding_type '
-                            f'"{values["position_embedding_type"]}" is not supported, only '
-                            '"absolute"')
+                            f'{json.dumps(values["position_embedding_type"])[:80]} is not '
+                            'supported, only "absolute"')
         for key in _REQUIRED:
             if values.get(key) is None:
                 raise DataError(f"{source}: '{key}' is missing; it must describe a BERT model")
@@ -147,7 +148,7 @@ def _strings(values, key, source):
 def _activation(values, source):
     value = _text(values, 'hidden_act', source)
     if value is not None and value not in ACTIVATIONS:
-        raise DataError(f'{source}: hidden_act "{value}" is not known; one of: '
+        raise DataError(f'{source}: hidden_act {json.dumps(value)} is not known; one of: '
                         f"{', '.join(sorted(ACTIVATIONS))}")
     return value
 

@@ -9,6 +9,7 @@ from ..checkpoint.weights import read_params
 from ..utils import files
 from ..utils.errors import DataError
 from .settings import CheckpointSettings
+from .stream import is_position
 
 __all__ = ['Checkpoints']
 
@@ -69,6 +70,9 @@ class Checkpoints:
             raise DataError(f'{self._path(step)} is missing; every worker must see --ckpt_dir, '
                             'which holds checkpoints of these updates: '
                             f"{', '.join(map(str, steps)) or 'none'}")
+        if not isinstance(state.get('micro_batches'), int) or not is_position(state.get('stream')):
+            raise DataError(f'{self._path(step)}: its position in the data is damaged; continue '
+                            'from an earlier checkpoint with --start_step')
         if state['micro_batches'] != self._micro_batches:
             raise DataError(f"the run in {self._folder} made updates of {state['micro_batches']} "
                             f'micro-batches, not {self._micro_batches}; keep --accumulate x '

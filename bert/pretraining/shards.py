@@ -62,10 +62,10 @@ def read(path: str) -> Dict[str, np.ndarray]:
 
 def _check(path, arrays):
     """Raise DataError where a type, a shape or a value cannot be a shard's."""
-    rows, longest = len(arrays['valid_lengths']), (arrays['input_ids'].shape + (0,))[1]
+    rows, longest = arrays['valid_lengths'].size, (arrays['input_ids'].shape + (0, 0))[1]
     for name, (dtype, length) in FIELDS.items():
         like = arrays['input_ids' if length == 'max_seq_length' else 'masked_lm_ids']
-        shape = (rows,) if length is None else (rows, (like.shape + (0,))[1])
+        shape = (rows,) if length is None else (rows, (like.shape + (0, 0))[1])
         if arrays[name].dtype != dtype or arrays[name].shape != shape:
             raise DataError(f'{path}: {name} is {arrays[name].dtype} {arrays[name].shape}, not '
                             f'{dtype} {shape}; is it made by create_pretraining_data.py?')

@@ -21,7 +21,7 @@ from ..utils.errors import DataError
 from .instances import Batch, Buffer
 from .processes import ReadAhead
 
-__all__ = ['Stream', 'Update', 'edges', 'evaluation']
+__all__ = ['Stream', 'Update', 'edges', 'evaluation', 'is_position']
 
 _BUFFER_UPDATES = 32        # in a buffer, for most to be of one length
 _BUFFER_TOKENS = 1 << 24    # in a buffer at most, for memory
@@ -205,3 +205,12 @@ def evaluation(source: Any, batch_size: int, rank: int = 0,
                     yield buffer.batch(rows, int(lengths_of[longest]))
     finally:
         ahead.close()
+
+
+def is_position(value: Any) -> bool:
+    """Whether a value from a checkpoint can be a position."""
+    return (isinstance(value, dict) and set(value) == {'pass', 'piece', 'done', 'carried'}
+            and isinstance(value['carried'], list)
+            and all(isinstance(row, list) and len(row) == 3 for row in value['carried'])
+            and all(isinstance(number, int) and 0 <= number < 1 << 62 for number in [
+                value['pass'], value['piece'], value['done'], *sum(value['carried'], [])]))

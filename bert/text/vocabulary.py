@@ -1,4 +1,5 @@
 """The files that a tokenizer is made from: found, read and checked."""
+import json
 import os
 from pathlib import Path
 from typing import Any, List, Optional, Tuple
@@ -63,8 +64,9 @@ def casing(path: str) -> Tuple[Optional[bool], Optional[bool], bool]:
         other = os.path.join(os.path.dirname(path), 'tokenizer.json')
         normalizer = os.path.exists(other) and _json(other).get('normalizer')
         if normalizer:
-            if normalizer.get('type') != 'BertNormalizer':
-                raise DataError(f"{other}: its normalizer is {normalizer.get('type')}, not BERT's; "
+            kind = normalizer.get('type') if isinstance(normalizer, dict) else normalizer
+            if kind != 'BertNormalizer' or kind is normalizer:
+                raise DataError(f"{other}: its normalizer is {str(kind)[:80]!r}, not BERT's; "
                                 f"set do_lower_case in {source}")
             source, config = other, {'do_lower_case': normalizer.get('lowercase'),
                                      'strip_accents': normalizer.get('strip_accents'),
@@ -73,8 +75,8 @@ def casing(path: str) -> Tuple[Optional[bool], Optional[bool], bool]:
     values = (config.get('do_lower_case'), config.get('strip_accents'),
               config.get('tokenize_chinese_chars', True))
     if not all(value is None or isinstance(value, bool) for value in values):
-        raise DataError(f"{source}: the casing ({', '.join(map(str, values))}) must be true, false "
-                        'or null')
+        raise DataError(f"{source}: the casing ({', '.join(map(json.dumps, values))}) must be "
+                        'true, false or null')
     return values
 
 
@@ -115,7 +117,7 @@ def _tokenizer_json(path):
     except (AttributeError, KeyError, TypeError, ValueError):
         raise DataError(f"{path}: not a Hugging Face tokenizer.json") from None
     if kind != 'WordPiece' or prefix != '##':
-        raise DataError(f"{path}: a {kind} model with the prefix {prefix!r}; BERT's is WordPiece "
+        raise DataError(f"{path}: a {str(kind)[:80]!r} model with the prefix {prefix!r}; BERT's is WordPiece "
                         "with '##'")
     return _by_id(path, ids)
 

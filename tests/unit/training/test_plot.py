@@ -32,3 +32,12 @@ def test_training_curves(records, unit, losses, scores, tmp_path, monkeypatch):
     assert right.get_xlabel() == unit
     assert [list(line.get_ydata()) for line in rate.lines] == [[1e-3]]
     pyplot.close(drawn[0][0])
+
+
+def test_damaged_lines_are_left_out(tmp_path):
+    lines = [json.dumps(record) for record in FINE_TUNING]
+    lines += ['{"type": "tr', '[]', '1', '[' * 100000, '{"type": "dev", "update": 3, "set": []}',
+              '{"type": "train", "update": "x", "loss": null}',
+              '{"type": "train", "update": 1' + '0' * 400 + ', "loss": NaN}']
+    (tmp_path / 'metrics.jsonl').write_bytes('\n'.join(lines).encode() + b'\n\xff\n')
+    assert (tmp_path / 'curves.png').samefile(plot.training_curves(str(tmp_path)))
