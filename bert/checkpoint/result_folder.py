@@ -17,7 +17,7 @@ from mxnet.gluon import HybridBlock
 from ..model.config import BertConfig
 from ..model.parameters import collect, load_parameters
 from ..text import tokenizer
-from ..utils.errors import DataError
+from ..utils.errors import DataError, brief
 from ..utils.files import read_json, write_json
 from .names import ARCHITECTURES
 from .resolve import Checkpoint, resolve
@@ -144,9 +144,8 @@ def load_last(folder: str, net: HybridBlock, stepper: Any, arguments: Mapping[st
             'offline', 'dev_batch_size', 'test_batch_size', 'predict'}.union(free)
     for flag, value in arguments.items():
         if flag not in free and before.get(flag, value) != value:
-            given = ' '.join(str(before[flag]).split())
-            raise DataError(f'--resume: the run in {folder} had --{flag} {given}, not '
-                            f'{value}; use the same arguments, or another --output_dir')
+            raise DataError(f'--resume: the run in {folder} had --{flag} '
+                            f'{brief(before[flag])}, not {value}; use the same arguments, or another --output_dir')
     arrays = read_params(path)
     try:
         state = json.loads(arrays['training.state'].tobytes().decode('utf-8'))

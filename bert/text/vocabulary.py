@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, List, Optional, Tuple
 
-from ..utils.errors import DataError
+from ..utils.errors import DataError, brief
 from ..utils.files import read_json
 
 __all__ = ['CONFIG', 'SPECIALS', 'casing', 'find', 'read']
@@ -66,7 +66,7 @@ def casing(path: str) -> Tuple[Optional[bool], Optional[bool], bool]:
         if normalizer:
             kind = normalizer.get('type') if isinstance(normalizer, dict) else normalizer
             if kind != 'BertNormalizer' or kind is normalizer:
-                raise DataError(f"{other}: its normalizer is {str(kind)[:80]!r}, not BERT's; "
+                raise DataError(f"{other}: its normalizer is {brief(kind)}, not BERT's; "
                                 f"set do_lower_case in {source}")
             source, config = other, {'do_lower_case': normalizer.get('lowercase'),
                                      'strip_accents': normalizer.get('strip_accents'),
@@ -117,7 +117,7 @@ def _tokenizer_json(path):
     except (AttributeError, KeyError, TypeError, ValueError):
         raise DataError(f"{path}: not a Hugging Face tokenizer.json") from None
     if kind != 'WordPiece' or prefix != '##':
-        raise DataError(f"{path}: a {str(kind)[:80]!r} model with the prefix {prefix!r}; BERT's is WordPiece "
+        raise DataError(f"{path}: a {brief(kind)} model with the prefix {prefix!r}; BERT's is WordPiece "
                         "with '##'")
     return _by_id(path, ids)
 
