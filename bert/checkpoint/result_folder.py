@@ -144,8 +144,8 @@ def load_last(folder: str, net: HybridBlock, stepper: Any, arguments: Mapping[st
             'offline', 'dev_batch_size', 'test_batch_size', 'predict'}.union(free)
     for flag, value in arguments.items():
         if flag not in free and before.get(flag, value) != value:
-            raise DataError(f'--resume: the run in {folder} had --{flag} '
-                            f'{brief(before[flag])}, not {value}; use the same arguments, or another --output_dir')
+            raise DataError(f'--resume: the run in {folder} had --{flag} {brief(before[flag])}, '
+                            f'not {value}; use the same arguments, or another --output_dir')
     arrays = read_params(path)
     try:
         state = json.loads(arrays['training.state'].tobytes().decode('utf-8'))

@@ -117,8 +117,8 @@ def _tokenizer_json(path):
     except (AttributeError, KeyError, TypeError, ValueError):
         raise DataError(f"{path}: not a Hugging Face tokenizer.json") from None
     if kind != 'WordPiece' or prefix != '##':
-        raise DataError(f"{path}: a {brief(kind)} model with the prefix {prefix!r}; BERT's is WordPiece "
-                        "with '##'")
+        raise DataError(f"{path}: a {brief(kind)} model with the prefix {prefix!r}; BERT's is "
+                        "WordPiece with '##'")
     return _by_id(path, ids)
 
 
