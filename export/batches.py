@@ -51,7 +51,7 @@ def text_batches(texts: Sequence[Tuple[str, Optional[str]]], tokenizer: Tokenize
     while rows:
         some, rows = rows[:min(8, 2 ** len(batches))], rows[min(8, 2 ** len(batches)):]
         ids, lengths = pad([row.ids for row in some], tokenizer.pad_id)
-        types = pad([row.segments for row in some], 0)[0]
+        types = pad([row.token_types for row in some], 0)[0]
         batches.append((ids, np.minimum(types, token_types - 1), lengths))
     return batches
 
