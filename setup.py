@@ -19,9 +19,11 @@ extras.update(
           'onnxruntime<1.23'],          # later ones need ml_dtypes, so numpy 2 on Python 3.13
     plot=['matplotlib>=3.5'],
     tensorboard=['tensorboardX>=2.2'],
+    vocabulary=['tokenizers>=0.19'],    # to make a WordPiece vocabulary
 )
 extras['test'] = ['pytest', 'ruff==0.17.6'] + [
-    package for name in ('docs', 'hub', 'onnx', 'plot', 'tensorboard') for package in extras[name]]
+    package for name in ('docs', 'hub', 'onnx', 'plot', 'tensorboard', 'vocabulary')
+    for package in extras[name]]
 
 setup(
     name='gluon-bert',
@@ -34,7 +36,8 @@ setup(
     # scripts/ and export/ stand beside bert/ in a checkout and inside it once installed
     packages=['bert', *('bert.' + room for room in (
         'checkpoint', 'data', 'metrics', 'model', 'model.ops', 'pretraining', 'text', 'training',
-        'utils')), 'bert.export', 'bert.scripts', 'bert.scripts.benchmarking'],
+        'utils')), 'bert.export', 'bert.scripts', 'bert.scripts.benchmarking',
+              'bert.scripts.benchmarking.peer'],
     package_dir={'bert.export': 'export', 'bert.scripts': 'scripts'},
     package_data={'bert': ['sample/*', 'sample/*/*'], 'bert.export': ['examples/*.py'],
                   'bert.model.ops': ['*.h', '*.cc']},
@@ -61,6 +64,7 @@ setup(
         'bert-run-pretraining = bert.scripts.run_pretraining:program',
         'bert-run-pretraining-hvd = bert.scripts.run_pretraining_hvd:program',
         'bert-launch = bert.scripts.launch:program',
+        'bert-train-vocabulary = bert.scripts.train_vocabulary:program',
         'bert-embedding = bert.embedding:program',
         'bert-export = bert.export.export:program',
         'bert-convert-checkpoint = bert.scripts.convert_checkpoint:program',

@@ -6,9 +6,10 @@
     python export/export.py --model_parameters output_dir --format onnx --quantize int8
 
 The folder holds model-symbol.json and model-0000.params (for mx.gluon.SymbolBlock.imports), or
-model.onnx, with config.json, the vocabulary, and labels.txt.  Batch size and length are free.  The
-inputs are data0, data1 and data2: token ids and segments (batch, length), and the lengths (batch,).
-export/examples/ shows how to predict with either format.
+model.onnx, with config.json, the vocabulary, tokenizer.json, and labels.txt.  Batch size and length
+are free.  A symbol's inputs are data0, data1 and data2: token ids and token types (batch, length),
+and the lengths (batch,).  The inputs and outputs of ONNX are named as in Transformers, for Optimum
+and transformers.js.  export/examples/ shows how to predict with either format.
 """
 if not __package__:     # run as a file: `bert` is the checkout's
     import os.path
@@ -16,25 +17,28 @@ if not __package__:     # run as a file: `bert` is the checkout's
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     __package__ = 'export'
 
+import argparse
 import contextlib
 import logging
 import os
 import shutil
 import tempfile
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
 
-import numpy as np
-
+from bert.checkpoint.source import ModelSource
 from bert.training import flags
 from bert.utils import cli
 from bert.utils.errors import DataError, run
 
+if TYPE_CHECKING:       # --help needs no MXNet
+    from bert.checkpoint.result_folder import LoadedModel
+
 TASKS = ('classification', 'regression', 'question_answering', 'ner', 'embedding')
 LABELS = 'labels.txt'
-TEXTS = 64      # of the text given, as many are used at most
 HEADS = ('classifier.', 'tag_classifier.', 'span_classifier.', 'bert.pooler.')
 
 
-def parse_args(argv=None):
+def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     parser = cli.Parser(description=__doc__)
     parser.add_argument('--task', choices=TASKS, help='(default: that of --model_parameters)')
     flags.add_model_flags(parser)
@@ -43,177 +47,134 @@ def parse_args(argv=None):
                         help='take the pre-trained weights of --model_name; without it and without '
                              '--model_parameters the weights are random')
     parser.add_argument('--dropout', type=cli.fraction, default=0.1,
-                        help='for those who train the export further (default: %(default)s)')
+                        help='to train the export further (default: %(default)s)')
     parser.add_argument('--seq_length', type=cli.positive_int, default=64, metavar='TOKENS',
                         help='where texts are cut; noted in config.json (default: %(default)s)')
     parser.add_argument('--format', choices=('symbol', 'onnx'), default='symbol',
                         help='(default: %(default)s; onnx needs the extra of that name)')
     parser.add_argument('--quantize', choices=('int8',),
-                        help='8-bit matrix products; says what that does to results, size, speed')
+                        help='8-bit matrix products; prints what that does to results, size, speed')
     parser.add_argument('--text_file', metavar='FILE',
-                        help='a text a line, or two with a tab between them, to check with and to '
+                        help='one text per line, or two separated by a tab, to check with and to '
                              'calibrate int8 by (default: sample text in English)')
     parser.add_argument('--output_dir', default='./output_dir', metavar='DIR',
                         help='replaces an earlier export there (default: %(default)s)')
     args = parser.parse_args(argv)
     if args.task is None and not args.model_parameters:
-        parser.error('--task is missing; only --model_parameters, a result folder, tells it')
+        parser.error('--task is missing; it is only known from a result folder in '
+                     '--model_parameters')
     if args.seq_length < 8:
         parser.error(f'--seq_length {args.seq_length} leaves no room for text; take 8 or more')
     return args
 
 
-def main(argv=None):
+def main(argv: Optional[List[str]] = None) -> int:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     if args.format == 'onnx':
-        check_onnx()
-    from . import formats
-    config, tok, arrays, source = load(args)
-    task = settle(args, config, arrays, source)
-    labels = find_labels(task, config, arrays, source)
-    net = build(args, task, config, arrays, source)
-    texts = text_batches(read_texts(args.text_file), tok, args.seq_length)
-    noise = random_batches(config, args.seq_length)
-    batches = texts[:4] + noise
-    live = [formats.predictor(net)(batch) for batch in batches]
-    form = formats.FORMATS[args.format]
+        from .onnx import require_packages
+        require_packages()
+    from . import batches, checks
+    from .formats import FORMATS
+    from .network import TASKS, predictor
+    form, trained = FORMATS[args.format], bool(args.model_parameters)
+    source = flags.model_source(args)
+    model = load(source, bool(source.weights or args.pretrained))
+    task = choose_task(args.task, model, trained)
+    check_length(args.seq_length, model.config.max_position_embeddings)
+    labels = find_labels(task, model)
+    net = build(task, model, args.dropout, trained)
+    texts = batches.text_batches(batches.read_texts(args.text_file), model.tokenizer,
+                                 args.seq_length, model.config.type_vocab_size)
+    noise = batches.random_batches(model.config, args.seq_length)
+    given = texts[:4] + noise
+    live = [predictor(net)(batch) for batch in given]
+    outputs = TASKS[task].outputs[:len(live[0])]        # one less without a pooler
     with staged(args.output_dir) as folder:
-        form.write(net, folder, batches[0])
-        worst = formats.check(form.load(folder), batches, live, form.scaled)
+        form.write(net, folder, given[0], outputs)
+        worst = checks.check(form.load(folder), given, live, form.relative)
         print(f'{task}, {args.format}: largest difference from the live model {worst:.2g}, on '
-              f'{len(batches) - len(noise)} batches of text and {len(noise)} '
-              f'of random ids up to length {len(noise[-1][0][0])}')
-        measured = {'outputs': formats.TASKS[task].outputs[:len(live[0])],    # no pooler, say
-                    'largest_difference': worst}
+              f'{len(given) - len(noise)} batches of text and {len(noise)} of random ids up to '
+              f'length {len(noise[-1][0][0])}')
+        about = {'task': task, 'format': args.format, 'quantize': args.quantize,
+                 'seq_length': args.seq_length, 'inputs': form.inputs, 'outputs': outputs,
+                 'largest_difference': worst}
         if args.quantize:
-            measured['int8'] = quantize(task, form, net, folder, texts)
-        describe(args, task, config, tok, labels, measured, folder)
-        print(f"{', '.join(form.files)}: {formats.size(folder, form.files) / 1000000.0:.1f} MB")
+            about['int8'] = quantize(task, form, net, folder, texts)
+        describe(folder, model, TASKS[task].head, labels, about, vars(args))
+        print(f"{', '.join(form.files)}: {checks.size(folder, form.files) / 1e6:.1f} MB")
     print(f'export: {args.output_dir}')
     return 0
 
 
-def check_onnx():
-    """A missing or unfit package is told before any work."""
-    import onnx  # noqa: F401
-    import onnxruntime  # noqa: F401
-    try:
-        from onnx import mapping  # noqa: F401
-    except ImportError:
-        raise DataError(f'onnx {onnx.__version__} is too new for MXNet; install a fitting one '
-                        'with: pip install "gluon-bert[onnx]"') from None
-
-
-def load(args):
-    """(config, tokenizer, arrays, source) as ``result_folder.load``; no arrays: random weights."""
+def load(source: ModelSource, with_weights: bool) -> 'LoadedModel':
+    """The model in memory; without weights it has no arrays."""
     from bert.checkpoint import result_folder
     from bert.checkpoint.resolve import resolve
     from bert.text import tokenizer
-    if args.model_parameters or args.pretrained_bert_parameters or args.pretrained:
-        return result_folder.load(args)
-    found = resolve(args.bert_model, args.bert_dataset, False, args.offline or None)
-    tok = tokenizer.load(found.vocab, found.cased)
-    config = found.config
+    if with_weights:
+        return result_folder.load(source)
+    found = resolve(source.name, source.dataset, False, source.offline or None)
+    tok, config = tokenizer.load(found.vocab, found.cased), found.config
     if config.vocab_size is None:
         config = config.replace(vocab_size=len(tok))
-    return config, tok, {}, found.source
+    return result_folder.LoadedModel(config, tok, {}, found.source)
 
 
-def settle(args, config, arrays, source):
-    """The task to export; DataError where the weights are of another one."""
-    from .formats import find_task
-    found = find_task(config, arrays)
-    task = args.task or found
+def choose_task(wanted: Optional[str], model: 'LoadedModel', trained: bool) -> str:
+    """The task to export: ``wanted``, or that of the weights.
+
+    Raises DataError if there is none, or ``trained`` weights are of another one.
+    """
+    from .network import find_task
+    found = find_task(model.config, model.arrays)
+    task = wanted or found
     if task is None:
-        raise DataError(f'{source}: an encoder without a head; take --task embedding')
-    if args.model_parameters and task not in (found, 'embedding'):
-        raise DataError(f"--task {task}: {source} has "
-                        f"{f'a head for {found}' if found else 'no head for a task'}; train one "
-                        "first, or leave --task out")
-    positions = config.max_position_embeddings
-    if args.seq_length > positions:
-        raise DataError(f'--seq_length {args.seq_length}: this model has positions for {positions} '
-                        'tokens')
+        raise DataError(f'{model.source}: an encoder without a head; take --task embedding')
+    if trained and task not in (found, 'embedding'):
+        has = f'a head for {found}' if found else 'no head for a task'
+        raise DataError(f'--task {task}: {model.source} has {has}; train one first, or leave '
+                        '--task out')
     return task
 
 
-def find_labels(task, config, arrays, source):
-    """The labels in the order of the outputs; None for a regression, () for what has no classes."""
+def check_length(length: int, positions: int) -> None:
+    """Raise DataError if the model has too few positions."""
+    if length > positions:
+        raise DataError(f'--seq_length {length}: this model has positions for {positions} tokens')
 
-    from .formats import TASKS
+
+def find_labels(task: str, model: 'LoadedModel') -> Optional[Tuple[str, ...]]:
+    """The labels in the order of the outputs; None for a regression, () if there are no classes."""
+    from .network import TASKS, count_classes
     if task not in ('classification', 'ner'):
         return None if task == 'regression' else ()
-    head = TASKS[task].head + 'weight'
-    count = len(arrays[head]) if head in arrays else TASKS[task].classes
-    labels = config.labels if head in arrays else None
+    count = count_classes(task, model.arrays)
+    labels = model.config.labels if TASKS[task].head + 'weight' in model.arrays else None
     if labels and len(labels) != count:
-        raise DataError(f'{source}: config.json names {len(labels)} labels but the weights have '
-                        f'{count}')
+        raise DataError(f'{model.source}: config.json names {len(labels)} labels but the weights '
+                        f'have {count}')
     return labels or tuple(f'LABEL_{i}' for i in range(count))
 
 
-def build(args, task, config, arrays, source):
-    """The network; warns where its weights are random."""
-    from . import formats
-    optional = () if args.model_parameters else HEADS if arrays else ('',)
-    net, fresh = formats.build(task, config, arrays, source, args.dropout, optional)
+def build(task: str, model: 'LoadedModel', dropout: float, trained: bool) -> Any:
+    """The network; warns if weights are random."""
+    from . import network
+    optional = () if trained else HEADS if model.arrays else ('',)
+    net, fresh = network.build(task, model.config, model.arrays, model.source, dropout, optional)
     if fresh:
-        logging.warning('warning: without --model_parameters %s random: the export predicts nothing'
-                        ' of use', 'the head is' if arrays else 'all weights are')
+        logging.warning('warning: without --model_parameters %s random: the predictions of the '
+                        'export are meaningless',
+                        'the head is' if model.arrays else 'all weights are')
     return net
 
 
-def read_texts(path):
-    """[(text, second text or None)] of a file of lines, or of the sample; TEXTS at most."""
-    from bert.data import tables
-    from bert.utils import files
-    if path is None:
-        path = os.path.join(files.SAMPLE, 'pairs', 'dev.tsv')
-        return [(row.text_a, row.text_b) for row in tables.read_table(path)[:TEXTS]]
-    rows = []
-    try:
-        with open(path, encoding='utf-8') as f:
-            for line in f:
-                if line.strip() and len(rows) < TEXTS:
-                    texts = line.rstrip('\r\n').split('\t')
-                    rows.append((texts[0], texts[1] if len(texts) > 1 else None))
-    except UnicodeDecodeError as error:
-        raise DataError(f'{path}: not UTF-8 text ({error.reason})') from None
-    if not rows:
-        raise DataError(f'--text_file {path}: no text in it')
-    return rows
-
-
-def text_batches(texts, tok, length):
-    """Batches of 1, 2, 4, 8, 8, ... of the texts, each as long as its longest."""
-    from bert.model.inputs import pad
-    from bert.text import transform
-    rows, batches = [transform.pair(tok, a, b, length) for a, b in texts], []
-    while rows:
-        some, rows = rows[:min(8, 2 ** len(batches))], rows[min(8, 2 ** len(batches)):]
-        ids, lengths = pad([row.ids for row in some], tok.pad_id)
-        batches.append((ids, pad([row.token_types for row in some], 0)[0], lengths))
-    return batches
-
-
-def random_batches(config, length):
-    """Random ids and segments: batches of 4, 2 and 1, the last of all the model's positions."""
-    rng, batches = np.random.RandomState(0), []
-    for rows, columns in (4, 7), (2, length), (1, config.max_position_embeddings):
-        batches.append((rng.randint(config.vocab_size, size=(rows, columns)).astype(np.int32),
-                        rng.randint(config.type_vocab_size,
-                                    size=(rows, columns)).astype(np.int32),
-                        np.append(columns, rng.randint(1, columns, rows - 1)).astype(np.float32)))
-    return batches
-
-
 @contextlib.contextmanager
-def staged(output_dir):
-    """A folder to write to; its files go to ``output_dir`` if the block ends well, or else away."""
+def staged(output_dir: str) -> Iterator[str]:
+    """A temporary folder whose files replace those in ``output_dir`` if the block succeeds."""
     from bert.utils import files
 
-    from . import formats
+    from . import formats, tokenizer_json
     config = os.path.join(output_dir, 'config.json')
     if os.path.exists(config) and 'export' not in files.read_json(config).get('gluon_bert', {}):
         raise DataError(f'--output_dir {output_dir}: has the config.json of a model, which the '
@@ -224,7 +185,7 @@ def staged(output_dir):
     try:
         yield folder
         earlier = {name for form in formats.FORMATS.values() for name in form.files}
-        for name in earlier | {LABELS, 'vocab.txt', 'spm.model'}:
+        for name in earlier | {LABELS, tokenizer_json.NAME, 'vocab.txt', 'spm.model'}:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(output_dir, name))
         for name in os.listdir(folder):
@@ -236,64 +197,56 @@ def staged(output_dir):
             os.rmdir(output_dir)
 
 
-def quantize(task, form, net, folder, texts):
+def quantize(task: str, form: Any, net: Any, folder: str, texts: list) -> Dict[str, dict]:
     """Make the export int8; print what that does on texts that it was not calibrated with.
 
-    Returns what :func:`export.formats.differences` does.
+    Returns what :func:`export.checks.differences` does.
     """
-    from . import formats
+    from . import batches, checks
+    from .network import TASKS, predictor
     full = form.load(folder)
-    bytes_before = formats.size(folder, form.files)
+    full_size = checks.size(folder, form.files)
     calibration, held_out = (texts[::2], texts[1::2]) if len(texts) > 1 else (texts, texts)
-    live = [formats.predictor(net)(batch) for batch in held_out]
-    form.quantize(net, folder, join(calibration))
+    live = [predictor(net)(batch) for batch in held_out]
+    calibration = batches.join(calibration)
+    form.quantize(net, folder, calibration)
     small = form.load(folder)
-    found = formats.differences(task, small, held_out, live)
-    fast, slow = formats.speed([small, full], held_out)
-    print('int8 beside float32, on %d texts (%s):' % (rows(held_out), (
-        f'calibrated on {rows(calibration)} others' if form.calibrated
-        else 'nothing to calibrate, each input sets its own ranges')))
+    found = checks.differences(TASKS[task], small, held_out, live)
+    fast, slow = checks.speed([small, full], held_out)
+    how = (f'calibrated on {len(calibration[0])} others' if form.calibrated
+           else 'nothing to calibrate, each input sets its own ranges')
+    print(f'int8 beside float32, on {sum(len(batch[0]) for batch in held_out)} texts ({how}):')
     for name, row in found.items():
-        print('  %s: largest difference %.3g, mean %.3g, cosine %.4f%s' % (
-            name, row['largest'], row['mean'], row['cosine'],
-            '' if row['same'] is None else f", {100 * row['same']:.1f} % the same choice"))
-    print('  size: %.1f MB, float32 %.1f MB%s' % (
-        formats.size(folder, form.files) / 1e6, bytes_before / 1e6,
-        ' (MXNet makes the weights int8 when it runs them)' if form.calibrated else ''))
+        same = '' if row['same'] is None else f", {row['same']:.1%} the same choice"
+        print(f"  {name}: largest difference {row['largest']:.3g}, mean {row['mean']:.3g}, cosine "
+              f"{row['cosine']:.4f}{same}")
+    note = ' (MXNet makes the weights int8 when it runs them)' if form.calibrated else ''
+    print(f'  size: {checks.size(folder, form.files) / 1e6:.1f} MB, float32 '
+          f'{full_size / 1e6:.1f} MB{note}')
     print(f'  speed: {fast:.1f} texts/s, float32 {slow:.1f} texts/s')
     return found
 
 
-def rows(batches):
-    return sum(len(batch[0]) for batch in batches)
-
-
-def join(batches):
-    """Several batches as one, padded with zeros."""
-    width = max(batch[0].shape[1] for batch in batches)
-    ids, segments = (np.concatenate([np.pad(batch[i], ((0, 0), (0, width - batch[i].shape[1])))
-                                     for batch in batches]) for i in (0, 1))
-    return ids, segments, np.concatenate([batch[2] for batch in batches])
-
-
-def describe(args, task, config, tok, labels, measured, folder):
-    """Write config.json, the vocabulary and the labels."""
+def describe(folder: str, model: 'LoadedModel', head: Optional[str],
+             labels: Optional[Tuple[str, ...]], about: Dict[str, Any],
+             arguments: Dict[str, Any]) -> None:
+    """Write config.json with ``about`` in it, arguments.json, the tokenizer and the labels."""
     from bert.checkpoint import result_folder
+    from bert.text.tokenizer import WordPiece
     from bert.utils import files
 
-    from . import formats
-    about = {'task': task, 'format': args.format, 'quantize': args.quantize,
-             'seq_length': args.seq_length,
-             'inputs': dict(zip(formats.INPUTS, ('int32', 'int32', 'float32'))), **measured}
-    result_folder.describe(folder, config, tok, formats.TASKS[task].head, labels,
-                    dict(config.settings, export=about), args)
+    from . import tokenizer_json
+    result_folder.describe(folder, model.config, model.tokenizer, head, labels,
+                           dict(model.config.settings, export=about), arguments)
+    if isinstance(model.tokenizer, WordPiece):
+        tokenizer_json.write(folder, model.tokenizer)
     if labels:
         with files.atomic(os.path.join(folder, LABELS)) as temporary, \
                 open(temporary, 'w', encoding='utf-8') as f:
             f.writelines(label + '\n' for label in labels)
 
 
-def program():
+def program() -> None:
     """The console command."""
     run(main)
 

@@ -88,10 +88,10 @@ def check_fit(config, arrays, found):
     """Check that the encoder's weights fit the config."""
     from mxnet.gluon import HybridBlock
 
-    from bert.model.heads import backbone
+    from bert.model.encoder import Bert
     from bert.model.parameters import check_parameters
     net = HybridBlock()
-    net.bert = backbone(config, 0, *(f'bert.{part}.weight' in arrays for part in (
+    net.bert = Bert(config, 0, *(f'bert.{part}.weight' in arrays for part in (
         'pooler', 'decoder.0', 'classifier')))
     check_parameters(net, arrays, found.weights)
 

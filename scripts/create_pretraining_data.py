@@ -1,12 +1,12 @@
-"""Make pre-training data for BERT of plain text: pairs of sentences with masked words.
+"""Make pre-training data for BERT from plain text: pairs of sentences with masked words.
 
     python create_pretraining_data.py --input_file folder1/*.txt,folder2/*.txt --output_dir out \\
         --dataset_name book_corpus_wiki_en_uncased --dupe_factor 10 --num_workers $(nproc)
     python create_pretraining_data.py --input_file sample_text.txt --output_dir out \\
         --dataset_name sample --max_seq_length 128 --max_predictions_per_seq 20
 
-The text is UTF-8, one sentence a line, a blank line between documents.  It may be larger than the
-memory.  The same seed gives the same shards with any number of workers.
+The text is UTF-8, with one sentence per line and a blank line between documents.  It may be larger
+than the memory.  The same seed gives the same shards with any number of workers.
 """
 if not __package__:     # run as a file: `bert` is the checkout's
     import os.path
@@ -30,17 +30,18 @@ def parse_args(argv=None):
                         help='where part-000.npz, part-001.npz, ... go')
     flags.add_vocabulary_flags(parser)
     masking = flags.add_masking_flags(parser, 'instances')
-    masking.add_argument('--dupe_factor', type=cli.positive_int, default=5, metavar='N',
-                         help='take the text N times, with other masks (default: %(default)s)')
+    masking.add_argument('--dupe_factor', type=cli.whole_number(1, 10000), default=5, metavar='N',
+                         help='use the text N times, with different masks (default: %(default)s)')
     masking.add_argument('--random_seed', type=int, default=12345, metavar='SEED',
                          help='0 or more (default: %(default)s)')
     running = parser.add_argument_group('running')
-    running.add_argument('--num_outputs', type=cli.positive_int, default=1, metavar='N',
-                         help='shards to write, of even size (default: %(default)s)')
-    running.add_argument('--num_workers', type=cli.positive_int, default=os.cpu_count(),
-                         metavar='N', help='processes (default: a CPU each, %(default)s)')
+    running.add_argument('--num_outputs', type=cli.whole_number(1, 100000), default=1, metavar='N',
+                         help='shards to write, of equal size (default: %(default)s)')
+    running.add_argument('--num_workers', type=cli.whole_number(1, cli.MAX_WORKERS),
+                         default=os.cpu_count(), metavar='N',
+                         help='processes (default: one per CPU, %(default)s)')
     running.add_argument('--resume', action='store_true',
-                         help='go on where an interrupted run in --output_dir stopped')
+                         help='continue where an interrupted run in --output_dir stopped')
     running.add_argument('--verbose', action='store_true', help='show an instance at the end')
     args = parser.parse_args(argv)
     if args.random_seed < 0:
@@ -50,30 +51,33 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert.pretraining import corpus, shards
+    from bert.pretraining import corpus, shard_writer, shards, vocabulary
+    from bert.pretraining.masking import Masking
     from bert.utils import files
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.INFO,
                         format='%(message)s')
     start = time.time()
-    tok, source = flags.load_tokenizer(args)
+    wanted = flags.vocabulary_settings(args)
+    tok, source = vocabulary.load_tokenizer(wanted)
     paths = corpus.expand(args.input_file)
     folder = files.make_folder(os.path.expanduser(args.output_dir), '--output_dir')
     logging.info('%d files, %.1f MB; vocabulary: %s, %d tokens, %s', len(paths),
                  sum(map(os.path.getsize, paths)) / 1e6, source, len(tok),
                  'cased' if tok.cased else 'uncased')
-    masking, sampled = flags.make_masking(args, tok)
-    job = shards.Job(paths, tok, masking, args.dupe_factor, args.random_seed, sampled,
-                               args.num_outputs, folder)
-    settings = {key: value for key, value in vars(args).items() if key not in (
+    job = shard_writer.Job(
+        paths, tok, Masking(tok, **vars(flags.masking_settings(args))), copies=args.dupe_factor,
+        seed=args.random_seed, sampled=vocabulary.draws_subwords(tok, wanted),
+        shards=args.num_outputs, folder=folder)
+    recorded = {key: value for key, value in vars(args).items() if key not in (
         'input_file', 'output_dir', 'num_workers', 'resume', 'verbose', 'offline')}
-    settings['vocabulary_sha1'] = shards.fingerprint(tok)
+    recorded['vocabulary_sha1'] = shards.fingerprint(tok)
     try:
-        made = shards.create(job, settings, args.num_workers, args.resume)
+        made = shard_writer.create(job, recorded, args.num_workers, args.resume)
     except KeyboardInterrupt:
-        logging.info('stopped; the same command with --resume goes on')
+        logging.info('stopped; the same command with --resume continues')
         raise
     seconds = time.time() - start
-    logging.info('instances: %d, tokens: %d, shards: %d; %.1f s, %.2f million tokens a second',
+    logging.info('instances: %d, tokens: %d, shards: %d; %.1f s, %.2f million tokens per second',
                  made['instances'], made['tokens'], made['shards'], seconds,
                  made['tokens'] / seconds / 1e6)
     if args.verbose:

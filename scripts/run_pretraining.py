@@ -1,4 +1,4 @@
-"""Pre-train BERT on one machine's devices, or on several workers by MXNet's parameter servers.
+"""Pre-train BERT on the devices of one machine, or on several workers with parameter servers.
 
     python run_pretraining.py --model sample --dataset_name sample --data sample_text.txt --raw \\
         --data_eval sample_text.txt --max_seq_length 64 --num_steps 200 --lr 1e-3 --log_interval 20
@@ -6,15 +6,16 @@
         --data '/path/*.npz' --num_steps 1000000 --use_avg_len --data_eval '/path/dev/*.npz'
     python launch.py -n 2 -s 1 python run_pretraining.py --kvstore dist_sync --data '/path/*.npz'
 
-An update takes --accumulate batches of each device of each worker.  Make the shards with
-create_pretraining_data.py, or give text with --raw: a sentence a line, a blank line between
-documents.  To train first on short instances and then on long ones, for fewer steps:
+An update takes --accumulate batches per device of each worker.  Make the shards with
+create_pretraining_data.py, or give text with --raw: one sentence per line, a blank line between
+documents.  To train on short instances first, and then for fewer steps on long ones:
 
     python run_pretraining.py --data '/path/128/*.npz' --num_steps 900000 --ckpt_dir phase1
     python run_pretraining.py --data '/path/512/*.npz' --num_steps 100000 --ckpt_dir phase2 \\
         --pretrained --model phase1
 
---ckpt_dir becomes a model folder for all other programs.  launch.py tells how to use several hosts.
+--ckpt_dir becomes a model folder for all other programs.  launch.py --help explains how to use
+several hosts.
 """
 if not __package__:     # run as a file: `bert` is the checkout's
     import os.path
@@ -38,9 +39,8 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert.pretraining import loop
-    args.comm = args.kvstore if args.kvstore.startswith('dist') else 'local'
-    loop.train(args)
+    from bert.pretraining.loop import train
+    train(*flags.start(args, comm=args.kvstore if args.kvstore.startswith('dist') else 'local'))
     return 0
 
 

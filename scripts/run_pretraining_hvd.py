@@ -1,4 +1,4 @@
-"""Pre-train BERT with Horovod: a worker a GPU, or a process a few CPU cores.
+"""Pre-train BERT with Horovod: one worker per GPU, or one process per few CPU cores.
 
     mpirun -np 16 -H host0_ip:8,host1_ip:8 -mca pml ob1 -mca btl ^openib -bind-to none \\
         python run_pretraining_hvd.py --data='folder1/*.txt,folder2/*.txt,' \\
@@ -7,10 +7,10 @@
     horovodrun --gloo -np 2 python run_pretraining_hvd.py --cpus 1 --model sample --raw \\
         --data sample_text.txt --max_seq_length 64 --num_steps 200 --lr 1e-3 --log_interval 20
 
-An update takes --accumulate batches of each worker.  Each worker reads all data, to take its share
+An update takes --accumulate batches of each worker.  Each worker reads all data and takes its share
 of every update: on many GPUs, shards of create_pretraining_data.py keep up where --raw does not.
---ckpt_dir is written by worker 0, and must be on a disk that all see for --resume.  Otherwise all
-is as in run_pretraining.py; its --help has the recipe for two phases.  Horovod is built by
+Rank 0 writes --ckpt_dir; for --resume it must be on a disk that all workers see.  Everything else
+is as in run_pretraining.py; its --help has the recipe for two phases.  Build Horovod with
 scripts/install_horovod.sh.
 """
 if not __package__:     # run as a file: `bert` is the checkout's
@@ -31,9 +31,8 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert.pretraining import loop
-    args.comm = 'horovod'
-    loop.train(args)
+    from bert.pretraining.loop import train
+    train(*flags.start(args, comm='horovod'))
     return 0
 
 

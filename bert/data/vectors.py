@@ -1,6 +1,6 @@
-"""Files of vectors, written as they come: numpy's .npy and .npz, and JSON lines.
+"""Files of vectors, written in constant memory: numpy's .npy and .npz, and JSON lines.
 
-Each function takes an iterator and holds one item of it at a time; the file appears, whole, at the
+Each function takes an iterator and holds one item of it at a time; the complete file appears at the
 end.  Vectors are float32, and the same numbers whatever the format.
 """
 import contextlib
@@ -41,7 +41,7 @@ def write_sentences(path: str, items: Iterable[Tuple[str, np.ndarray]], size: in
     items : iterable of (text, vector (size,))
     size : int
 
-    Raises DataError where ``path`` cannot be written; nothing is left there then.
+    Raises DataError if ``path`` cannot be written, and leaves nothing there.
     """
     count = 0
     with atomic(path) as temporary, contextlib.ExitStack() as stack:

@@ -1,23 +1,29 @@
-"""The two ways through a network: padded batches on any device, or packed tokens on CPUs.
+"""The two batch layouts: padded batches on any device, or packed tokens on CPUs.
 
-Both take rows of token ids and give the same numbers: for each row, where the network reads its
-first token alone (``net.reads`` is 'first'), for each token of all rows, one row after the other
-('tokens'), or for the masked tokens and for each row ('first and masked').  Programs talk to these
-and never to the network itself.
+Both take rows of token ids through a network of :mod:`bert.model.heads` and give the same numbers:
+for each row or, where the network has ``per_token``, for each token of all rows, one row after the
+other; with masked tokens, for these and for each row.  Programs talk to these and never to the
+network itself.
 """
+from typing import Optional, Sequence, Tuple, Union
+
 import mxnet as mx
 import numpy as np
 
 from ..utils.errors import DataError
 from . import ops
+from .heads import Network, PackedNetwork
 from .inputs import packed_inputs, padded_inputs, round_up
 from .parameters import as_float32
 
 __all__ = ['choose_layout', 'create_forward', 'Padded', 'Packed', 'unpack']
 
+_Rows = Sequence[Sequence[int]]
+_Logits = Union[mx.nd.NDArray, Tuple[mx.nd.NDArray, ...]]
 
-def choose_layout(path, dtype, devices, pad=False):
-    """The path that ``--path`` asks for: 'padded' or 'packed'.
+
+def choose_layout(path: str, dtype: str, devices: Sequence[mx.Context], pad: bool = False) -> str:
+    """The layout that ``--path`` asks for: 'padded' or 'packed'.
 
     Parameters
     ----------
@@ -31,7 +37,7 @@ def choose_layout(path, dtype, devices, pad=False):
     Raises
     ------
     DataError
-        Where 'packed' is asked for and cannot be had.
+        Where 'packed' is asked for and is not available.
     """
     obstacle = None
     if any(device.device_type != 'cpu' for device in devices):
@@ -52,7 +58,8 @@ def choose_layout(path, dtype, devices, pad=False):
     return 'padded'
 
 
-def create_forward(net, path, dtype, pad_id, length=None):
+def create_forward(net: Network, path: str, dtype: str, pad_id: int,
+                   length: Optional[int] = None) -> 'Union[Padded, Packed]':
     """A :class:`Padded` or a :class:`Packed` over a network of :mod:`bert.model.heads`."""
     if path == 'packed':
         return Packed(net, dtype == 'bfloat16')
@@ -60,24 +67,24 @@ def create_forward(net, path, dtype, pad_id, length=None):
 
 
 class Padded:
-    """Rows become arrays filled up to the longest with [PAD] (or to ``length``)."""
+    """Rows become arrays padded with [PAD] to the longest row, or to ``length``."""
 
-    def __init__(self, net, pad_id, length=None):
+    def __init__(self, net: Network, pad_id: int, length: Optional[int] = None):
         self._net, self._pad_id, self._length = net, pad_id, length
-        self._by_token = net.reads == 'tokens'
         net.hybridize(static_alloc=True)
 
-    def __call__(self, ids, segments, device, masked=None, length=None):
-        """What the network gives for rows of ids.
+    def __call__(self, ids: _Rows, token_types: _Rows, device: mx.Context,
+                 masked: Optional[np.ndarray] = None, length: Optional[int] = None) -> _Logits:
+        """The logits for rows of ids.
 
         Parameters
         ----------
-        ids, segments : lists of lists or arrays of int
+        ids, token_types : lists of lists or arrays of int
         device : mxnet.Context
         masked : (M,) array of int, optional
             The places of the masked tokens among the tokens of all rows, one row after the other.
         length : int, optional
-            To fill rows up to.
+            To pad rows to.
 
         Returns
         -------
@@ -85,64 +92,64 @@ class Padded:
             (rows, ...), (tokens of all rows, ...), or both (M, ...) and (rows, ...); float32, but
             that (M, ...) may be in the type of the matrix products, and have more rows behind.
         """
-        inputs = padded_inputs(ids, segments, self._pad_id, device, length or self._length)
+        inputs = padded_inputs(ids, token_types, self._pad_id, device, length or self._length)
+        longest = inputs[0].shape[1]
         if masked is not None:
-            longest, ends = inputs[0].shape[1], np.cumsum([len(row) for row in ids])
+            ends = np.cumsum([len(row) for row in ids])
             row = np.searchsorted(ends, masked, side='right')
             place = row * longest + masked - np.append(0, ends)[row]
-            scores = self._net(*inputs, mx.nd.array(place, ctx=device, dtype='int32'))
-            return tuple(map(as_float32, scores))
-        scores = self._net(*inputs)
-        if isinstance(scores, (list, tuple)):
-            scores = mx.nd.stack(*scores, axis=-1)
-        scores = as_float32(scores)
-        if not self._by_token:
-            return scores
-        longest = scores.shape[1]
+            logits = self._net(*inputs, mx.nd.array(place, ctx=device, dtype='int32'))
+            return tuple(map(as_float32, logits))
+        logits = self._net(*inputs)
+        if isinstance(logits, (list, tuple)):
+            logits = mx.nd.stack(*logits, axis=-1)
+        logits = as_float32(logits)
+        if not self._net.per_token:
+            return logits
         index = np.concatenate([np.arange(len(row)) + i * longest for i, row in enumerate(ids)])
-        return mx.nd.take(scores.reshape((-3, -2)), mx.nd.array(index, ctx=device, dtype='int32'))
+        return mx.nd.take(logits.reshape((-3, -2)), mx.nd.array(index, ctx=device, dtype='int32'))
 
     @staticmethod
-    def cross_entropy(scores, labels):
-        """(M, classes) scores and (M,) float32 classes -> losses (M,), and 1 for each right score.
+    def cross_entropy(logits: mx.nd.NDArray, labels: mx.nd.NDArray) -> Sequence[mx.nd.NDArray]:
+        """(M, classes) logits and (M,) float32 classes -> losses (M,) and hits (M,).
 
-        A score is right where none is higher than that of the class.  ``scores`` are what the
-        network gave for masked tokens, or for rows.
+        A hit is 1 where no logit is higher than that of the class, or else 0.  ``logits`` are what
+        the network gave for masked tokens, or for rows.
         """
         with mx.autograd.pause():
-            right = mx.nd.pick(scores, labels) == scores.max(axis=1)
-        return -mx.nd.pick(mx.nd.log_softmax(scores), labels), right
+            right = mx.nd.pick(logits, labels) == logits.max(axis=1)
+        return -mx.nd.pick(mx.nd.log_softmax(logits), labels), right
 
 
 class Packed:
-    """Rows stand one after the other, without padding: :mod:`bert.model.packed`."""
+    """Rows stand one after the other, without padding: :mod:`bert.model.native`."""
 
-    def __init__(self, net, bfloat16=False):
-        from .packed import PackedNetwork
-        self._net, self._by_token = PackedNetwork(net, bfloat16), net.reads == 'tokens'
+    def __init__(self, net: Network, bfloat16: bool = False):
+        self._net, self._per_token = PackedNetwork(net, bfloat16), net.per_token
         self._net.hybridize()
 
-    def __call__(self, ids, segments, device, masked=None, length=None):
-        """As :class:`Padded` does; there is no ``length`` to fill up to."""
+    def __call__(self, ids: _Rows, token_types: _Rows, device: mx.Context,
+                 masked: Optional[np.ndarray] = None, length: Optional[int] = None) -> _Logits:
+        """As :class:`Padded` does; ``length`` has no effect, for nothing is padded."""
         if mx.autograd.is_training():
             seeds = mx.nd.floor(mx.nd.random.uniform(0, 1 << 24, (self._net.seeds,), ctx=device))
         else:
             seeds = mx.nd.full((self._net.seeds,), -1, ctx=device)
-        inputs = packed_inputs(ids, segments, device) + (seeds,)
+        inputs = packed_inputs(ids, token_types, device) + (seeds,)
         if masked is not None:
             return self._net(*inputs, mx.nd.array(_filled_up(masked), ctx=device, dtype='int32'))
-        scores = self._net(*inputs)
+        logits = self._net(*inputs)
         count = sum(map(len, ids))
-        return scores[:count] if self._by_token and len(scores) > count else scores
+        return logits[:count] if self._per_token and len(logits) > count else logits
 
     @staticmethod
-    def cross_entropy(scores, labels):
-        """As :meth:`Padded.cross_entropy`; scores may also be bfloat16."""
+    def cross_entropy(logits: mx.nd.NDArray, labels: mx.nd.NDArray) -> Sequence[mx.nd.NDArray]:
+        """As :meth:`Padded.cross_entropy`; logits may also be bfloat16."""
         count = len(labels)
-        if len(scores) > count:
-            labels = mx.nd.concat(labels, mx.nd.zeros(len(scores) - count, ctx=labels.context),
+        if len(logits) > count:
+            labels = mx.nd.concat(labels, mx.nd.zeros(len(logits) - count, ctx=labels.context),
                                   dim=0)
-        return [each[:count] for each in mx.nd.bert_cross_entropy(scores, labels)]
+        return [each[:count] for each in mx.nd.bert_cross_entropy(logits, labels)]
 
 
 def _filled_up(places):
@@ -152,14 +159,14 @@ def _filled_up(places):
     return out
 
 
-def unpack(scores, lengths, fill=0.0):
-    """Scores of tokens -> an array with a row for each text: the inverse of packing.
+def unpack(logits: mx.nd.NDArray, lengths: Sequence[int], fill: float = 0.0) -> mx.nd.NDArray:
+    """Logits of tokens -> an array with one row for each text: the inverse of packing.
 
-    (N, ...) and lengths, a list of B int -> (B, longest, ...) NDArray, filled up with ``fill``
+    (N, ...) and B lengths -> (B, longest, ...), where ``fill`` stands behind each text.
     """
     lengths = np.asarray(lengths)
     column = np.arange(lengths.max())
     index = (np.cumsum(lengths) - lengths)[:, None] + np.minimum(column, lengths[:, None] - 1)
-    rows = mx.nd.take(scores, mx.nd.array(index, ctx=scores.context, dtype='int32'))
-    return mx.nd.SequenceMask(rows, mx.nd.array(lengths, ctx=scores.context), True, value=fill,
+    rows = mx.nd.take(logits, mx.nd.array(index, ctx=logits.context, dtype='int32'))
+    return mx.nd.SequenceMask(rows, mx.nd.array(lengths, ctx=logits.context), True, value=fill,
                               axis=1)

@@ -1,28 +1,49 @@
 """Setting, checking and collecting the parameters of a network."""
+from typing import Dict, List, Optional, Sequence
+
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import Block, Parameter, nn
 
 from ..utils.errors import DataError
+from .config import BertConfig
 
 __all__ = ['initialize', 'collect', 'check_parameters', 'load_parameters', 'as_float32']
 
 
-def initialize(net, config, ctx=None):
+def initialize(net: Block, config: BertConfig,
+               ctx: Optional[Sequence[mx.Context]] = None) -> None:
     """Fresh parameters for what has none yet: N(0, initializer_range), as in the BERT paper."""
     net.initialize(mx.init.Normal(config.initializer_range), ctx=ctx)
 
 
-def collect(net):
+def collect(net: Block) -> Dict[str, Parameter]:
     """{name: parameter}, each parameter once, under the first of its names (weights are tied)."""
-    seen, out = set(), {}
-    for name, parameter in net._collect_params_with_prefix().items():
+    out: Dict[str, Parameter] = {}
+    seen = set()
+    for name, parameter in _walk(net, ''):
         if id(parameter) not in seen:
             seen.add(id(parameter))
             out[name] = parameter
     return out
 
 
-def check_parameters(net, arrays, source, optional=()):
+def _walk(block, prefix):
+    """(name, parameter) of a block and then of its children: the names of attributes, or numbers
+    in a sequence of blocks."""
+    inside = list(vars(block).items())
+    for name, value in inside:
+        if isinstance(value, Parameter):
+            yield prefix + name, value
+    if isinstance(block, (nn.Sequential, nn.HybridSequential)):
+        inside = enumerate(block)
+    for name, value in inside:
+        if isinstance(value, Block):
+            yield from _walk(value, f'{prefix}{name}.')
+
+
+def check_parameters(net: Block, arrays: Dict[str, np.ndarray], source: str,
+                     optional: Sequence[str] = ()) -> List[str]:
     """See that :func:`load_parameters`, which takes and raises the same, could set ``net``.
 
     Returns
@@ -49,13 +70,14 @@ def check_parameters(net, arrays, source, optional=()):
     return fresh
 
 
-def load_parameters(net, arrays, source, optional=()):
+def load_parameters(net: Block, arrays: Dict[str, np.ndarray], source: str,
+                    optional: Sequence[str] = ()) -> List[str]:
     """Set the parameters of an initialized ``net`` from numpy arrays of the same names.
 
     Parameters
     ----------
-    net : HybridBlock
-        One of this module's networks.
+    net : Block
+        A network of :mod:`bert.model.heads`.
     arrays : dict of str to numpy.ndarray
         As :func:`bert.checkpoint.weights.read_weights` returns them; what ``net`` has no place
         for is left out.
@@ -81,6 +103,6 @@ def load_parameters(net, arrays, source, optional=()):
     return fresh
 
 
-def as_float32(x):
+def as_float32(x: mx.nd.NDArray) -> mx.nd.NDArray:
     """``x`` as float32, whatever type mixed precision left it in."""
     return x if x.dtype == np.float32 else mx.nd.amp_cast(x, dtype='float32')

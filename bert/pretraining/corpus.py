@@ -1,31 +1,38 @@
-"""Text files of any size -> pools of tokenised documents: one sentence a line, blank line between
+"""Text files of any size -> tokenised documents: one sentence per line, a blank line between
 documents, UTF-8.
 
-A corpus is cut into chunks of bytes, so that it can be read anywhere without the rest of it.  The
-chunks depend on nothing but the text.
+A corpus is cut into chunks of bytes, each of which can be read without the rest of it.  The chunks
+depend on nothing but the text.
 """
-import collections
 import glob
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import List, NamedTuple, Optional, Sequence
 
+from ..text.tokenizer import Tokenizer
 from ..utils.errors import DataError
-from . import masking
+from .masking import Documents, collect_documents
 
-__all__ = ['Span', 'chunks', 'expand', 'read_pool']
+__all__ = ['Span', 'chunks', 'expand', 'read_documents']
 
-Span = collections.namedtuple('Span', 'path start end')     # bytes of a file
 
-_SMALLEST, _LARGEST = 1 << 18, 1 << 22      # bytes of a chunk: memory, and variety of its pool
+class Span(NamedTuple):
+    """Bytes ``start`` to ``end`` of a file."""
+    path: str
+    start: int
+    end: int
+
+
+_SMALLEST, _LARGEST = 1 << 18, 1 << 22      # bytes of a chunk: memory, and variety within it
 _MANY = 256                                 # chunks, for many workers to share a small corpus
 _LONGEST_LINE = 1 << 20
 
 
-def expand(patterns):
-    """The files that patterns name, in order and each once: list of str.
+def expand(patterns: Sequence[str]) -> List[str]:
+    """The files that patterns name, in order and each once.
 
-    ``patterns`` are paths with or without wildcards, several in one separated by commas, as the
-    shell has left them.  Raises DataError for one that names no file.
+    ``patterns`` are paths with or without wildcards, as the shell has left them; one may hold
+    several, separated by commas.  Raises DataError for one that names no file.
     """
     found = []
     for pattern in patterns:
@@ -37,17 +44,16 @@ def expand(patterns):
                 glob.glob(part, recursive=True))    # noqa: PTH207, Path takes no absolute pattern
             files = [path for path in paths if os.path.isfile(path)]
             if not files:
-                raise DataError('%s: %s' % (part, "a folder; name its files, with "
-                                                  f"{os.path.join(part, '*')} for all" if paths
-                                            else 'no such file'))
+                raise DataError(f"{part}: a folder; name its files, with {os.path.join(part, '*')} "
+                                'for all' if paths else f'{part}: no such file')
             found += files
     if not found:
         raise DataError(f"\"{' '.join(patterns)}\" names no file")
     return list(dict.fromkeys(found))
 
 
-def chunks(paths):
-    """Cut files into chunks of about equal size: list of lists of :class:`Span`.
+def chunks(paths: Sequence[str]) -> List[List[Span]]:
+    """Cut files into chunks of about equal size.
 
     A chunk ends where a document ends (a file's end is one), or, in a document longer than a
     chunk, where a line ends.
@@ -91,18 +97,19 @@ def _boundary(path, offset, size, step):
     return size
 
 
-def read_pool(spans, tok, seed=None):
-    """Read and tokenise a chunk: a :class:`bert.pretraining.masking.Pool`.
+def read_documents(spans: Sequence[Span], tok: Tokenizer,
+                   seed: Optional[int] = None) -> Documents:
+    """Read and tokenise a chunk.
 
-    ``seed`` is for a tokenizer that draws its pieces at random.  Raises DataError for text that is
-    not UTF-8, or not in lines.
+    ``seed`` is for a tokenizer that samples its sub-words.  Raises DataError for text that is not
+    UTF-8, or not in lines.
     """
     if seed is None:
-        return masking.pool_of(document for span in spans for document in _documents(span, tok))
+        return collect_documents(document for span in spans for document in _documents(span, tok))
     import sentencepiece
     sentencepiece.set_random_generator_seed(seed)
     with ThreadPoolExecutor(1) as fresh:    # in older versions a thread is seeded only once
-        return fresh.submit(read_pool, spans, tok).result()
+        return fresh.submit(read_documents, spans, tok).result()
 
 
 def _documents(span, tok):
@@ -114,7 +121,7 @@ def _documents(span, tok):
     for line in content.split(b'\n'):
         if len(line) > _LONGEST_LINE:
             raise _fault(span, position, f'longer than {_LONGEST_LINE} bytes; put each sentence on '
-                                         'a line of its own')
+                                         'its own line')
         try:
             text = line.decode('utf-8').strip()     # the tokenizer drops a byte order mark
         except UnicodeDecodeError:

@@ -4,20 +4,27 @@ The recipe is that of google-research/bert ``create_pretraining_data.py`` (Devli
 appendix A.2): each choice has the distribution it has there.  Only sentences are taken in a loop;
 what concerns single tokens is done for many instances at once.
 """
-import collections
 from bisect import bisect_left
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Tuple
 
 import numpy as np
 
-__all__ = ['FIELDS', 'Masking', 'Pool', 'pool_of']
+from ..text.tokenizer import Tokenizer
 
-Pool = collections.namedtuple('Pool', 'tokens sentences documents')
-Pool.__doc__ = """Tokenised documents, among which the random next sentences are drawn.
+__all__ = ['FIELDS', 'Documents', 'Masking', 'collect_documents']
 
-- tokens: (tokens,) int32, the ids of all sentences, one after the other
-- sentences: list of int, where in ``tokens`` each sentence starts, and where the last one ends
-- documents: list of int, where in ``sentences`` each document starts, and where the last one ends
-"""
+
+class Documents(NamedTuple):
+    """Tokenised documents, among which the random next sentences are drawn.
+
+    - tokens: (tokens,) int32, the ids of all sentences, one after the other
+    - sentences: where in ``tokens`` each sentence starts, and where the last one ends
+    - starts: where in ``sentences`` each document starts, and where the last one ends
+    """
+    tokens: np.ndarray
+    sentences: List[int]
+    starts: List[int]
+
 
 # The arrays of an instance, under GluonNLP's names: type, and the setting that is their length
 FIELDS = {
@@ -33,9 +40,9 @@ FIELDS = {
 _CELLS = 1 << 18    # of a block of instances: its arrays stay in the cache, and memory flat
 
 
-def pool_of(documents):
-    """The :class:`Pool` of documents: an iterable of documents, which are iterables of sentences,
-    which are lists of ids.  Empty sentences and documents are left out."""
+def collect_documents(documents: Iterable[Iterable[List[int]]]) -> Documents:
+    """Documents, which are iterables of sentences, which are lists of ids, in one
+    :class:`Documents`; empty sentences and documents are left out."""
     tokens, sentences, starts = [], [0], [0]
     for document in documents:
         for sentence in document:
@@ -44,11 +51,11 @@ def pool_of(documents):
                 sentences.append(len(tokens))
         if len(sentences) - 1 > starts[-1]:
             starts.append(len(sentences) - 1)
-    return Pool(np.array(tokens, np.int32), sentences, starts)
+    return Documents(np.array(tokens, np.int32), sentences, starts)
 
 
 class Masking:
-    """Makes instances of pooled documents.
+    """Makes instances from documents.
 
     Parameters
     ----------
@@ -56,17 +63,18 @@ class Masking:
     max_seq_length : int, 5 or more
         Tokens of an instance, [CLS] and two [SEP] included.
     max_predictions_per_seq : int
-        At most so many tokens of an instance are to be predicted.
+        Maximum number of tokens to predict in an instance.
     masked_lm_prob : float
         Share of the tokens to predict.
     short_seq_prob : float
         Share of the documents whose instances aim at a random, shorter length.
     whole_word_mask : bool
-        Predict all pieces of a word or none.
+        Predict all sub-words of a word or none.
     """
 
-    def __init__(self, tok, max_seq_length=512, max_predictions_per_seq=80, masked_lm_prob=0.15,
-                 short_seq_prob=0.1, whole_word_mask=False):
+    def __init__(self, tok: Tokenizer, max_seq_length: int = 512,
+                 max_predictions_per_seq: int = 80, masked_lm_prob: float = 0.15,
+                 short_seq_prob: float = 0.1, whole_word_mask: bool = False):
         self.max_seq_length = max_seq_length
         self.max_predictions_per_seq = max_predictions_per_seq
         self._masked_lm_prob = masked_lm_prob
@@ -76,31 +84,32 @@ class Masking:
         self._begins_word = np.array([tok.is_first_subword(token) or not whole_word_mask
                                       for token in tok.tokens(range(len(tok)))])
 
-    def instances(self, pool, rng, copies=1):
-        """Pair, shuffle and mask what a pool holds, ``copies`` times over.
+    def instances(self, documents: Documents, rng: Any,
+                  copies: int = 1) -> Iterator[Dict[str, np.ndarray]]:
+        """Pair, shuffle and mask the sentences of documents, ``copies`` times over.
 
         Parameters
         ----------
-        pool : Pool
+        documents : Documents
         rng : numpy.random.Generator or RandomState
         copies : int
 
         Yields
         ------
         dict
-            A block of instances: an array for each of :data:`FIELDS`, instances in its rows.  The
-            ids are padded with [PAD], the others with 0; ``masked_lm_weights`` is 1 for what is to
-            be predicted, ``next_sentence_labels`` 1 for a random next sentence, ``valid_lengths``
-            counts what is not padding.  An instance is [CLS] A [SEP] B [SEP].
+            A block of instances: an array for each of :data:`FIELDS`, one instance per row.  Ids
+            are padded with [PAD], the others with 0; ``masked_lm_weights`` is 1 for tokens to
+            predict, ``next_sentence_labels`` 1 for a random next sentence, ``valid_lengths`` the
+            number of tokens without padding.  An instance is [CLS] A [SEP] B [SEP].
         """
         room = self.max_seq_length - 3
         spans = [span for _ in range(copies)
-                 for span in pairs(pool, room, self._short_seq_prob, rng)]
+                 for span in pairs(documents, room, self._short_seq_prob, rng)]
         spans = truncate(np.array(spans, np.int64).reshape(-1, 5), room, rng)
         spans = spans[rng.permutation(len(spans))]
         rows = max(1, _CELLS // self.max_seq_length)
         for first in range(0, len(spans), rows):
-            yield self._block(pool.tokens, spans[first:first + rows], rng)
+            yield self._block(documents.tokens, spans[first:first + rows], rng)
 
     def _block(self, tokens, spans, rng):
         """The instances of (rows, 5) ``spans`` as :meth:`instances` yields them."""
@@ -141,68 +150,69 @@ class Masking:
                      valid_lengths=lengths.astype(np.int32))
         return block
 
-    def shape(self, name):
+    def shape(self, name: str) -> Tuple[int, ...]:
         """The shape of an instance's array ``name``, one of :data:`FIELDS`."""
         length = FIELDS[name][1]
         return (getattr(self, length),) if length else ()
 
 
-def pairs(pool, room, short_seq_prob, rng):
-    """Take a pool apart in pairs of consecutive sentences, the second half of them random.
+def pairs(documents: Documents, room: int, short_seq_prob: float,
+          rng: Any) -> Iterator[Tuple[int, int, int, int, int]]:
+    """Cut documents into pairs of consecutive texts; half of them get a random second text.
 
-    A random next text comes from another document; where there is only one, from elsewhere in it.
+    A random second text comes from another document; if there is only one, from elsewhere in it.
 
     Yields
     ------
     (a_start, a_end, b_start, b_end, is_random)
-        Offsets in ``pool.tokens``; A and B together may be longer than ``room``.
+        Offsets in ``documents.tokens``; A and B together may be longer than ``room``.
     """
-    starts, documents, draw = pool.sentences, pool.documents, _draws(rng)
-    for document in range(len(documents) - 1):
-        sentence, end = documents[document:document + 2]
+    offsets, starts, draw = documents.sentences, documents.starts, _draws(rng)
+    for document in range(len(starts) - 1):
+        sentence, end = starts[document:document + 2]
         target = room
         if next(draw) < short_seq_prob:
             target = 2 + int(next(draw) * (room - 1))
         while sentence < end:
             # enough sentences for the target, or what is left of the document
-            stop = bisect_left(starts, starts[sentence] + target, sentence + 1, end)
+            stop = bisect_left(offsets, offsets[sentence] + target, sentence + 1, end)
             split = sentence + 1 + int(next(draw) * (stop - sentence - 1))
-            follow = None
+            other = None
             if split == stop or next(draw) < 0.5:
-                follow = _elsewhere(documents, document, sentence, stop, draw)
-            if follow:
-                first, last = follow
-                last = bisect_left(starts, starts[first] + target - starts[split]
-                                   + starts[sentence], first + 1, last)
-                yield starts[sentence], starts[split], starts[first], starts[last], 1
+                other = _elsewhere(starts, document, sentence, stop, draw)
+            if other:
+                first, last = other
+                last = bisect_left(offsets, offsets[first] + target - offsets[split]
+                                   + offsets[sentence], first + 1, last)
+                yield offsets[sentence], offsets[split], offsets[first], offsets[last], 1
                 stop = split    # the sentences that were not used are the next ones
             elif split < stop:
-                yield starts[sentence], starts[split], starts[split], starts[stop], 0
+                yield offsets[sentence], offsets[split], offsets[split], offsets[stop], 0
             sentence = stop
 
 
 def _draws(rng):
-    """Random numbers from 0 to 1; a call of numpy's for each would take most of the time."""
+    """Random numbers from 0 to 1, drawn in batches, for one call of numpy each is slow."""
     while True:
         yield from rng.random(1024).tolist()
 
 
-def _elsewhere(documents, document, sentence, stop, draw):
+def _elsewhere(starts, document, sentence, stop, draw):
     """A random sentence not in the document, and where its document ends; if there is no other
     document, a sentence outside ``sentence`` to ``stop``, or None if there is none."""
-    if len(documents) > 2:
-        other = int(next(draw) * (len(documents) - 2))
+    if len(starts) > 2:
+        other = int(next(draw) * (len(starts) - 2))
         other += other >= document
-        first, last = documents[other:other + 2]
+        first, last = starts[other:other + 2]
         return first + int(next(draw) * (last - first)), last
-    others = documents[1] - (stop - sentence)
+    others = starts[1] - (stop - sentence)
     if not others:
         return None
     first = int(next(draw) * others)
-    return (first, sentence) if first < sentence else (first + stop - sentence, documents[1])
+    return (first, sentence) if first < sentence else (first + stop - sentence, starts[1])
 
 
-def truncate(spans, room, rng):
+def truncate(spans: np.ndarray, room: int, rng: Any) -> np.ndarray:
     """Cut tokens off the longer text of each pair, B where they are equal, until both fit.
 
     Each is cut off its front or its back by chance: the cuts at the front are binomial.  Takes and
@@ -220,14 +230,15 @@ def truncate(spans, room, rng):
     return spans
 
 
-def choose(begins, is_text, wanted, rng):
+def choose(begins: np.ndarray, is_text: np.ndarray, wanted: np.ndarray,
+           rng: Any) -> np.ndarray:
     """Choose words at random, as long as they fit into the wanted number of tokens.
 
     Parameters
     ----------
     begins : (rows, length) bool, where a word begins
     is_text : (rows, length) bool; the tokens from one beginning to the next are its word
-    wanted : (rows,), at most so many tokens
+    wanted : (rows,), the maximum number of tokens
     rng : numpy.random.Generator or RandomState
 
     Returns

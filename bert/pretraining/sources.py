@@ -1,32 +1,29 @@
 """Where instances for pre-training come from: shards, text, or a random number generator.
 
-A *source* has its instances in ``pieces`` that can be read in any order, and knows how many tokens
-the longest has (``max_length``).
+A *source* has its instances in ``num_chunks`` chunks that can be read in any order, and knows how
+many tokens the longest instance has (``max_length``).
 """
-import collections
+import os
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..text.tokenizer import Tokenizer
+from ..utils import files
 from ..utils.errors import DataError
 from . import corpus, shards
+from .instances import Instances, join, without_padding
+from .masking import Masking
+from .settings import DataSettings, VocabularySettings
+from .vocabulary import draws_subwords
 
-__all__ = ['Instances', 'Shards', 'Synthetic', 'Text', 'join']
+__all__ = ['Shards', 'Synthetic', 'Text', 'open_sources']
 
-Instances = collections.namedtuple(
-    'Instances', 'ids segments lengths positions labels counts next_sentence')
-Instances.__doc__ = """Instances without padding, one after the other; all arrays are int32.
-
-- ids, segments: (tokens of all,)
-- lengths: (instances,), tokens of each
-- positions, labels: (masked tokens of all,), their columns and what they were
-- counts: (instances,), masked tokens of each
-- next_sentence: (instances,), 1 where the second text is a random one
-"""
 _SYNTHETIC_ROWS = 1024
 
 
 class Shards:
-    """Shards of create_pretraining_data.py as a source.
+    """Shards of create_pretraining_data.py as a source; a chunk is a shard.
 
     Parameters
     ----------
@@ -35,29 +32,30 @@ class Shards:
         For a message where a shard has ids from beyond.
     """
 
-    def __init__(self, paths, vocab_size):
+    def __init__(self, paths: List[str], vocab_size: int):
         self._paths, self._vocab_size = paths, vocab_size
-        self.pieces = len(paths)
+        self.num_chunks = len(paths)
         self.max_length = max(map(shards.width, paths))
 
-    def read(self, pass_, piece):
-        """The :class:`Instances` of a piece; ``pass_`` is for sources that have others each time.
+    def read(self, epoch: int, chunk: int) -> Instances:
+        """The instances of a chunk; other sources have new ones in each ``epoch``.
 
         Raises DataError.
         """
-        path = self._paths[piece]
+        path = self._paths[chunk]
         arrays = shards.read(path)
         for name, end in (('input_ids', self._vocab_size), ('masked_lm_ids', self._vocab_size),
                           ('segment_ids', 2), ('next_sentence_labels', 2)):
             values = arrays[name]
             if values.size and not 0 <= values.min() <= values.max() < end:
                 raise DataError(f'{path}: {name} from {values.min()} to {values.max()}, where only '
-                                f'0 to {end - 1} can be; give the vocabulary that it was made with')
-        return _without_padding(arrays)
+                                f'0 to {end - 1} are valid; give the vocabulary that the shard was '
+                                'made with')
+        return without_padding(arrays)
 
 
 class Text:
-    """Text files as a source; in each pass, other pairs of sentences and other masks.
+    """Text files as a source; each epoch has new pairs of sentences and new masks.
 
     Parameters
     ----------
@@ -66,35 +64,36 @@ class Text:
     masking : bert.pretraining.masking.Masking
     seed : int
     sampled : bool
-        Whether ``tok`` draws its pieces at random.
+        Whether ``tok`` samples its sub-words.
     """
 
-    def __init__(self, paths, tok, masking, seed, sampled=False):
+    def __init__(self, paths: List[str], tok: Tokenizer, masking: Masking, seed: int,
+                 sampled: bool = False):
         self._chunks = corpus.chunks(paths)
         self._tok, self._masking, self._seed, self._sampled = tok, masking, seed, sampled
-        self.pieces, self.max_length = len(self._chunks), masking.max_seq_length
+        self.num_chunks, self.max_length = len(self._chunks), masking.max_seq_length
 
-    def read(self, pass_, piece):
+    def read(self, epoch: int, chunk: int) -> Instances:
         """See :meth:`Shards.read`."""
-        rng = np.random.default_rng([self._seed, pass_, piece])
-        pool = corpus.read_pool(self._chunks[piece], self._tok,
-                                int(rng.integers(1 << 31)) if self._sampled else None)
-        return join([_without_padding(block) for block in self._masking.instances(pool, rng)])
+        rng = np.random.default_rng([self._seed, epoch, chunk])
+        documents = corpus.read_documents(self._chunks[chunk], self._tok,
+                                          int(rng.integers(1 << 31)) if self._sampled else None)
+        return join([without_padding(block) for block in self._masking.instances(documents, rng)])
 
 
 class Synthetic:
     """Random tokens as a source: instances of one length, for measurements."""
 
-    pieces = 1
+    num_chunks = 1
 
-    def __init__(self, length, masked, vocab_size, seed):
+    def __init__(self, length: int, masked: int, vocab_size: int, seed: int):
         self.max_length, self._masked = length, min(masked, length)
         self._vocab_size, self._seed = vocab_size, seed
 
-    def read(self, pass_, piece):
+    def read(self, epoch: int, chunk: int) -> Instances:
         """See :meth:`Shards.read`."""
         rows, length = _SYNTHETIC_ROWS, self.max_length
-        rng = np.random.default_rng([self._seed, pass_, piece])
+        rng = np.random.default_rng([self._seed, epoch, chunk])
         columns = np.sort(rng.random((rows, length)).argsort(axis=1)[:, :self._masked], axis=1)
         arrays = (rng.integers(self._vocab_size, size=rows * length),
                   np.tile(np.arange(length) * 2 // length, rows), np.full(rows, length),
@@ -103,18 +102,43 @@ class Synthetic:
         return Instances(*(array.astype(np.int32) for array in arrays))
 
 
-def _without_padding(arrays):
-    """Arrays of :data:`bert.pretraining.masking.FIELDS` -> :class:`Instances`."""
-    text = np.arange(arrays['input_ids'].shape[1]) < arrays['valid_lengths'][:, None]
-    masked = arrays['masked_lm_weights'] > 0
-    return Instances(arrays['input_ids'][text], arrays['segment_ids'][text],
-                     arrays['valid_lengths'], arrays['masked_lm_positions'][masked],
-                     arrays['masked_lm_ids'][masked], masked.sum(axis=1, dtype=np.int32),
-                     arrays['next_sentence_labels'])
+def open_sources(data: DataSettings, tok: Tokenizer, vocabulary: VocabularySettings,
+                 seed: int) -> Tuple[Any, Optional[Any]]:
+    """The source to train on, and the one to evaluate on (or None).
+
+    Raises DataError for files that are missing, damaged or of the wrong kind.
+    """
+    def source(patterns, raw, seed, cure=''):
+        paths = corpus.expand(patterns)
+        if not raw:
+            _check_shards(paths, tok)
+            return Shards(paths, len(tok))
+        if any(path.endswith('.npz') for path in paths):
+            raise DataError(f'{patterns[0]}: a shard, not text; leave out --raw{cure}')
+        masking = Masking(tok, **vars(data.masking))
+        return Text(paths, tok, masking, seed, draws_subwords(tok, vocabulary))
+
+    if data.synthetic_length:
+        masking = data.masking
+        masked = max(1, min(masking.max_predictions_per_seq,
+                            round(data.synthetic_length * masking.masked_lm_prob)))
+        train = Synthetic(data.synthetic_length, masked, len(tok), seed)
+    else:
+        train = source(data.files, data.raw, seed)
+    dev = None
+    if data.dev_files:
+        dev = source(data.dev_files, data.dev_raw, seed + 1, ' or add --eval_use_npz')
+    return train, dev
 
 
-def join(parts):
-    """:class:`Instances` of several."""
-    if not parts:
-        return Instances(*[np.zeros(0, np.int32)] * len(Instances._fields))
-    return parts[0] if len(parts) == 1 else Instances(*map(np.concatenate, zip(*parts)))
+def _check_shards(paths: Sequence[str], tok: Tokenizer) -> None:
+    """Raise DataError where a file is no shard, or was made with another vocabulary."""
+    others = [path for path in paths if not path.endswith('.npz')]
+    if others:
+        raise DataError(f'{others[0]}: not a shard (.npz); for text add --raw')
+    for folder in sorted({os.path.dirname(path) for path in paths}):
+        made = os.path.join(folder, shards.DESCRIPTION)
+        if os.path.exists(made) and files.read_json(made).get(
+                'vocabulary_sha1') != shards.fingerprint(tok):
+            raise DataError(f'{folder}: made with another vocabulary; name that with '
+                            '--dataset_name, --vocab or --sentencepiece')

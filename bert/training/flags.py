@@ -56,7 +56,7 @@ def add_training_flags(parser: argparse.ArgumentParser, lr: float, epochs: int, 
     group.add_argument('--warmup_ratio', type=cli.fraction, default=0.1,
                        help='fraction of the updates during which the learning rate increases '
                             '(default: %(default)s)')
-    group.add_argument('--weight_decay', type=float, default=0.01,
+    group.add_argument('--weight_decay', type=cli.number_from_0, default=0.01,
                        help='except on biases and LayerNorm (default: %(default)s)')
     group.add_argument('--clip', type=cli.positive_float, default=1.0, metavar='NORM',
                        help='bound on the global norm of the gradient (default: %(default)s)')

@@ -1,57 +1,92 @@
 """The command-line parser of every program, and the types of its values."""
 import argparse
+import math
+import os
 import re
+import sys
+from typing import Any, Callable, Dict
 
-__all__ = ['Parser', 'positive_int', 'positive_float', 'fraction']
+__all__ = ['Parser', 'whole_number', 'positive_int', 'natural_int', 'positive_float',
+           'number_from_0', 'fraction', 'MAX_WORKERS']
+
+MAX_WORKERS = max(256, 4 * (os.cpu_count() or 1))   # processes; more are a slip of the finger
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser in which ``-`` and ``_`` are the same inside a flag's name."""
+    """An ArgumentParser in which ``-`` and ``_`` are the same inside a flag's name.
 
-    def __init__(self, **kwargs):
+    Flags are declared with ``_``.  ``flags`` maps each of their spellings to the action that
+    ``add_argument`` made.  A usage error is one line.
+    """
+
+    def __init__(self, **kwargs: Any):
+        self.flags: Dict[str, argparse.Action] = {}
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
                          **kwargs)
 
-    def alias(self, flag, other):
+    def add_argument(self, *names, **options):
+        return self._record(super().add_argument(*names, **options))
+
+    def add_argument_group(self, *args, **kwargs):
+        return self._recording(super().add_argument_group(*args, **kwargs))
+
+    def add_mutually_exclusive_group(self, **kwargs):
+        return self._recording(super().add_mutually_exclusive_group(**kwargs))
+
+    def _record(self, action):
+        self.flags.update((name, action) for name in action.option_strings)
+        return action
+
+    def _recording(self, group):
+        """``group``, which now records the flags that are added to it."""
+        add, nest = group.add_argument, group.add_mutually_exclusive_group
+        group.add_argument = lambda *names, **options: self._record(add(*names, **options))
+        group.add_mutually_exclusive_group = lambda **kwargs: self._recording(nest(**kwargs))
+        return group
+
+    def alias(self, flag: str, other: str) -> None:
         """Let ``other`` be one more spelling of ``flag``."""
-        action = self._option_string_actions[flag]
-        action.option_strings.append(other)
-        self._option_string_actions[other] = action
+        self.flags[flag].option_strings.append(other)
+        self.flags[other] = self.flags[flag]
 
     def parse_known_args(self, args=None, namespace=None):
-        if args is None:
-            import sys
-            args = sys.argv[1:]
-        return super().parse_known_args([self._known(arg) for arg in args], namespace)
+        args = sys.argv[1:] if args is None else args
+        return super().parse_known_args([self._declared(arg) for arg in args], namespace)
 
-    def _known(self, arg):
+    def _declared(self, arg):
+        """``arg``, with a flag's name spelled as it was declared."""
         name, equals, value = arg.partition('=')
-        spelled = re.sub('-', '_', name[2:])
-        if name.startswith('--') and '--' + spelled in self._option_string_actions:
-            return '--' + spelled + equals + value
+        action = self.flags.get('--' + name[2:].replace('-', '_'))
+        if name.startswith('--') and action:
+            return action.option_strings[0] + equals + value
         # argparse takes -1 for a value but -2,-1 for a flag, unless there is a space in it
         return ' ' + arg if re.fullmatch(r'-\d+(,-?\d+)+', arg) else arg
 
-
-def positive_int(text):
-    """argparse type: a whole number from 1 up."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not a whole number from 1 up')
-    return value
+    def error(self, message):
+        self.exit(2, f'{self.prog}: error: {message} (see --help)\n')
 
 
-def fraction(text):
-    """argparse type: a number from 0 to 1."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f'{text} is not between 0 and 1')
-    return value
+def _type(convert: Callable, accepts: Callable, wanted: str) -> Callable[[str], Any]:
+    """An argparse type: ``convert(text)`` if ``accepts`` it; ``wanted`` completes 'x is not'."""
+    def parse(text):
+        try:
+            value = convert(text)
+        except ValueError:
+            value = None
+        if value is None or not accepts(value):
+            raise argparse.ArgumentTypeError(f'{text} is not {wanted}')
+        return value
+    return parse
 
 
-def positive_float(text):
-    """argparse type: a number above 0."""
-    value = float(text)
-    if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError(f'{text} is not a number above 0')
-    return value
+def whole_number(low: int, high: int = 2 ** 31 - 1) -> Callable[[str], int]:
+    """The argparse type of the whole numbers from ``low`` to ``high``, both included."""
+    return _type(int, lambda value: low <= value <= high,
+                 f'a whole number from {low} up to {high}')
+
+
+positive_int = whole_number(1)
+natural_int = whole_number(0)
+positive_float = _type(float, lambda value: 0 < value < math.inf, 'a number above 0')
+number_from_0 = _type(float, lambda value: 0 <= value < math.inf, 'a finite number from 0 up')
+fraction = _type(float, lambda value: 0 <= value <= 1, 'between 0 and 1')

@@ -12,7 +12,7 @@ __all__ = ['DataError', 'run']
 # an optional module -> the extra that brings it; all others come with the package itself
 _EXTRAS = {
     'matplotlib': 'plot', 'onnx': 'onnx', 'onnxruntime': 'onnx',
-    'pyarrow': 'hub', 'tensorboardX': 'tensorboard',
+    'pyarrow': 'hub', 'tensorboardX': 'tensorboard', 'tokenizers': 'vocabulary',
 }
 # how MXNet, numpy and the loader of libraries say it
 _NO_MEMORY = re.compile('bad_alloc|[Cc]annot allocate memory|[Uu]nable to allocate|'

@@ -1,224 +1,44 @@
-"""What scripts/benchmark.py measures on: models with random weights, data made from plain text.
-
-All of it follows from fixed seeds, so it is the same in every run and for every program measured.
-Lengths are counted in tokens of the model at hand and are drawn to look like those of MRPC, SQuAD
-and WNUT-17.
-"""
-import json
-import multiprocessing
-import os
+"""Our side of the measurements that no program makes: matrix products and embedding."""
 import statistics
 import time
-import zlib
+from typing import Dict
 
 import numpy as np
 
-from bert.text import tokenizer
+from bert.model.config import BertConfig
 from bert.utils import files
-from bert.utils.errors import DataError
 
-__all__ = ['Inputs', 'SHAPES', 'make_model', 'training_flops', 'operators', 'gemm',
-           'embed']
+__all__ = ['embed', 'gemm', 'operators', 'training_flops']
 
-SHAPES = {'6l': (6, 384, 12), 'base': (12, 768, 12)}      # layers, units, heads
-_VOCABULARY = 30522     # as large as that of the uncased English models
 _GEMM = ((1024, 1024, 1024), (2048, 2048, 2048), (4096, 384, 1536), (1024, 768, 3072))
 
 
-def make_model(folder, layers, units, heads):
-    """Write a BERT in Hugging Face's format: weights from N(0, 0.02), the sample's vocabulary.
-
-    The vocabulary is filled up with unused entries to a usual size.
-    """
-    from safetensors.numpy import save_file
-    rng = np.random.default_rng(0)
-    matrices = {'embeddings.word_embeddings': (_VOCABULARY, units),
-                'embeddings.position_embeddings': (512, units),
-                'embeddings.token_type_embeddings': (2, units), 'pooler.dense': (units, units)}
-    norms = ['embeddings.LayerNorm']
-    for layer in (f'encoder.layer.{i}.' for i in range(layers)):
-        for name in 'self.query', 'self.key', 'self.value', 'output.dense':
-            matrices[layer + 'attention.' + name] = (units, units)
-        matrices[layer + 'intermediate.dense'] = (4 * units, units)
-        matrices[layer + 'output.dense'] = (units, 4 * units)
-        norms += [layer + 'attention.output.LayerNorm', layer + 'output.LayerNorm']
-    arrays = {}
-    for name, shape in matrices.items():
-        arrays[name + '.weight'] = rng.standard_normal(shape, np.float32) * np.float32(0.02)
-        if not name.startswith('embeddings.'):
-            arrays[name + '.bias'] = np.zeros(shape[0], np.float32)
-    for name in norms:
-        arrays[name + '.weight'] = np.ones(units, np.float32)
-        arrays[name + '.bias'] = np.zeros(units, np.float32)
-    files.make_folder(folder, '--output_dir')
-    with open(os.path.join(files.SAMPLE, 'vocab.txt'), encoding='utf-8') as f:
-        tokens = f.read().splitlines()
-    tokens += [f'[unused{i}]' for i in range(len(tokens), _VOCABULARY)]
-    with open(os.path.join(folder, 'vocab.txt'), 'w', encoding='utf-8') as f:
-        f.writelines(token + '\n' for token in tokens)
-    files.write_json(os.path.join(folder, 'tokenizer_config.json'),
-                     {'do_lower_case': True, 'tokenizer_class': 'BertTokenizer'})
-    files.write_json(os.path.join(folder, 'config.json'), {
-        'architectures': ['BertModel'], 'model_type': 'bert', 'vocab_size': _VOCABULARY,
-        'hidden_size': units, 'num_hidden_layers': layers, 'num_attention_heads': heads,
-        'intermediate_size': 4 * units, 'max_position_embeddings': 512, 'type_vocab_size': 2,
-        'hidden_act': 'gelu', 'layer_norm_eps': 1e-12, 'hidden_dropout_prob': 0.1,
-        'attention_probs_dropout_prob': 0.1, 'initializer_range': 0.02, 'pad_token_id': 0})
-    with files.atomic(os.path.join(folder, 'model.safetensors')) as temporary:
-        save_file(arrays, temporary, metadata={'format': 'pt'})
-
-
-def training_flops(config, length, first_only=False):
-    """Floating-point operations a token that training on rows of ``length`` tokens needs.
+def training_flops(config: BertConfig, length: int, first_only: bool = False) -> float:
+    """Floating-point operations per token of training on rows of ``length`` tokens.
 
     A product of (m, k) and (k, n) takes 2 m k n.  Of U units and F feed-forward units, a layer
-    takes 2 (4 U^2 + 2 U F) a token for its six matrices and 4 U ``length`` for attention; the
+    takes 2 (4 U^2 + 2 U F) per token for its six matrices and 4 U ``length`` for attention; the
     backward pass takes twice as much.  All else (LayerNorm, GELU, softmax, dropout, embeddings,
-    optimizer, the pooler and the classifier) is left out.  ``first_only``: of the last layer only
-    the first token is needed, and so of the other tokens only keys and values, 4 U^2 a token.
+    optimizer, the pooler and the classifier) is left out.  ``first_only``: the last layer is needed
+    for the first token only, so the other tokens take only keys and values there, 4 U^2 each.
     """
-    units, ffn = config['hidden_size'], config['intermediate_size']
+    units, ffn = config.hidden_size, config.intermediate_size
     layer = 2 * (4 * units ** 2 + 2 * units * ffn) + 4 * units * length
-    layers = config['num_hidden_layers']
+    layers = config.num_hidden_layers
     if not first_only:
         return 3 * layers * layer
     keys = 4 * units ** 2
     return 3 * ((layers - 1) * layer + keys + (layer - keys) / length)
 
 
-class Inputs(dict):
-    """Paths of models and data by name, each made when it is first asked for.
-
-    - ``model-SIZE``: a folder; SIZE is of :data:`SHAPES`, and '6l' may be the user's own model
-    - ``dense-SIZE-LENGTH-COUNT``: a table of COUNT labelled texts of LENGTH tokens or more
-    - ``pairs-SIZE-COUNT``: a table of pairs, as long as MRPC's
-    - ``mrpc-SIZE-SPLIT-COUNT``: MRPC's own pairs, where they are given, or the same
-    - ``squad-SIZE-COUNT``: questions on passages; ``ner-SIZE-COUNT``: tagged sentences
-    - ``texts-SIZE-COUNT``: a sentence a line; ``corpus-SIZE-COUNT``: in documents of 20
-
-    Parameters
-    ----------
-    folder : str
-        Where they go.
-    text_file : str
-        Plain text to take the words from.
-    model : str, optional
-        The folder of a model to take as '6l'.
-    mrpc : str, optional
-        A folder with MRPC's official files.
-    """
-
-    def __init__(self, folder, text_file, model=None, mrpc=None):
-        super().__init__()
-        self._folder, self._mrpc_folder = files.make_folder(folder, '--output_dir'), mrpc
-        self._words = ' '.join(text for _, text in files.read_lines(text_file)).split()
-        if len(self._words) < 1000:
-            raise DataError(f'{text_file}: {len(self._words)} words; give a text of 1000 or more')
-        self._lengths, self._tokenizers = {}, {}
-        if model:
-            self['model-6l'] = os.path.abspath(model)
-
-    def __missing__(self, key):
-        kind, *rest = key.split('-')
-        if kind == 'model':
-            path = os.path.join(self._folder, key)
-            if not os.path.exists(os.path.join(path, 'model.safetensors')):
-                # in a process of its own: on Linux, the most memory this one ever held would
-                # count as that of the processes it starts
-                maker = multiprocessing.Process(target=make_model, args=(path, *SHAPES[rest[0]]))
-                maker.start()
-                maker.join()
-                if maker.exitcode:
-                    raise DataError(f'{path}: could not be made, see above')
-        else:
-            path = os.path.join(self._folder, key + ('.json' if kind == 'squad' else '.tsv'
-                                                     if kind in ('dense', 'pairs', 'mrpc')
-                                                     else '.txt'))
-            self._rng = np.random.RandomState(zlib.crc32(key.encode()))
-            self._use(rest[0])
-            with files.atomic(path) as temporary, open(temporary, 'w', encoding='utf-8') as f:
-                getattr(self, '_' + kind)(f, *[int(n) if n.isdigit() else n for n in rest[1:]])
-        self[key] = path
-        return path
-
-    def _use(self, size):
-        """Count tokens as the model of this size does."""
-        if size not in self._tokenizers:
-            tok = tokenizer.load(self['model-' + size])
-            cost = {word: len(tok.tokenize(word)) for word in set(self._words)}
-            self._tokenizers[size] = [cost[word] for word in self._words]
-        self._lengths = self._tokenizers[size]
-
-    def _text(self, tokens):
-        """A stretch of the text, a list of words, of ``tokens`` tokens or just above."""
-        at, out = self._rng.randint(len(self._words)), []
-        while tokens > 0:
-            out.append(self._words[at])
-            tokens -= self._lengths[at]
-            at = (at + 1) % len(self._words)
-        return out
-
-    def _draw(self, mean, deviation, low, high):
-        return int(np.clip(self._rng.normal(mean, deviation), low, high))
-
-    def _dense(self, f, length, count):
-        f.write('sentence\tlabel\n')
-        for i in range(count):
-            f.write(f"{' '.join(self._text(length))}\t{i % 2}\n")
-
-    def _pairs(self, f, count):
-        f.write('sentence1\tsentence2\tlabel\n')
-        for i in range(count):
-            tokens = self._draw(50, 13, 15, 100)
-            pair = [' '.join(self._text(n)) for n in (tokens // 2, tokens - tokens // 2)]
-            f.write('\t'.join([*pair, str(i % 2)]) + '\n')
-
-    def _mrpc(self, f, split, count):
-        if not self._mrpc_folder:
-            self._pairs(f, count)
-            return
-        from bert.data import tables, tasks
-        f.write('sentence1\tsentence2\tlabel\n')
-        for row in tables.read_official(tasks.get('MRPC'), split, self._mrpc_folder):
-            f.write('%s\t%s\t%s\n' % row[:3])
-
-    def _squad(self, f, count):
-        paragraphs = []
-        for i in range(count):
-            words = self._text(self._draw(155, 65, 30, 330))
-            start = self._rng.randint(len(words) - 3)
-            answer = {'text': ' '.join(words[start:start + 3]),
-                      'answer_start': len(' '.join(words[:start])) + (start > 0)}
-            paragraphs.append({'context': ' '.join(words), 'qas': [
-                {'id': str(i), 'question': ' '.join(self._text(self._draw(12, 4, 5, 30))) + '?',
-                 'answers': [answer]}]})
-        json.dump({'version': '1.1', 'data': [{'title': 'text', 'paragraphs': paragraphs}]}, f)
-
-    def _ner(self, f, count):
-        for _ in range(count):
-            for word in self._text(self._draw(22, 11, 4, 80)):
-                tag = 'B-' + ('PER', 'LOC', 'ORG')[len(word) % 3] if word.istitle() else 'O'
-                f.write(f'{word} {tag}\n')
-            f.write('\n')
-
-    def _texts(self, f, count):
-        for _ in range(count):
-            f.write(' '.join(self._text(self._draw(25, 8, 5, 60))) + '\n')
-
-    def _corpus(self, f, count):
-        for start in range(0, count, 20):
-            self._texts(f, min(20, count - start))
-            f.write('\n')
-
-
-def operators():
-    """Build the operators of bert/model/ops if need be; say which path CPUs will take."""
+def operators() -> Dict[str, str]:
+    """Build the operators of bert/model/ops if needed; returns the ``path`` that CPUs will take."""
     from bert.model import ops
     return {'path': 'packed' if ops.load() else 'padded'}
 
 
-def gemm(dtype):
-    """GFLOP/s of FullyConnected at its best shape: medians over several goes."""
+def gemm(dtype: str) -> Dict[str, float]:
+    """GFLOP/s of FullyConnected at its best shape: the median of several runs."""
     import mxnet as mx
     best = 0
     for rows, inner, columns in _GEMM:
@@ -238,8 +58,8 @@ def gemm(dtype):
     return {'GFLOP/s': best}
 
 
-def embed(kind, model, text_file, dtype):
-    """Texts a second: a vector a token (``kind`` 'tokens') or a text ('sentences')."""
+def embed(kind: str, model: str, text_file: str, dtype: str) -> Dict[str, float]:
+    """Texts per second: one vector per token (``kind`` 'tokens') or per text ('sentences')."""
     from bert.embedding import BertEmbedding
     texts = [text.strip() for _, text in files.read_lines(text_file)]
     embedding = BertEmbedding(dtype=dtype, model=model, offline=True)

@@ -5,19 +5,21 @@ import os
 import re
 import statistics
 import time
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
+from bert.model.config import BertConfig
 from bert.utils import files
 from bert.utils.errors import DataError
 
-from . import measure
+from .measure import training_flops
 
 __all__ = ['value', 'mean_rate', 'result', 'HEADER', 'line', 'shares', 'curves', 'about']
 
-STEP = 8                        # texts in a step of the growth rows
+STEP = 8                        # texts in a step of the growth measurements
 _LOWER = ('s', 's/step')        # units of which less is better
 
 
-def value(unit, seconds, output, folder, skip=0):
+def value(unit: str, seconds: float, output: str, folder: str, skip: int = 0) -> float:
     """A process's figure in ``unit``.
 
     Parameters
@@ -29,29 +31,31 @@ def value(unit, seconds, output, folder, skip=0):
     output : str
         What it printed: a line of JSON {unit: figure}, or a program's log.
     folder : str
-        What it wrote; the rates in metrics.jsonl count where it is there.
+        What it wrote; the rates in metrics.jsonl count if it is there.
     skip : int
         Steps to leave out at the beginning.
+
+    Raises DataError if there is no such figure.
     """
     if unit == 's':
         return seconds
     path = os.path.join(folder, 'metrics.jsonl')
     try:
         if unit == 'Mtokens/s':
-            return float(re.findall(r'([\d.]+) million tokens a second', output)[-1])
+            return float(re.findall(r'([\d.]+) million tokens (?:a|per) second', output)[-1])
         if os.path.exists(path):
             with open(path, encoding='utf-8') as f:
                 rate = mean_rate([json.loads(text) for text in f], skip)
         else:
-            said = json.loads([text for text in output.splitlines() if text[:1] == '{'][-1])
-            rate = said['examples/s' if unit == 's/step' else unit]
+            figures = json.loads([text for text in output.splitlines() if text[:1] == '{'][-1])
+            rate = figures['examples/s' if unit == 's/step' else unit]
         return STEP / rate if unit == 's/step' else rate
     except (IndexError, KeyError, StopIteration, ValueError, ZeroDivisionError):
         raise DataError(f'it gave no figure in {unit}') from None
 
 
-def mean_rate(records, skip=0):
-    """Examples (or tokens) a second over the records of metrics.jsonl, ``skip`` left out."""
+def mean_rate(records: Iterable[Dict[str, Any]], skip: int = 0) -> float:
+    """Examples (or tokens) per second over the records of metrics.jsonl but the first ``skip``."""
     updates, seconds, before = 0, 0.0, 0
     for i, record in enumerate(r for r in records if r['type'] == 'train'):
         rate = next(number for name, number in record.items() if name.endswith('_per_second'))
@@ -62,15 +66,16 @@ def mean_rate(records, skip=0):
     return updates / seconds
 
 
-def result(name, unit, side, figures, reasons):
-    """What a line of the table says, as a dict; its lists have an entry a round.
+def result(name: str, unit: str, side: Optional[str], figures: Mapping[str, List[Dict[str, float]]],
+           reasons: Mapping[str, str]) -> Dict[str, Any]:
+    """The content of a line of the table, as a dict; its lists have one entry per round.
 
     Parameters
     ----------
     name, unit, side : str
-        Of the row, its unit and the peer; ``side`` is None where there is none.
+        Of the measurement, its unit and the peer; ``side`` is None without a peer.
     figures : dict
-        'ours' and each peer -> a list of {unit: figure, ..., 'MB': figure}, one a round.
+        'ours' and each peer -> a list of {unit: figure, ..., 'MB': figure}, one per round.
     reasons : dict
         'ours' or a peer -> why it has no figures, or fewer.
     """
@@ -83,26 +88,26 @@ def result(name, unit, side, figures, reasons):
             'reason': reasons.get('ours') or reasons.get(side)}
 
 
-LINE = '%-22s %-10s %9s  %-21s %9s %6s %7s %7s'
-HEADER = LINE % ('row', 'unit', 'ours', 'peer', "peer's", 'ratio', 'MB', "peer's")
+_LINE = '{:<22} {:<10} {:>9}  {:<21} {:>9} {:>6} {:>7} {:>7}'
+HEADER = _LINE.format('row', 'unit', 'ours', 'peer', "peer's", 'ratio', 'MB', "peer's")
 
 
-def line(r):
-    """A line of the table; '-' where there is no figure, with the reason behind it."""
+def line(r: Dict[str, Any]) -> str:
+    """A line of the table; '-' stands for a missing figure, with the reason after it."""
     def middle(numbers, form):
-        return form % statistics.median(numbers) if numbers else '-'
+        return format(statistics.median(numbers), form) if numbers else '-'
 
     def number(numbers):
-        return middle(numbers, '%.3f' if numbers and max(numbers) < 10 else '%.1f')
+        return middle(numbers, '.3f' if numbers and max(numbers) < 10 else '.1f')
 
-    text = LINE % (r['row'], r['unit'], number(r['ours']), r['peer'] or '-', number(r['theirs']),
-                   middle(r['ratios'], '%.2f'), middle(r['ours_mb'], '%.0f'),
-                   middle(r['theirs_mb'], '%.0f'))
+    text = _LINE.format(
+        r['row'], r['unit'], number(r['ours']), r['peer'] or '-', number(r['theirs']),
+        middle(r['ratios'], '.2f'), middle(r['ours_mb'], '.0f'), middle(r['theirs_mb'], '.0f'))
     return text + ('  ' + r['reason'] if r['reason'] else '')
 
 
-def shares(done, inputs):
-    """The share of the measured GEMM peak that each train row reached, where both are there.
+def shares(done: Sequence[Dict[str, Any]], inputs: Mapping[str, str]) -> List[Dict[str, Any]]:
+    """The share of the GEMM peak that each train measurement reached, if both were measured.
 
     Of the last layer, ours needs only [CLS]; the peer computes all of it, and is counted so.
     """
@@ -113,10 +118,11 @@ def shares(done, inputs):
         peak = peaks.get('gemm-' + short)
         if kind != 'train' or not peak or not r['ours'] or not peak['ours']:
             continue
-        config = files.read_json(os.path.join(inputs['model-' + size], 'config.json'))
+        path = os.path.join(inputs['model-' + size], 'config.json')
+        config = BertConfig.from_dict(files.read_json(path), path)
         share = {}
         for side in 'ours', 'theirs':
-            work = measure.training_flops(config, 128, side == 'ours') * 128e-9
+            work = training_flops(config, 128, side == 'ours') * 128e-9
             share[side] = [100 * work * rate / statistics.median(peak[side])
                            for rate in r[side] if peak[side]]
         out.append({'row': 'share-' + rest, 'unit': '% of peak', 'ours': share['ours'],
@@ -125,8 +131,8 @@ def shares(done, inputs):
     return out
 
 
-def curves(done):
-    """The growth rows as {'length': {'ours': {32: seconds, ...}, ...}, ...}, medians."""
+def curves(done: Sequence[Dict[str, Any]]) -> Dict[str, Dict[str, Dict[int, float]]]:
+    """The growth measurements as {'length': {'ours': {32: seconds, ...}, ...}, ...}, medians."""
     out = {}
     for r in done:
         if r['row'].startswith('growth-'):
@@ -138,15 +144,15 @@ def curves(done):
     return out
 
 
-def about(peers, path):
+def about(peers: Mapping[str, Optional[str]], path: str) -> Dict[str, str]:
     """Machine, date and versions: {name: text}.
 
-    ``peers`` is {package: version or None}, ``path`` is our programs' own choice of --path.
+    ``peers`` is {package: version or None}, ``path`` our programs' default choice of --path.
     """
     import platform
     from importlib import metadata
 
-    from .. import __version__
+    from bert import __version__
     processor = platform.processor() or platform.machine()
     if os.path.exists('/proc/cpuinfo'):
         with open('/proc/cpuinfo', encoding='utf-8') as f:
@@ -154,10 +160,10 @@ def about(peers, path):
                               if text.startswith('model name')), processor)
     ours = ['gluon-bert ' + __version__, 'Python ' + platform.python_version()]
     for name in 'mxnet', 'gluonnlp', 'numpy':
-        with contextlib.suppress(metadata.PackageNotFoundError):    # mxnet-cu112, say
+        with contextlib.suppress(metadata.PackageNotFoundError):    # e.g. mxnet-cu112
             ours.append(f'{name} {metadata.version(name)}')
     out = {'machine': f"{processor}, {os.environ['OMP_NUM_THREADS']} threads",
            'date': time.strftime('%Y-%m-%d'), 'ours': ', '.join(ours + ['--path ' + path])}
     if peers:
-        out['peers'] = ', '.join('%s %s' % item for item in peers.items() if item[1])
+        out['peers'] = ', '.join(f'{name} {version}' for name, version in peers.items() if version)
     return out

@@ -9,22 +9,24 @@ import pytest
 from helpers import ROOT, SAMPLE, TEXT
 
 from bert.data import conll, squad, tables
+from bert.model.config import BertConfig
 from bert.text import tokenizer
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
-from scripts.benchmarking import measure, report, rows
+from scripts.benchmarking import measure, measurements, report
+from scripts.benchmarking.inputs import Inputs, make_model
 
 SCRIPT = 'scripts/benchmark.py'
 
 
 @pytest.fixture
 def inputs(tmp_path):
-    return measure.Inputs(str(tmp_path / 'inputs'), TEXT, SAMPLE)
+    return Inputs(str(tmp_path / 'inputs'), TEXT, SAMPLE)
 
 
 @pytest.fixture
 def peer(tmp_path):
-    """An interpreter that knows its versions and answers all else as told: peer('echo ...')."""
+    """peer('echo ...') is an interpreter that knows its versions and runs that for all else."""
     def make(answer):
         path = tmp_path / 'peer'
         path.write_text(
@@ -39,7 +41,7 @@ def peer(tmp_path):
 # the table
 
 def test_rows_have_names_of_their_own_and_known_placeholders():
-    table = rows.table(cores=3)
+    table = measurements.all_measurements(cores=3)
     names = [row.name for row in table]
     assert len(set(names)) == len(names)
     assert names[-3:] == ['growth-threads-1', 'growth-threads-2', 'growth-threads-3']
@@ -55,20 +57,20 @@ def test_rows_have_names_of_their_own_and_known_placeholders():
 
 
 def test_both_sides_of_a_step_do_the_same():
-    ours, theirs = rows.steps_of('base', 128, 8, 12, 'bfloat16')
+    ours, theirs = measurements.steps_of('base', 128, 8, 12, 'bfloat16')
     for flags in ('--batch_size 8', '{model-base}', '--dtype bfloat16'):
         assert flags in ours and flags in theirs
     assert '{dense-base-128-96}' in ours and '--max_len 128' in ours
     assert '--steps 12' in theirs and '--length 128' in theirs
-    two, _ = rows.steps_of('6l', 128, 16, 3, ranks=2)
+    two, _ = measurements.steps_of('6l', 128, 16, 3, ranks=2)
     assert '{dense-6l-128-96}' in two and '--batch_size 16' in two
 
 
 def test_a_row_is_named_by_the_beginning_of_its_name():
-    assert rows.is_named('squad-inference', 'squad')
-    assert rows.is_named('squad', 'squad')
-    assert not rows.is_named('squad', 'squad-inference')
-    assert not rows.is_named('train-6l-fp32', 'train-6')
+    assert measurements.is_named('squad-inference', 'squad')
+    assert measurements.is_named('squad', 'squad')
+    assert not measurements.is_named('squad', 'squad-inference')
+    assert not measurements.is_named('train-6l-fp32', 'train-6')
 
 
 # the figures
@@ -122,7 +124,8 @@ def test_a_line_says_why_there_is_no_figure():
 
 
 def test_training_flops_by_hand():
-    config = {'hidden_size': 2, 'intermediate_size': 4, 'num_hidden_layers': 3}
+    config = BertConfig(hidden_size=2, intermediate_size=4, num_hidden_layers=3,
+                        num_attention_heads=1)
     # a layer: 2 (4 * 4 + 2 * 2 * 4) = 64, and attention over 5 tokens 4 * 2 * 5 = 40
     assert measure.training_flops(config, 5) == 3 * 3 * 104
     # the last layer: keys and values 4 * 4 = 16 a token, the other 88 for one token in five
@@ -132,7 +135,8 @@ def test_training_flops_by_hand():
 
 def test_shares_of_the_peak(tmp_path):
     (tmp_path / 'config.json').write_text(json.dumps(
-        {'hidden_size': 2, 'intermediate_size': 4, 'num_hidden_layers': 3}), encoding='utf-8')
+        {'hidden_size': 2, 'intermediate_size': 4, 'num_hidden_layers': 3,
+         'num_attention_heads': 1}), encoding='utf-8')
 
     def row(name, ours, theirs):
         return {'row': name, 'unit': '', 'ours': ours, 'theirs': theirs, 'peer': 'them'}
@@ -163,7 +167,7 @@ def read(path):
         return f.read()
 
 
-def test_data_look_as_told_and_are_always_the_same(inputs, tmp_path):
+def test_data_look_as_documented_and_are_always_the_same(inputs, tmp_path):
     tok = tokenizer.load(SAMPLE)
     dense = tables.read_table(inputs['dense-6l-40-6'])
     assert len(dense) == 6 and {row.label for row in dense} == {'0', '1'}
@@ -182,7 +186,7 @@ def test_data_look_as_told_and_are_always_the_same(inputs, tmp_path):
     assert {'O', 'B-PER'} <= {tag for sentence in tagged for tag in sentence.tags}
     assert len(read(inputs['texts-6l-7']).splitlines()) == 7
     assert read(inputs['corpus-6l-45']).count(b'\n\n') == 3
-    again = measure.Inputs(str(tmp_path / 'again'), TEXT, SAMPLE)
+    again = Inputs(str(tmp_path / 'again'), TEXT, SAMPLE)
     for key in ('pairs-6l-200', 'squad-6l-20'):     # whatever was made before
         assert read(again[key]) == read(inputs[key])
 
@@ -192,16 +196,16 @@ def test_mrpc_is_the_official_one_where_it_is_given(tmp_path):
         (tmp_path / (f'msr_paraphrase_{name}.txt')).write_text(
             f'Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t5\t6\tSay "a\tOne {name}.\n',
             encoding='utf-8')
-    inputs = measure.Inputs(str(tmp_path / 'inputs'), TEXT, SAMPLE, str(tmp_path))
+    inputs = Inputs(str(tmp_path / 'inputs'), TEXT, SAMPLE, str(tmp_path))
     row, = tables.read_table(inputs['mrpc-6l-dev-99'])
     assert row[:3] == ('Say "a', 'One test.', '1')
     assert len(tables.read_table(inputs['pairs-6l-9'])) == 9
 
 
-def test_a_text_that_is_too_short_is_told(tmp_path):
+def test_a_text_that_is_too_short_is_an_error(tmp_path):
     (tmp_path / 'text.txt').write_text('A few words.\n', encoding='utf-8')
     with pytest.raises(DataError, match='text.txt: 3 words'):
-        measure.Inputs(str(tmp_path / 'inputs'), str(tmp_path / 'text.txt'))
+        Inputs(str(tmp_path / 'inputs'), str(tmp_path / 'text.txt'))
 
 
 def test_a_random_model_is_a_whole_encoder(tmp_path):
@@ -210,10 +214,10 @@ def test_a_random_model_is_a_whole_encoder(tmp_path):
     from bert.model.heads import Classifier
     from bert.model.parameters import initialize, load_parameters
     folder = str(tmp_path / 'model')
-    measure.make_model(folder, 2, 8, 2)
-    config = read_json(os.path.join(folder, 'config.json'))
-    assert len(tokenizer.load(folder)) == config['vocab_size'] == 30522
-    arrays = read_weights(os.path.join(folder, 'model.safetensors'), config['architectures'])
+    make_model(folder, 2, 8, 2)
+    config = BertConfig.from_dict(read_json(os.path.join(folder, 'config.json')))
+    assert len(tokenizer.load(folder)) == config.vocab_size == 30522
+    arrays = read_weights(os.path.join(folder, 'model.safetensors'), config.architectures)
     net = Classifier(config, 2)
     initialize(net, config)
     fresh = load_parameters(net, arrays, folder, optional=('classifier.',))
@@ -236,8 +240,8 @@ def run_benchmark(program, tmp_path, *flags, **kwargs):
 
 def test_rows_run_in_turn_with_a_peer(program, peer, tmp_path):
     pytest.importorskip('matplotlib', reason='needs the extra: plot')
-    told = tmp_path / 'told'
-    python = peer(f'echo "$OMP_NUM_THREADS $*" >> {told}; echo \'{{"examples/s": 2.0}}\'')
+    calls = tmp_path / 'calls'
+    python = peer(f'echo "$OMP_NUM_THREADS $*" >> {calls}; echo \'{{"examples/s": 2.0}}\'')
     result, rows = run_benchmark(
         program, tmp_path, '--rows', 'growth-length-32,embed-tokens-fp32,data', '--rounds', '2',
         '--plot', '--peer_python', python, check=0)
@@ -245,10 +249,10 @@ def test_rows_run_in_turn_with_a_peer(program, peer, tmp_path):
     assert ', --path padded\n' in result.stdout
     growth = next(row for row in rows if row['row'] == 'growth-length-32')
     assert len(growth['ours']) == len(growth['ratios']) == 2
-    assert growth['theirs'] == [4.0, 4.0]                   # 8 texts at 2 a second
+    assert growth['theirs'] == [4.0, 4.0]                   # 8 texts at 2 per second
     assert growth['ratios'] == [4.0 / seconds for seconds in growth['ours']]
     assert min(growth['ours_mb']) > 50 > max(growth['theirs_mb'])
-    asked = told.read_text(encoding='utf-8').splitlines()
+    asked = calls.read_text(encoding='utf-8').splitlines()
     assert len(asked) == 2 and all(line.startswith('1 -I ') for line in asked)
     assert '--length 32 --batch_size 8 --steps 3 --warmup 1' in asked[0]
     missing = [row for row in rows if row['row'] == 'embed-tokens-fp32']
@@ -262,7 +266,7 @@ def test_rows_run_in_turn_with_a_peer(program, peer, tmp_path):
     assert os.path.getsize(str(tmp_path / 'out' / 'growth.png')) > 1000
 
 
-def test_a_row_that_fails_is_told_and_the_rest_runs(program, peer, tmp_path):
+def test_a_row_that_fails_is_reported_and_the_rest_runs(program, peer, tmp_path):
     result, rows = run_benchmark(
         program, tmp_path, '--rows', 'growth-length-32,growth-length-64', '--peer_python',
         peer('case "$*" in *"--length 32"*) echo one >&2; echo "Error: two" >&2; exit 3;; '
@@ -287,16 +291,16 @@ def test_what_is_not_installed_is_no_failure(program, tmp_path):
     assert row['reason'] in result.stdout
 
 
-@pytest.mark.parametrize('flags, told', [
+@pytest.mark.parametrize('flags, message', [
     (['--rows', 'train,nothing'], 'no row nothing'),
     (['--peer_python', 'no/such/python'], 'there is no such program'),
     (['--measure', 'tokens'], 'needs --model and --texts'),
 ])
-def test_wrong_flags(program, flags, told):
-    assert told in program(SCRIPT, *flags, check=2).stderr
+def test_wrong_flags(program, flags, message):
+    assert message in program(SCRIPT, *flags, check=2).stderr
 
 
 def test_one_measurement(program, inputs):
-    told = program(SCRIPT, '--measure', 'sentences', '--model', SAMPLE, '--texts',
-                   inputs['texts-6l-9'], check=0, env={'BERT_OPS': '0'}).stdout
-    assert json.loads(told)['texts/s'] > 0
+    printed = program(SCRIPT, '--measure', 'sentences', '--model', SAMPLE, '--texts',
+                      inputs['texts-6l-9'], check=0, env={'BERT_OPS': '0'}).stdout
+    assert json.loads(printed)['texts/s'] > 0

@@ -8,6 +8,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from helpers import DATA_FOLDER
+from networks import hidden_states
 from safetensors.numpy import load_file
 
 from bert.checkpoint import result_folder
@@ -218,12 +219,12 @@ def test_a_real_bert_equals_transformers(tmp_path):
     fresh = load_parameters(net, arrays, found.weights, optional=('classifier.',))
     assert fresh == ['classifier.1.weight', 'classifier.1.bias']
     batch = expected['ids']
-    hidden, pooled = net.bert(mx.nd.array(batch, dtype='int32'), mx.nd.zeros(batch.shape),
-                              mx.nd.array(lengths))
+    hidden, pooled = hidden_states(net, mx.nd.array(batch, dtype='int32'),
+                                   mx.nd.zeros(batch.shape), mx.nd.array(lengths))
     np.testing.assert_allclose(pooled.asnumpy()[:, :16], expected['pooled'], rtol=0, atol=1e-4)
     for row, length in enumerate(lengths):
         ids = mx.nd.array(batch[row:row + 1, :length], dtype='int32')
-        alone, pooled = net.bert(ids, mx.nd.zeros(ids.shape), mx.nd.array([length]))
+        alone, pooled = hidden_states(net, ids, mx.nd.zeros(ids.shape), mx.nd.array([length]))
         np.testing.assert_allclose(pooled.asnumpy()[0, :16], expected['pooled'][row], rtol=0,
                                    atol=1e-4)
         for encodings in (alone[0], hidden[row]):       # unpadded, padded

@@ -104,7 +104,7 @@ def test_the_sample_out_of_the_box(program, tmp_path):
     result = program(SCRIPT, '--input_file', TEXT, '--output_dir', 'out', '--dataset_name',
                      'sample', '--max_seq_length', '128', '--num_outputs', '3', '--verbose',
                      '--num_workers', '2', cwd=str(tmp_path), check=0)
-    assert 'million tokens a second' in result.stderr and '[CLS] ' in result.stderr
+    assert 'million tokens per second' in result.stderr and '[CLS] ' in result.stderr
     tok = tokenizer.load(SAMPLE)
     text = ' '.join(tok.tokenize(Path(TEXT).read_text('utf-8')))
     shards = [read(str(tmp_path / 'out' / (f'part-{i:03}.npz'))) for i in range(3)]
@@ -138,7 +138,7 @@ def test_whole_words_and_casing(script, folders):
         alone = [not chosen[row, column - 1] for row, column, label in zip(rows, columns, labels)
                  if not tok.is_first_subword(label)]
         split[name] = np.mean(alone)
-    # a piece without the one before it: only at the front of a text that was cut
+    # a sub-word without the one before it: only at the front of a text that was cut
     assert split['whole'] < 0.05 < 0.5 < split['plain']
     unknown = {name: (read(name + '/part-000.npz')['masked_lm_ids'] == tok.unk_id).mean()
                for name in ('plain', 'cased')}
@@ -219,4 +219,4 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     error = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and 'Traceback' not in error
-    assert error.endswith('stopped; the same command with --resume goes on\n')
+    assert error.endswith('stopped; the same command with --resume continues\n')

@@ -8,14 +8,13 @@ import mxnet as mx
 import numpy as np
 import pytest
 from helpers import TINY
-from mxnet.gluon import HybridBlock
+from networks import Whole
 
 from bert import embedding
 from bert.checkpoint.weights import read_weights, write_params
-from bert.data import vectors
+from bert.data import vectors, windows
 from bert.embedding import BertEmbedding, main
 from bert.model.config import BertConfig
-from bert.model.heads import backbone
 from bert.model.parameters import collect, initialize, load_parameters
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
@@ -36,17 +35,16 @@ def bert():
 
 @pytest.fixture(scope='module')
 def plain():
-    """ids -> every layer's encodings of [CLS] ids [SEP], (2, tokens, 32), one row at a time."""
+    """ids -> every layer's hidden states of [CLS] ids [SEP], (2, tokens, 32), one row at a time."""
     config = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
-    net = HybridBlock()
-    net.bert = backbone(config, use_pooler=False, output_all_encodings=True)
+    net = Whole(config, pooler=False)
     initialize(net, config)
     load_parameters(net, read_weights(os.path.join(TINY, 'model.safetensors')),
                           'tiny')
 
     def encode(ids):
         row = mx.nd.array([[2] + ids + [3]], dtype='int32')
-        layers = net.bert(row, mx.nd.zeros(row.shape), mx.nd.array([row.shape[1]]))
+        layers = net(row, mx.nd.zeros(row.shape), mx.nd.array([row.shape[1]]))
         return np.stack([layer[0].asnumpy() for layer in layers])
     return encode
 
@@ -69,12 +67,12 @@ def close(a, b, tolerance=1e-5):
 
 def watch(monkeypatch, bert):
     """A list that grows with the (rows, tokens) of each batch."""
-    sizes, forward = [], bert._forward
+    sizes, forward = [], bert._encoder.forward
 
-    def watched(rows, segments, device):
+    def watched(rows, token_types, device):
         sizes.append((len(rows), max(map(len, rows))))
-        return forward(rows, segments, device)
-    monkeypatch.setattr(bert, '_forward', watched)
+        return forward(rows, token_types, device)
+    monkeypatch.setattr(bert._encoder, 'forward', watched)
     return sizes
 
 
@@ -83,7 +81,7 @@ def watch(monkeypatch, bert):
 def test_equals_transformers(monkeypatch, layers, expected):
     bert = BertEmbedding(model=TINY, layers=layers)
     rows = {str(i): EXPECTED['ids'][i, :EXPECTED['lengths'][i]] for i in (0, 2)}     # no pairs
-    monkeypatch.setattr(bert._tok, 'ids', lambda text: rows[text][1:-1].tolist())
+    monkeypatch.setattr(bert._encoder.tokenizer, 'ids', lambda text: rows[text][1:-1].tolist())
     for i, (ids, found) in zip((0, 2), bert.iterate(['0', '2'])):
         assert ids == rows[str(i)][1:-1].tolist()
         assert close(found, EXPECTED['layers'][expected, i, :len(rows[str(i)])].mean(axis=0))
@@ -218,7 +216,7 @@ def test_sentences_by_hand(bert, plain, tok, pooling, normalize):
 
 
 def test_texts_are_taken_and_given_as_a_stream(bert, monkeypatch):
-    monkeypatch.setattr(embedding, '_CHUNK', 100)
+    monkeypatch.setattr(windows, '_CHUNK', 100)
     taken = []
 
     def source():
@@ -230,8 +228,7 @@ def test_texts_are_taken_and_given_as_a_stream(bert, monkeypatch):
         for given, _ in zip(range(1, 400), make(source())):
             assert given <= len(taken) <= given + 30
     del taken[:]
-    args = embedding.parse_args(['--sentences', 'a', '--pooling', 'max'])
-    for given, (text, _) in zip(range(400), embedding.embed(bert, source(), args)):
+    for given, (text, _) in zip(range(400), embedding.embed(bert, source(), 'max')):
         assert text == 'good ' * (given % 9) and len(taken) <= given + 31
 
 
@@ -281,11 +278,13 @@ def call(*args):
 def test_prints_as_the_original_did(bert, capsys):
     assert call('--sentences', *SENTENCES[:4]) == 0
     with np.printoptions(threshold=5):
-        expected = ''.join(f"Text: {' '.join(tokens)}\nTokens embedding: {rows}\n"
-                           for tokens, rows in bert(SENTENCES[:4]))
+        expected = ''.join(
+            f"Text: {text}\nTokens: {' '.join(tokens)}\nTokens embedding: {rows}\n"
+            for text, (tokens, rows) in zip(SENTENCES, bert(SENTENCES[:4])))
     assert capsys.readouterr().out == expected
-    assert expected.startswith('Text: the film was booked , badly !\nTokens embedding: [array([')
-    assert expected.endswith('\nText: \nTokens embedding: []\n')
+    assert expected.startswith('Text: The film was booked, badly!\nTokens: the film was booked , '
+                               'badly !\nTokens embedding: [array([')
+    assert expected.endswith('\nText: \nTokens: \nTokens embedding: []\n')
 
 
 def test_prints_sentences(bert, capsys):
@@ -306,7 +305,7 @@ def test_every_flag_has_its_effect(bert, lines, tmp_path, capsys):
     path, texts = lines
     out = tmp_path / 'out.npy'
     base = npy(out, '--file', path)
-    assert capsys.readouterr().out == f'{out}: 60 texts, 32 numbers a vector\n'
+    assert capsys.readouterr().out == f'{out}: 60 texts, 32 numbers per vector\n'
     assert close(base, list(bert.sentences(texts)))
     for flags, options in ((['--pooling', 'cls'], {'pooling': 'cls'}),
                            (['--normalize'], {'normalize': True})):
@@ -359,10 +358,11 @@ def test_sentencepiece(tmp_path, capsys):
     assert call('--sentences', 'The good \U0001f600 films', '--sentencepiece',
                 str(tmp_path / 'm.model')) == 0
     out = capsys.readouterr().out
-    assert out.startswith('Text: the good <unk> films\n') and out.count('array(') == 4
+    assert out.startswith('Text: The good \U0001f600 films\nTokens: the good <unk> films\n')
+    assert out.count('array(') == 4
 
 
-def test_verbose_tells_more(capsys, caplog):
+def test_verbose_logs_more(capsys, caplog):
     for flags, expected in ([], False), (['--verbose'], True):
         caplog.clear()
         call('--sentences', 'a', 'b', *flags)
@@ -434,16 +434,17 @@ def test_both_files_are_the_program(program, bert, tmp_path):
                for script in ('bert/embedding.py', 'scripts/embedding.py')]
     (tokens, rows), = bert(['The film was booked.'])
     with np.printoptions(threshold=5):
-        expected = f'Text: the film was booked .\nTokens embedding: {rows}\n'
+        expected = ('Text: The film was booked.\nTokens: the film was booked .\n'
+                    f'Tokens embedding: {rows}\n')
     assert [result.stdout for result in results] == [expected] * 2
     assert tokens == ['the', 'film', 'was', 'booked', '.'] and results[0].stderr == ''
 
 
 @pytest.mark.parametrize('content, message', [
     (None, 'lines.txt: No such file or directory'),
-    (b'', 'lines.txt: empty; write a text a line'),
+    (b'', 'lines.txt: empty; write one text per line'),
     (b'good\nb\xe9d\n', 'lines.txt:2: byte 0xe9 is not UTF-8; save the file as UTF-8')])
-def test_wrong_files_are_told_in_one_line(program, tmp_path, content, message):
+def test_wrong_files_are_one_line_errors(program, tmp_path, content, message):
     if content is not None:
         (tmp_path / 'lines.txt').write_bytes(content)
     result = program('bert/embedding.py', '--model', TINY, '--file', 'lines.txt', '--output',

@@ -26,8 +26,8 @@ from helpers import (
 
 from bert.checkpoint.weights import read_params, read_weights, write_params
 from bert.model.config import BertConfig
-from bert.pretraining import masking
-from bert.pretraining import shards as shard_files
+from bert.pretraining import masking, shard_writer
+from bert.pretraining.shards import fingerprint
 from bert.text import tokenizer
 from bert.utils.files import read_json
 
@@ -43,9 +43,8 @@ def shards(tmp_path_factory):
     """Three shards of the sample text, for at most 32 tokens; a pattern."""
     folder = tmp_path_factory.mktemp('shards')
     tok = tokenizer.load(SAMPLE)
-    job = shard_files.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, 3,
-                               str(folder))
-    shard_files.create(job, {'vocabulary_sha1': shard_files.fingerprint(tok)})
+    job = shard_writer.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, 3, str(folder))
+    shard_writer.create(job, {'vocabulary_sha1': fingerprint(tok)})
     return str(folder / '*.npz')
 
 
@@ -235,7 +234,7 @@ def test_a_stopped_run_goes_on_bit_equal(program, shards, whole, tmp_path, numbe
     process.send_signal(number)
     said = process.stdout.read()
     assert process.wait() == code
-    assert '--resume goes on' in said and 'Traceback' not in said
+    assert '--resume continues' in said and 'Traceback' not in said
     program(ALONE, *arguments, '--resume', check=0)
     for name in ('model.params', 'step-0000004.params', 'step-0000006.params'):
         assert_same(weights(whole, name), weights(tmp_path, name))
@@ -295,8 +294,8 @@ def test_a_job_with_a_killed_worker_ends_and_goes_on_bit_equal(program, shards, 
              'horovodrun': r'Process name: \d.*\n.*code: 137',
              'launch.py': rf'worker \d \(process {victim}\) was killed by signal 9'}[name]
     assert re.search(which, said), said
-    assert 'step-0000002.params; the same command with --resume goes on' in before
-    assert 'the same command with --resume goes on' in said
+    assert 'step-0000002.params; the same command with --resume continues' in before
+    assert 'the same command with --resume continues' in said
     deadline = time.time() + 20
     while workers_of(script, tmp_path) and time.time() < deadline:
         time.sleep(0.2)
@@ -306,7 +305,7 @@ def test_a_job_with_a_killed_worker_ends_and_goes_on_bit_equal(program, shards, 
     steps = ['--num_steps', str(found + 3)]
     result = program(script, *arguments, *steps, '--ckpt_dir', str(tmp_path), '--resume',
                      launcher=command, check=0, env={'OMP_NUM_THREADS': '1'})
-    assert f'going on from update {found}' in result.stdout + result.stderr
+    assert f'continuing from update {found}' in result.stdout + result.stderr
     program(script, *arguments, *steps, '--ckpt_dir', str(tmp_path / 'whole'), launcher=command,
             check=0, env={'OMP_NUM_THREADS': '1'})
     state = f'step-{found + 3:07}.params'

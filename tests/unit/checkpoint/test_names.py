@@ -6,13 +6,13 @@ import mxnet as mx
 import numpy as np
 import pytest
 from helpers import TINY
-from mxnet.gluon import HybridBlock
+from networks import Whole, hidden_states
 
 from bert.checkpoint import weights
 from bert.checkpoint.names import ARCHITECTURES, from_gluonnlp, from_huggingface, to_huggingface
 from bert.checkpoint.weights import read_weights
 from bert.model.config import BertConfig
-from bert.model.heads import Classifier, backbone
+from bert.model.heads import Classifier
 from bert.model.parameters import initialize, load_parameters
 from bert.utils.files import read_json
 
@@ -184,21 +184,19 @@ def batch():
     (False, True, False), (False, False, False)])
 def test_a_gluonnlp_file_of_the_encoder(tmp_path, batch, pooler, decoder, classifier):
     theirs = gluon_bert(pooler, decoder, classifier)
-    if decoder:
-        batch += (mx.nd.array([[1, 3]] * 3),)
-    expected = randomize(theirs, *batch)
+    expected = randomize(theirs, *batch, *[mx.nd.array([[1, 3]] * 3)] * decoder)
     path = str(tmp_path / 'gluon.params')
     nlp.utils.save_parameters(theirs, path)
 
-    ours = HybridBlock()
-    ours.bert = backbone(CONFIG, None, pooler, decoder, classifier)
+    ours = Whole(CONFIG, None, pooler, decoder, classifier)
     initialize(ours, CONFIG)
     assert load_parameters(ours, read_weights(path), path) == []
-    outputs = ours.bert(*batch)
-    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    places = mx.nd.array([1, 3, 10, 12, 19, 21], dtype='int32')     # row * 9 + column
+    outputs = ours(*batch, *[places] * decoder)[CONFIG.num_hidden_layers - 1:]
     assert len(outputs) == len(expected) == 1 + pooler + decoder + classifier
     for output, value in zip(outputs, expected):
-        np.testing.assert_allclose(output.asnumpy(), value, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(output.asnumpy().reshape(value.shape), value, rtol=0,
+                                   atol=1e-6)
 
 
 @pytest.mark.parametrize('dropout', [0.1, 0.0])
@@ -224,7 +222,8 @@ def test_the_next_sentence_head_is_not_taken_for_a_classifier(tmp_path, batch):
     initialize(ours, CONFIG)
     fresh = load_parameters(ours, read_weights(path), path, ('classifier.',))
     assert fresh == ['classifier.1.weight', 'classifier.1.bias']
-    np.testing.assert_allclose(ours.bert(*batch)[1].asnumpy(), pooled, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(hidden_states(ours, *batch)[1].asnumpy(), pooled, rtol=0,
+                               atol=1e-6)
 
 
 def test_a_gluonnlp_file_in_float16(tmp_path, batch):

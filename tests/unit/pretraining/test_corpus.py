@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bert.pretraining import corpus
-from bert.pretraining.corpus import Span, chunks, expand, read_pool
+from bert.pretraining.corpus import Span, chunks, expand, read_documents
 from bert.text import tokenizer
 from bert.utils.errors import DataError
 
@@ -19,10 +19,10 @@ def write(path, content):
     return str(path)
 
 
-def documents(pool):
-    """The documents of a pool, as the words they were made from."""
-    return [[' '.join(TOK.tokens(pool.tokens[pool.sentences[i]:pool.sentences[i + 1]]))
-             for i in range(first, end)] for first, end in zip(pool.documents, pool.documents[1:])]
+def documents(read):
+    """Documents, as the words they were made from."""
+    return [[' '.join(TOK.tokens(read.tokens[read.sentences[i]:read.sentences[i + 1]]))
+             for i in range(first, end)] for first, end in zip(read.starts, read.starts[1:])]
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_documents_of_files(tmp_path):
     empty = write(tmp_path / 'empty', '')
     assert chunks([one, empty, two]) == [[Span(one, 0, os.path.getsize(one)),
                                           Span(two, 0, os.path.getsize(two))]]
-    assert documents(read_pool(chunks([one, empty, two])[0], TOK)) == [
+    assert documents(read_documents(chunks([one, empty, two])[0], TOK)) == [
         ['w1 w2', 'w3'], ['w4', '[UNK]'], ['w5'], ['w6 w7']]
     with pytest.raises(DataError, match='empty: empty'):
         chunks([empty])
@@ -95,8 +95,8 @@ def test_chunks_hold_everything_once(tmp_path, small_chunks, shape):
     joined = b''.join(Path(span.path).read_bytes()[span.start:span.end]
                       for spans in cut for span in spans)
     assert joined == ''.join(texts).encode()
-    whole = documents(read_pool([Span(path, 0, os.path.getsize(path)) for path in paths], TOK))
-    pieces = [documents(read_pool(spans, TOK)) for spans in cut]
+    whole = documents(read_documents([Span(path, 0, os.path.getsize(path)) for path in paths], TOK))
+    pieces = [documents(read_documents(spans, TOK)) for spans in cut]
     if shape == 'no blank line':        # cut where lines end
         assert sum(sum(pieces, []), []) == whole[0] and len(pieces) > 5
     else:
@@ -116,12 +116,12 @@ def test_larger_chunks_of_larger_corpora(tmp_path, monkeypatch):
 def test_bad_text_is_told_with_its_line(tmp_path, small_chunks, monkeypatch):
     path = write(tmp_path / 'a', b'w1\n\n' * 100 + b'caf\xe9\n')
     with pytest.raises(DataError, match='a line 201: not UTF-8 text; convert it'):
-        read_pool(chunks([path])[-1], TOK)
+        read_documents(chunks([path])[-1], TOK)
     monkeypatch.setattr(corpus, '_LONGEST_LINE', 1000)
     path = write(tmp_path / 'b', 'w1\n\n' * 100 + 'prose \u00e9 ' * 200 + '\nw2\n')
     long = next(spans for spans in chunks([path]) if spans[0].end > 900)
     with pytest.raises(DataError, match='b line 201: longer than 1000 bytes; put each sentence'):
-        read_pool(long, TOK)
+        read_documents(long, TOK)
 
 
 def test_drawn_pieces_repeat_with_the_seed(tmp_path):
@@ -132,5 +132,5 @@ def test_drawn_pieces_repeat_with_the_seed(tmp_path):
     sentencepiece.SentencePieceTrainer.train(input=text, model_prefix=str(tmp_path / 'tiny'),
                                              vocab_size=40, minloglevel=2)
     tok = tokenizer.load(str(tmp_path / 'tiny.model'), False, nbest=-1, alpha=0.1)
-    drawn = [read_pool(chunks([text])[0], tok, seed).tokens.tolist() for seed in (1, 2, 1)]
+    drawn = [read_documents(chunks([text])[0], tok, seed).tokens.tolist() for seed in (1, 2, 1)]
     assert drawn[0] == drawn[2] != drawn[1]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from bert.pretraining import masking
-from bert.pretraining.masking import Masking, Pool, pairs, pool_of, truncate
+from bert.pretraining.masking import Documents, Masking, collect_documents, pairs, truncate
 from bert.text import tokenizer
 
 SPECIALS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
@@ -35,11 +35,11 @@ def words(count, pieces=0):
                                + [f'##p{i}' for i in range(pieces)], cased=True)
 
 
-def lengths_pool(*documents):
-    """A pool of documents given as the lengths of their sentences; its tokens are 5, 6, 7, ..."""
+def documents_of(*documents):
+    """Documents given as the lengths of their sentences; its tokens are 5, 6, 7, ..."""
     sentences = np.cumsum([0] + [length for document in documents for length in document])
     starts = np.cumsum([0] + [len(document) for document in documents])
-    return Pool(np.arange(FIRST, FIRST + sentences[-1], dtype=np.int32), sentences.tolist(),
+    return Documents(np.arange(FIRST, FIRST + sentences[-1], dtype=np.int32), sentences.tolist(),
                 starts.tolist())
 
 
@@ -48,58 +48,59 @@ def joined(blocks):
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def test_pool_leaves_out_what_is_empty():
-    pool = pool_of([[[7, 8], [], [9]], [], [[]], [[5]]])
-    assert pool.tokens.tolist() == [7, 8, 9, 5] and pool.tokens.dtype == np.int32
-    assert pool.sentences == [0, 2, 3, 4]
-    assert pool.documents == [0, 2, 3]
-    assert pool_of([]).sentences == [0]
+def test_documents_leave_out_what_is_empty():
+    documents = collect_documents([[[7, 8], [], [9]], [], [[]], [[5]]])
+    assert documents.tokens.tolist() == [7, 8, 9, 5] and documents.tokens.dtype == np.int32
+    assert documents.sentences == [0, 2, 3, 4]
+    assert documents.starts == [0, 2, 3]
+    assert collect_documents([]).sentences == [0]
 
 
 def test_pairs_of_two_documents():
-    pool = lengths_pool([4, 3, 5], [6, 2])      # sentences at 0 4 7 | 12 18, end 20
+    documents = documents_of([4, 3, 5], [6, 2])      # sentences at 0 4 7 | 12 18, end 20
     rng = Script([0.9,              # document 0: not short
                   0.7, 0.2,         # 3 sentences: 2 of them are A; the next is random
                   0.0, 0.6,         # of the other document; its second sentence
                   0.5, 0.0, 0.1,    # 1 sentence is left: no choice; document 1, first sentence
                   0.9,              # document 1
                   0.3, 0.8])        # 2 sentences: 1 is A; the next is the actual one
-    assert list(pairs(pool, 10, 0.1, rng)) == [
+    assert list(pairs(documents, 10, 0.1, rng)) == [
         (0, 7, 18, 20, 1), (7, 12, 12, 18, 1), (12, 18, 18, 20, 0)]
 
 
 def test_enough_sentences_for_the_target():
-    pool = lengths_pool([3] * 6, [2] * 6)
+    documents = documents_of([3] * 6, [2] * 6)
     # 3 + 3 + 3 + 3 reach 10; A is 1 of the 4 sentences; B takes 2 + 2 + 2 + 2 for the missing 7
-    assert next(pairs(pool, 10, 0, Script([0.9, 0.0, 0.4, 0.0, 0.2]))) == (0, 3, 20, 28, 1)
-    assert next(pairs(pool, 10, 0, Script([0.9, 0.99, 0.5]))) == (0, 9, 9, 12, 0)
+    assert next(pairs(documents, 10, 0, Script([0.9, 0.0, 0.4, 0.0, 0.2]))) == (0, 3, 20, 28, 1)
+    assert next(pairs(documents, 10, 0, Script([0.9, 0.99, 0.5]))) == (0, 9, 9, 12, 0)
     # a short target is 2 + 0.4 * 9 = 5 of 2 to 10: 2 sentences
-    assert next(pairs(pool, 10, 0.1, Script([0.09, 0.4, 0.99, 0.5]))) == (0, 3, 3, 6, 0)
-    assert next(pairs(pool, 10, 1, Script([0.5, 0.999, 0.0, 0.5]))) == (0, 3, 3, 12, 0)
+    assert next(pairs(documents, 10, 0.1, Script([0.09, 0.4, 0.99, 0.5]))) == (0, 3, 3, 6, 0)
+    assert next(pairs(documents, 10, 1, Script([0.5, 0.999, 0.0, 0.5]))) == (0, 3, 3, 12, 0)
 
 
 def test_unused_sentences_come_again():
-    pool = lengths_pool([3] * 6, [2] * 6)
-    first, second = list(pairs(pool, 10, 0, Script([0.9, 0.0, 0.4, 0.0, 0.2, 0.0, 0.9] + [0.9] * 90
-                                                   )))[:2]
+    documents = documents_of([3] * 6, [2] * 6)
+    rng = Script([0.9, 0.0, 0.4, 0.0, 0.2, 0.0, 0.9] + [0.9] * 90)
+    first, second = list(pairs(documents, 10, 0, rng))[:2]
     assert first[:2] == (0, 3) and first[4] == 1
     assert second == (3, 6, 6, 15, 0)
 
 
 def test_one_document_takes_the_random_text_from_elsewhere_in_it():
-    pool = lengths_pool([3] * 6)
-    drawn = [next(pairs(pool, 6, 0, Script([0.9, 0.0, 0.4, place]))) for place in (0, 0.3, 0.9)]
+    documents = documents_of([3] * 6)
+    drawn = [next(pairs(documents, 6, 0, Script([0.9, 0.0, 0.4, place])))
+             for place in (0, 0.3, 0.9)]
     assert drawn == [(0, 3, 6, 9, 1), (0, 3, 9, 12, 1), (0, 3, 15, 18, 1)]
     # before it, too, but not into it: sentence 2 alone, where 3 to 5 are the instance
     rng = Script([0.9, 0.0, 0.9, 0.0, 0.4, 0.9] + [0.9] * 90)
-    assert list(pairs(pool, 7, 0, rng))[1] == (9, 12, 6, 9, 1)
+    assert list(pairs(documents, 7, 0, rng))[1] == (9, 12, 6, 9, 1)
 
 
 def test_what_has_nothing_beside_it():
     # both sentences are taken: there is no other to be random, so the next is the actual one
-    assert list(pairs(lengths_pool([3, 3]), 9, 0, Script([0.9, 0.0, 0.4]))) == [(0, 3, 3, 6, 0)]
-    assert list(pairs(lengths_pool([3]), 9, 0, Script([0.9]))) == []
-    assert list(pairs(lengths_pool(), 9, 0, Script([0.9]))) == []
+    assert list(pairs(documents_of([3, 3]), 9, 0, Script([0.9, 0.0, 0.4]))) == [(0, 3, 3, 6, 0)]
+    assert list(pairs(documents_of([3]), 9, 0, Script([0.9]))) == []
+    assert list(pairs(documents_of(), 9, 0, Script([0.9]))) == []
 
 
 @pytest.mark.parametrize('front', [0, 1])
@@ -130,12 +131,12 @@ def test_truncate_like_token_by_token():
 
 def test_an_instance_by_hand():
     tok = words(20)
-    pool = Pool(np.arange(5, 25, dtype=np.int32), [0, 3, 7], [0, 2])
+    documents = Documents(np.arange(5, 25, dtype=np.int32), [0, 3, 7], [0, 2])
     maker = Masking(tok, 12, 4, masked_lm_prob=0.3, short_seq_prob=0)
     # [CLS] 5 6 7 [SEP] 8 9 10 11 [SEP]: 10 tokens, 3 to predict
     order = [.5, .9, .8, .2, .5, .3, .95, .1, .6, .5, .5, .5]    # the lowest: positions 7, 3, 5
     rng = Script([0.9, 0.0, 0.9], order, [0.79, 0.8, 0.9], [0.1, 0.2, 0.52])
-    block, = maker.instances(pool, rng)
+    block, = maker.instances(documents, rng)
     # in the order of the positions: masked, kept, and word 0.52 of 25
     expected = {'input_ids': [[CLS, 5, 6, MASK, SEP, 8, 9, 13, 11, SEP, PAD, PAD]],
                 'segment_ids': [[0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 0, 0]],
@@ -151,8 +152,8 @@ def test_an_instance_by_hand():
     (10, 0.15, 80, 2),      # 1.5 is rounded to even, as Python does
     (10, 0.25, 80, 2), (10, 0.35, 80, 4), (10, 0.01, 80, 1), (10, 0.5, 3, 3), (10, 1, 80, 7)])
 def test_how_many_are_predicted(length, share, most, expected):
-    pool = lengths_pool([3, length - 6])
-    block, = Masking(words(40), 16, most, share, 0).instances(pool, np.random.default_rng(0))
+    documents = documents_of([3, length - 6])
+    block, = Masking(words(40), 16, most, share, 0).instances(documents, np.random.default_rng(0))
     assert block['valid_lengths'].tolist() == [length]
     assert block['masked_lm_weights'].sum() == expected
 
@@ -171,10 +172,11 @@ def test_whole_words_that_fit():
 
 def test_a_cut_word_is_no_part_of_the_other_text():
     tok = words(1, 1)
-    pool = pool_of([[[5], [6]]])        # [CLS] w0 [SEP] ##p0 [SEP], where a word has lost its front
+    # [CLS] w0 [SEP] ##p0 [SEP], where a word has lost its front
+    documents = collect_documents([[[5], [6]]])
     for seed in range(10):
         block, = Masking(tok, 8, 1, whole_word_mask=True).instances(
-            pool, np.random.default_rng(seed))
+            documents, np.random.default_rng(seed))
         assert block['masked_lm_weights'].sum() == 1
 
 
@@ -217,7 +219,7 @@ def test_whole_word_masking(kind, request):
     whole = {}
     for flag in (False, True):
         block = joined(Masking(tok, 40, 8, 0.2, whole_word_mask=flag)
-                       .instances(pool_of(documents), rng))
+                       .instances(collect_documents(documents), rng))
         rows = [{name: array[i] for name, array in block.items()}
                 for i in range(len(block['valid_lengths']))]
         whole[flag] = [whole_words(row, restored(block, i), begins) for i, row in enumerate(rows)]
@@ -245,16 +247,16 @@ def corpus():
     """80 documents of sentences of 4 to 12 tokens; the tokens tell where they come from."""
     rng = np.random.default_rng(7)
     documents = [rng.integers(4, 13, 300).tolist() for _ in range(80)]
-    pool = lengths_pool(*documents)
-    tok = words(len(pool.tokens))
-    return tok, pool
+    documents = documents_of(*documents)
+    tok = words(len(documents.tokens))
+    return tok, documents
 
 
 @pytest.mark.parametrize('generator', [np.random.default_rng, np.random.RandomState])
 def test_every_instance_is_text_of_the_corpus(corpus, generator):
-    tok, pool = corpus
-    block = joined(Masking(tok, 64, 20).instances(pool, generator(3)))
-    ends = np.array(pool.sentences)[pool.documents] + FIRST
+    tok, documents = corpus
+    block = joined(Masking(tok, 64, 20).instances(documents, generator(3)))
+    ends = np.array(documents.sentences)[documents.starts] + FIRST
 
     def document(token):
         return np.searchsorted(ends, token, side='right')
@@ -285,9 +287,9 @@ def near(share, expected, count):
 
 
 def test_shares(corpus):
-    tok, pool = corpus
+    tok, documents = corpus
     block = joined(Masking(tok, 64, 20, short_seq_prob=0).instances(
-        pool, np.random.default_rng(5), copies=2))
+        documents, np.random.default_rng(5), copies=2))
     count = len(block['valid_lengths'])
     # an end of a document has one sentence now and then, for which there is no choice
     assert near(block['next_sentence_labels'].mean(), 0.5, count)
@@ -315,22 +317,22 @@ def test_shares(corpus):
 
 @pytest.mark.slow
 def test_lengths(corpus):
-    tok, pool = corpus
+    tok, documents = corpus
     usual = joined(Masking(tok, 64, 20, short_seq_prob=0).instances(
-        pool, np.random.default_rng(6)))
+        documents, np.random.default_rng(6)))
     room = 61
     # nothing falls short of its target save at the end of a document
     assert (usual['valid_lengths'] == room + 3).mean() > 0.9
-    starts = [span for copy in range(60) for span in _first_targets(pool, room, copy)]
+    starts = [span for copy in range(60) for span in _first_targets(documents, room, copy)]
     short = np.mean([target < 50 for target in starts])
     assert near(short, 0.1 * 48 / 60, len(starts))      # 10 % of 2 to 61, each alike
 
 
-def _first_targets(pool, room, seed):
+def _first_targets(documents, room, seed):
     """For each document the length its first instance aimed at, rounded up to its sentences."""
-    bounds = np.array(pool.sentences)[pool.documents]
+    bounds = np.array(documents.sentences)[documents.starts]
     rng = np.random.default_rng(seed)
-    one_token = Pool(pool.tokens, list(range(len(pool.tokens) + 1)), bounds.tolist())
+    one_token = Documents(documents.tokens, list(range(len(documents.tokens) + 1)), bounds.tolist())
     firsts = set(bounds.tolist())
     # with sentences of one token a pair is as long as its target
     return [a_end - a_start + b_end - b_start
@@ -339,11 +341,11 @@ def _first_targets(pool, room, seed):
 
 
 def test_copies_differ_and_seeds_repeat(corpus):
-    tok, pool = corpus
+    tok, documents = corpus
     maker = Masking(tok, 64, 20)
-    once = joined(maker.instances(pool, np.random.default_rng(1)))
-    twice = joined(maker.instances(pool, np.random.default_rng(1), copies=2))
+    once = joined(maker.instances(documents, np.random.default_rng(1)))
+    twice = joined(maker.instances(documents, np.random.default_rng(1), copies=2))
     assert 1.9 < len(twice['valid_lengths']) / len(once['valid_lengths']) < 2.1
     assert len({row.tobytes() for row in twice['input_ids']}) == len(twice['input_ids'])
-    again = joined(maker.instances(pool, np.random.default_rng(1)))
+    again = joined(maker.instances(documents, np.random.default_rng(1)))
     assert all((once[name] == again[name]).all() for name in once)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bert.pretraining import corpus
-from bert.pretraining import shards as shard_files
+from bert.pretraining import corpus, processes, shard_writer
 from bert.pretraining.masking import FIELDS, Masking
-from bert.pretraining.shards import Job, create, read
+from bert.pretraining.shard_writer import Job, create
+from bert.pretraining.shards import read
 from bert.text import tokenizer
 from bert.utils.errors import DataError
 
@@ -87,7 +87,7 @@ def test_workers_do_not_change_a_byte(make, workers):
 
 def test_spawned_workers(make, monkeypatch):
     _, alone = make('alone')
-    monkeypatch.setitem(shard_files.sys.modules, 'mxnet', object())    # spawns them
+    monkeypatch.setitem(processes.sys.modules, 'mxnet', object())    # spawns them
     _, shared = make('shared', workers=2)
     assert parts(alone)[0].read_bytes() == parts(shared)[0].read_bytes()
 
@@ -96,8 +96,8 @@ def test_chunks_are_mixed(make, text):
     """Each shard has text of all of the corpus, not of one stretch."""
     _, folder = make(shards=2)
     chunks = corpus.chunks(text)
-    order = [chunk for piece in shard_files._deal([10] * len(chunks), 2, 1)
-             for chunk, _, _ in piece]
+    order = [chunk for slices in shard_writer._deal([10] * len(chunks), 2, 1)
+             for chunk, _, _ in slices]
     assert sorted(set(order)) == list(range(len(chunks))) and order != sorted(order)
 
 
@@ -110,9 +110,9 @@ def test_the_same_text_is_not_masked_alike(make, text):
 
 
 def test_deal():
-    pieces = shard_files._deal([3, 0, 5, 2], 3, seed=0)
-    assert [sum(end - first for _, first, end in piece) for piece in pieces] == [3, 3, 4]
-    taken = sorted((chunk, row) for piece in pieces for chunk, first, end in piece
+    shards = shard_writer._deal([3, 0, 5, 2], 3, seed=0)
+    assert [sum(end - first for _, first, end in slices) for slices in shards] == [3, 3, 4]
+    taken = sorted((chunk, row) for slices in shards for chunk, first, end in slices
                    for row in range(first, end))
     assert taken == [(0, 0), (0, 1), (0, 2), (2, 0), (2, 1), (2, 2), (2, 3), (2, 4), (3, 0), (3, 1)]
 
@@ -121,14 +121,14 @@ def test_deal():
 def test_interrupted_and_resumed(make, monkeypatch, stop):
     done, whole = make('whole', shards=3)
     name = '_make_rows' if stop == 'in a chunk' else '_write_shard'
-    original, calls = getattr(shard_files, name), []
+    original, calls = getattr(shard_writer, name), []
 
     def interrupted(*args):
         if len(calls) == {'before the shards': 0, 'between the shards': 1, 'in a chunk': 4}[stop]:
             raise KeyboardInterrupt
         calls.append(args[2])
         return original(*args)
-    monkeypatch.setattr(shard_files, name, interrupted)
+    monkeypatch.setattr(shard_writer, name, interrupted)
     with pytest.raises(KeyboardInterrupt):
         make(shards=3)
     monkeypatch.undo()
@@ -147,7 +147,7 @@ def test_interrupted_and_resumed(make, monkeypatch, stop):
     def unchanged(*args):
         assert not [path for path in kept if path.stat().st_mtime_ns != kept[path]]
         return original(*args)
-    monkeypatch.setattr(shard_files, name, unchanged)
+    monkeypatch.setattr(shard_writer, name, unchanged)
     again, _ = make(shards=3, resume=True, workers=1)
     assert again == done
     assert [path.read_bytes() for path in parts(folder)] == [path.read_bytes()
@@ -194,7 +194,7 @@ def test_tiny_corpora(make, tmp_path):
 
 
 def test_a_worker_that_dies_ends_the_run(make, monkeypatch, capfd):
-    monkeypatch.setattr(shard_files, '_make_rows', die)
+    monkeypatch.setattr(shard_writer, '_make_rows', die)
     with pytest.raises(DataError, match='a worker process was killed.*--resume and fewer'):
         make(workers=2)
 

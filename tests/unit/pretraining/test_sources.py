@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import SAMPLE, TEXT
 
-from bert.pretraining import masking, shards
+from bert.pretraining import masking, shard_writer, shards
 from bert.pretraining.sources import Shards, Synthetic, Text
 from bert.pretraining.stream import Stream, evaluation
 from bert.text import tokenizer
@@ -44,17 +44,18 @@ def test_text_has_other_masks_in_each_pass(tok):
 
 
 def make_shards(folder, tok, count=2):
-    job = shards.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, count, str(folder))
+    job = shard_writer.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, count,
+                           str(folder))
     (folder / 'unfinished').mkdir()
-    made = shards.create(job, {}, 1)
+    made = shard_writer.create(job, {}, 1)
     return [str(folder / (f'part-{i:03}.npz')) for i in range(count)], made
 
 
 def test_shards(tok, tmp_path):
     paths, made = make_shards(tmp_path, tok)
     source = Shards(paths, len(tok))
-    assert source.max_length == 32 and source.pieces == 2
-    parts = [source.read(0, piece) for piece in range(2)]
+    assert source.max_length == 32 and source.num_chunks == 2
+    parts = [source.read(0, chunk) for chunk in range(2)]
     assert sum(len(part.lengths) for part in parts) == made['instances']
     assert sum(len(part.ids) for part in parts) == made['tokens']
     arrays = shards.read(paths[0])

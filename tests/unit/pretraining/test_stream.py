@@ -12,7 +12,8 @@ import pytest
 from helpers import ROOT, SAMPLE
 
 from bert.pretraining import masking
-from bert.pretraining.sources import Instances, Synthetic, Text
+from bert.pretraining.instances import Instances
+from bert.pretraining.sources import Synthetic, Text
 from bert.pretraining.stream import Stream, edges, evaluation
 from bert.text import tokenizer
 from bert.utils.errors import DataError
@@ -24,11 +25,11 @@ class Numbered:
     max_length = 24
 
     def __init__(self, *sizes):
-        self.pieces, self.sizes, self.asked = len(sizes), sizes, []
+        self.num_chunks, self.sizes, self.asked = len(sizes), sizes, []
 
-    def read(self, pass_, piece):
-        self.asked.append((pass_, piece))
-        numbers = np.arange(self.sizes[piece], dtype=np.int32) + sum(self.sizes[:piece])
+    def read(self, epoch, chunk):
+        self.asked.append((epoch, chunk))
+        numbers = np.arange(self.sizes[chunk], dtype=np.int32) + sum(self.sizes[:chunk])
         lengths = (numbers * 7 % 20 + 5).astype(np.int32)
         counts = (lengths // 8 + 1).astype(np.int32)
         return Instances(np.repeat(numbers, lengths), np.repeat(numbers % 2, lengths), lengths,
@@ -84,7 +85,7 @@ def test_the_lengths_to_pad_to():
 @pytest.mark.parametrize('by_tokens', [False, True])
 @pytest.mark.parametrize('sizes', [(40, 33, 0, 57), (211,), (3,), (1, 1, 1, 1)])
 def test_each_instance_comes_once_in_a_pass(by_tokens, sizes, monkeypatch):
-    monkeypatch.setattr('bert.pretraining.stream._POOL_TOKENS', 600)   # several pools
+    monkeypatch.setattr('bert.pretraining.stream._BUFFER_TOKENS', 600)   # several pools
     source, passes = Numbered(*sizes), 6
     stream = Stream(source, 30 if by_tokens else 2, 3, by_tokens, num_buckets=3)
     seen, each = np.zeros(sum(sizes), int), []
@@ -148,7 +149,7 @@ def test_workers_share_each_update(by_tokens):
 @pytest.mark.parametrize('workers', [0, 1])
 @pytest.mark.slow
 def test_a_stream_goes_on_where_it_was_left(workers, monkeypatch):
-    monkeypatch.setattr('bert.pretraining.stream._POOL_TOKENS', 500)
+    monkeypatch.setattr('bert.pretraining.stream._BUFFER_TOKENS', 500)
     settings = (Synthetic(16, 3, 100, 5), 100, 3) if workers else (
         Numbered(40, 37, 30), 40, 3, True)
     whole = take(Stream(*settings), 30)
@@ -163,7 +164,7 @@ def test_a_stream_goes_on_where_it_was_left(workers, monkeypatch):
 
 
 def test_a_restart_reads_no_more_than_it_needs(monkeypatch):
-    monkeypatch.setattr('bert.pretraining.stream._POOL_TOKENS', 500)
+    monkeypatch.setattr('bert.pretraining.stream._BUFFER_TOKENS', 500)
     source = Numbered(*[40] * 30)
     whole = take(Stream(source, 4, 2), 60)
     source.asked = []
@@ -194,12 +195,12 @@ def test_an_error_of_a_data_worker_is_told(tmp_path):
 
 
 class Deadly(Numbered):
-    """A source whose second piece kills the process that reads it."""
+    """A source that in the second epoch kills the process that reads it."""
 
-    def read(self, pass_, piece):
-        if pass_:
+    def read(self, epoch, chunk):
+        if epoch:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().read(pass_, piece)
+        return super().read(epoch, chunk)
 
 
 @pytest.mark.slow
@@ -231,6 +232,6 @@ def test_data_workers_end_with_their_parent(tmp_path):
 
 
 def test_data_workers_do_not_import_mxnet():
-    code = ('import sys; import bert.pretraining.stream; '
+    code = ('import sys; import bert.pretraining.sources, bert.pretraining.stream; '
             'sys.exit("mxnet" in sys.modules)')
     assert subprocess.run([sys.executable, '-c', code], cwd=ROOT).returncode == 0

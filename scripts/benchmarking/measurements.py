@@ -1,28 +1,34 @@
-"""The rows of scripts/benchmark.py: what is measured, by which command of ours and of each peer.
+"""What scripts/benchmark.py measures, by which command of ours and of each peer.
 
 A command is words as in a shell.  NAME=value before it is for its environment, and mpirun starts
 two ranks of it.  ``peer`` is scripts/benchmarking/peer.py, other names are programs.
-{name} stands for a path of :class:`.measure.Inputs`, {out} for a folder to write to,
+{name} stands for a path of :class:`.inputs.Inputs`, {out} for a folder to write to,
 {warmup} for the steps that are left out.
 """
-import collections
+from typing import List, NamedTuple, Tuple
 
 from .report import STEP
 
-__all__ = ['Row', 'DTYPES', 'is_named', 'steps_of', 'table']
+__all__ = ['DTYPES', 'Measurement', 'all_measurements', 'is_named', 'steps_of']
 
 DTYPES = {'fp32': 'float32', 'bf16': 'bfloat16'}
 
-# units: a line of the table each; ours: a command; peers: (label, command) pairs
-Row = collections.namedtuple('Row', 'name units ours peers')
+
+class Measurement(NamedTuple):
+    """A row of the table: one line for each unit and peer."""
+    name: str
+    units: Tuple[str, ...]
+    ours: str                           # a command
+    peers: Tuple[Tuple[str, str], ...]  # (label, command)
 
 
-def is_named(name, wanted):
-    """Whether a row's name is the one wanted, or that and more behind a dash."""
+def is_named(name: str, wanted: str) -> bool:
+    """Whether a name is the one wanted, or begins with it and a dash."""
     return name == wanted or name.startswith(wanted + '-')
 
 
-def steps_of(size, length, batch, steps, dtype='float32', ranks=1):
+def steps_of(size: str, length: int, batch: int, steps: int, dtype: str = 'float32',
+             ranks: int = 1) -> Tuple[str, str]:
     """Our command and the peer's for training steps of a classifier on rows of full length."""
     ours = (f'finetune_classifier --bert_model {{model-{size}}} --train_file '
             f'{{dense-{size}-{length}-{ranks * steps * batch}}} --max_len '
@@ -32,7 +38,7 @@ def steps_of(size, length, batch, steps, dtype='float32', ranks=1):
                   f'--steps {steps} --warmup {{warmup}} --dtype {dtype}')
 
 
-def pairs_of(train, dev, dtype='float32'):
+def pairs_of(train: str, dev: str, dtype: str = 'float32') -> Tuple[str, str]:
     """The same for a script on sentence pairs: train, dev are the names of its data."""
     ours = (f'finetune_classifier --bert_model {{model-6l}} --train_file {{{train}}} --dev_file '
             f'{{{dev}}} '
@@ -41,12 +47,12 @@ def pairs_of(train, dev, dtype='float32'):
                   f'--by_length --dtype {dtype} --output_dir {{out}}')
 
 
-def table(quick=False, cores=1):
-    """All rows, as a list."""
-    rows, steps = [], 3 if quick else 12
+def all_measurements(quick: bool = False, cores: int = 1) -> List[Measurement]:
+    """All measurements in the order of the table."""
+    found, steps = [], 3 if quick else 12
 
     def add(name, units, ours, *peers):
-        rows.append(Row(name, units.split(), ours, peers))
+        found.append(Measurement(name, tuple(units.split()), ours, peers))
 
     def size(few, many):
         return few if quick else many
@@ -120,4 +126,4 @@ def table(quick=False, cores=1):
         ours, peer = (f'OMP_NUM_THREADS={count} {command}'
                       for command in steps_of('6l', 128, STEP, steps))
         add(f'growth-threads-{count}', 's/step', ours, ('PyTorch step', peer))
-    return rows
+    return found

@@ -1,0 +1,165 @@
+"""Checks of files of weights before their content is believed: structure, checksum, finite values.
+
+A ``.params`` file that we write ends in a trailer that MXNet does not read: :data:`TRAILER` and the
+CRC-32 of all bytes before, in hexadecimal.  A safetensors file of ours has the CRC-32 of its data
+section in its metadata.  Files of others have no checksum and get the other checks.
+"""
+import json
+import mmap
+import os
+import struct
+import zlib
+from typing import Dict, Mapping, Optional
+
+import numpy as np
+
+from ..utils.errors import DataError
+
+__all__ = ['append_checksum', 'check_finite', 'check_params', 'check_safetensors', 'data_crc',
+           'METADATA_KEY']
+
+TRAILER = b'gluon-bert crc32 '
+METADATA_KEY = 'gluon_bert_crc32'
+_HEX = 8            # digits of a CRC-32
+_LIST_MAGIC = 0x112
+_V2, _V3 = 0xF993FAC9, 0xF993FACA       # an array since MXNet 1.0, and with np-shape semantics
+_V1 = 0xF993FAC8
+_MAX_DIMENSIONS = 32
+# bytes of a number of each of MXNet's types
+_ITEM = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8, 7: 1, 8: 2, 9: 2, 10: 4, 11: 8, 12: 2}
+
+
+class _Damaged(Exception):
+    """What does not fit in a file."""
+
+
+class _Reader:
+    """Reads numbers from a buffer one after the other."""
+
+    def __init__(self, data):
+        self._data, self.place = data, 0
+
+    def take(self, code):
+        """The next number of a struct code."""
+        size = struct.calcsize(code)
+        self.skip(size)
+        return struct.unpack_from('<' + code, self._data, self.place - size)[0]
+
+    def skip(self, size):
+        """Pass over some bytes, which must be there."""
+        if size > len(self._data) - self.place:
+            raise _Damaged('it is cut short, or a size in it is damaged')
+        self.place += size
+
+    def text(self, size):
+        """Some bytes as text."""
+        self.skip(size)
+        try:
+            return bytes(self._data[self.place - size:self.place]).decode('utf-8')
+        except UnicodeDecodeError:
+            raise _Damaged('a name in it is not UTF-8') from None
+
+
+def append_checksum(path: str) -> None:
+    """End a ``.params`` file with the CRC-32 of what it holds."""
+    with open(path, 'rb+') as f:
+        crc = 0
+        for block in iter(lambda: f.read(1 << 22), b''):
+            crc = zlib.crc32(block, crc)
+        f.write(TRAILER + b'%08x' % crc)
+
+
+def check_params(path: str) -> None:
+    """Check the structure of a ``.params`` file, and its checksum if it has one.
+
+    MXNet believes the sizes in such a file: a damaged one makes it take gigabytes of memory, or
+    crash.
+
+    Raises :class:`~bert.utils.errors.DataError`.
+    """
+    try:
+        with open(path, 'rb') as f:
+            if not os.fstat(f.fileno()).st_size:
+                raise _Damaged('it is empty')
+            with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                _check_params(data)
+    except OSError as error:
+        raise DataError(f'{path}: cannot be read ({error.strerror})') from None
+    except _Damaged as reason:
+        raise DataError(f'{path}: not a whole MXNet parameter file ({reason}); take another copy '
+                        'of it') from None
+
+
+def _check_params(data):
+    end = len(data) - len(TRAILER) - _HEX
+    if end > 0 and data[end:end + len(TRAILER)] == TRAILER:
+        with memoryview(data) as view, view[:end] as content:
+            found = b'%08x' % zlib.crc32(content)
+        if found != data[-_HEX:]:
+            raise _Damaged(f'its checksum is {found.decode()} where it should be '
+                           f'{data[-_HEX:].decode("ascii", "replace")}: it is damaged')
+    reader = _Reader(data)
+    if reader.take('Q') != _LIST_MAGIC:
+        raise _Damaged('it does not begin as one')
+    reader.take('Q')
+    count = reader.take('Q')
+    for _ in range(count):
+        _pass_array(reader)
+    names = reader.take('Q')
+    if names not in (0, count):
+        raise _Damaged(f'it has {count} arrays and {names} names')
+    for _ in range(names):
+        reader.text(reader.take('Q'))
+
+
+def _pass_array(reader):
+    """Pass over an array of a ``.params`` file."""
+    magic = reader.take('I')
+    if magic in (_V2, _V3):
+        if reader.take('i') != 0:
+            raise _Damaged('it holds a sparse array')
+        dimensions = reader.take('i')
+    elif magic == _V1:
+        dimensions = reader.take('i')
+    else:
+        dimensions = magic      # of MXNet before 0.12: the magic number's place is the rank's
+    if not 0 <= dimensions <= _MAX_DIMENSIONS:
+        raise _Damaged(f'an array in it has {dimensions} dimensions')
+    code = 'q' if magic in (_V1, _V2, _V3) else 'I'
+    size = 1
+    for _ in range(dimensions):
+        length = reader.take(code)
+        if length < 0:
+            raise _Damaged('an array in it has a negative size')
+        size *= length
+    if dimensions == 0 and magic != _V3:
+        return                  # no array: it has neither device nor values
+    reader.take('i')            # the device it was on, and its number
+    reader.take('i')
+    kind = reader.take('i')
+    if kind not in _ITEM:
+        raise _Damaged(f'an array in it has the unknown type {kind}')
+    reader.skip(size * _ITEM[kind])
+
+
+def data_crc(content: bytes) -> str:
+    """The CRC-32 of the data section of a safetensors file, in hexadecimal."""
+    return f'{zlib.crc32(content[8 + int.from_bytes(content[:8], "little"):]):08x}'
+
+
+def check_safetensors(path: str, content: bytes) -> None:
+    """Check the checksum of a safetensors file of ours, whose structure is known to be right."""
+    header = json.loads(content[8:8 + int.from_bytes(content[:8], 'little')].decode('utf-8'))
+    wanted: Optional[str] = (header.get('__metadata__') or {}).get(METADATA_KEY)
+    if wanted is not None and data_crc(content) != wanted:
+        raise DataError(f'{path}: damaged (its checksum is {data_crc(content)} where it should be '
+                        f'{wanted}); take another copy of it')
+
+
+def check_finite(path: str, arrays: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """``arrays`` again, or DataError where one holds infinite values or NaN."""
+    for name, array in arrays.items():
+        if array.dtype.kind == 'f' and not np.isfinite(array).all():
+            raise DataError(f'{path}: {name} has values that are not finite numbers; take another '
+                            'copy of it, or the weights of an earlier checkpoint')
+    return dict(arrays)

@@ -1,0 +1,183 @@
+"""BERT (Devlin et al. 2018): embeddings, layers, pooler and masked-LM decoder.
+
+This is the only definition of its maths.  The arrays are tokens (T, units), whatever the axes T of
+the tokens are: :mod:`bert.model.operators` says what a batch looks like, and computes.
+
+Parameters carry the names of GluonNLP's checkpoints (``encoder.transformer_cells.0.proj.weight``),
+in GluonNLP's order; :func:`bert.model.parameters.collect` gives them.
+"""
+from typing import Any, List, Optional, Tuple
+
+from mxnet.gluon import HybridBlock, Parameter, nn
+
+from ..utils.errors import DataError
+from .config import ACTIVATIONS, BertConfig
+from .operators import Array, Operators
+
+__all__ = ['Bert', 'Encoder', 'Layer', 'Decoder']
+
+_PROJECTIONS = ('proj_query', 'proj_key', 'proj_value')
+
+
+class _Owner(HybridBlock):
+    """A block that owns parameters under the dotted names of checkpoints."""
+
+    def own(self, name: str, shape: Tuple[int, ...], init: Optional[str] = None) -> None:
+        """Have a parameter, as an attribute of this name; ``hybrid_forward`` gets it under it."""
+        setattr(self, name, self.params.get(name.replace('.', '_'), shape=shape, init=init))
+
+    def own_dense(self, name: str, outputs: int, inputs: int) -> None:
+        self.own(name + '.weight', (outputs, inputs))
+        self.own(name + '.bias', (outputs,), 'zeros')
+
+    def own_norm(self, name: str, units: int) -> None:
+        self.own(name + '.gamma', (units,), 'ones')
+        self.own(name + '.beta', (units,), 'zeros')
+
+    def dense(self, operators, weights, name, x):
+        """(..., inputs) -> (..., outputs), with the weights of this name."""
+        return operators.dense(x, weights[name + '.weight'], weights[name + '.bias'],
+                               getattr(self, name + '.weight').shape[0])
+
+
+class Bert(HybridBlock):
+    """The encoder with its embeddings, and on request what pre-training adds to it.
+
+    Parameters
+    ----------
+    config : BertConfig
+    dropout : float, optional
+        On embeddings, attention probabilities and sub-layer outputs; None takes config's.
+    pooler : bool
+        Whether to have ``pooler``: (B, units) of first tokens -> (B, units).
+    decoder : bool
+        Whether to have ``decoder``, a :class:`Decoder`.
+    classifier : bool
+        Whether to have ``classifier``: pooled (B, units) -> next-sentence logits (B, 2).
+    """
+
+    def __init__(self, config: BertConfig, dropout: Optional[float] = None, pooler: bool = True,
+                 decoder: bool = False, classifier: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        if config.vocab_size is None:
+            raise DataError("config.json: 'vocab_size' is missing; it must describe a BERT model")
+        units = config.hidden_size
+        with self.name_scope():
+            self.encoder = Encoder(config, dropout)
+            for name, size in (('word_embed', config.vocab_size),
+                               ('token_type_embed', config.type_vocab_size)):
+                table = nn.HybridSequential(prefix=name + '_')      # named as GluonNLP's: name.0
+                with table.name_scope():
+                    table.add(nn.Embedding(size, units))
+                setattr(self, name, table)
+            if pooler:
+                self.pooler = nn.Dense(units, in_units=units, flatten=False, activation='tanh',
+                                       prefix='pooler_')
+            if classifier:
+                self.classifier = nn.Dense(2, in_units=units, prefix='cls_')
+            if decoder:
+                self.decoder = Decoder(config, self.word_embed[0].weight)
+
+    def hybrid_forward(self, F, ids: Array, token_types: Array, positions: Array,
+                       operators: Operators, first_only: bool = False) -> List[Array]:
+        """``operators.tokens`` and ``operators`` -> the hidden states of every layer.
+
+        They are (T, units) float32 each; with ``first_only``, the last has the first token of each
+        text alone: (B, units).
+        """
+        words = self.word_embed(ids) + self.token_type_embed(token_types)       # (T, units)
+        return self.encoder(words, positions, operators, first_only)
+
+
+class Encoder(_Owner):
+    """Adds positions to embedded tokens and applies the layers."""
+
+    def __init__(self, config: BertConfig, dropout: Optional[float] = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._epsilon = config.layer_norm_eps
+        self._dropout = config.hidden_dropout_prob if dropout is None else dropout
+        self._shape = config.max_position_embeddings, config.hidden_size
+        self.own('position_weight', self._shape)
+        self.own_norm('layer_norm', config.hidden_size)
+        with self.name_scope():
+            self.transformer_cells = nn.HybridSequential()
+            for number in range(config.num_hidden_layers):
+                self.transformer_cells.add(Layer(config, self._dropout,
+                                                 prefix=f'transformer{number}_'))
+
+    def hybrid_forward(self, F, x, positions, operators, first_only, position_weight, **weights):
+        """(T, units) and positions, which broadcast to T -> as :class:`Bert` gives."""
+        rows, units = self._shape
+        places = F.Embedding(positions, position_weight, input_dim=rows, output_dim=units)
+        x, low = operators.add_norm(F.broadcast_add(x, places), None, weights['layer_norm.gamma'],
+                                    weights['layer_norm.beta'], self._epsilon, self._dropout)
+        states, last = [], len(self.transformer_cells) - 1
+        for number, layer in enumerate(self.transformer_cells):
+            x, low = layer(x, low, operators, first_only and operators.prunes and number == last)
+            states.append(x)
+        if first_only and not operators.prunes:
+            states[-1] = operators.first(x)
+        return states
+
+
+class Layer(_Owner):
+    """Self-attention and a feed-forward network; dropout, residual sum and LayerNorm after each."""
+
+    def __init__(self, config: BertConfig, dropout: float, **kwargs: Any):
+        super().__init__(**kwargs)
+        units, hidden = config.hidden_size, config.intermediate_size
+        self._units, self._heads = units, config.num_attention_heads
+        self._dropout, self._epsilon = dropout, config.layer_norm_eps
+        self._activation = ACTIVATIONS[config.hidden_act]
+        for name in _PROJECTIONS:
+            self.own(f'attention_cell.{name}.bias', (units,), 'zeros')
+        for name in _PROJECTIONS:
+            self.own(f'attention_cell.{name}.weight', (units, units))
+        self.own_dense('proj', units, units)
+        self.own_dense('ffn.ffn_1', hidden, units)
+        self.own_dense('ffn.ffn_2', units, hidden)
+        self.own_norm('ffn.layer_norm', units)
+        self.own_norm('layer_norm', units)
+
+    def hybrid_forward(self, F, x, low, operators, first_only, **weights):
+        """Takes and gives the residual stream (T, units), float32 and low.
+
+        ``first_only`` gives (B, units), of the first token of each text.
+        """
+        y = operators.attention(
+            low, [weights[f'attention_cell.{name}.weight'] for name in _PROJECTIONS],
+            [weights[f'attention_cell.{name}.bias'] for name in _PROJECTIONS],
+            self._units, self._heads, self._dropout)                            # (T, units)
+        if first_only:
+            y, x = operators.first(y), operators.first(x)                       # (B, units)
+        y = self.dense(operators, weights, 'proj', y)
+        x, low = self._add_norm(operators, weights, 'layer_norm', y, x)
+        y = self.dense(operators, weights, 'ffn.ffn_1', low)                    # (.., hidden)
+        y = operators.activate(y, self._activation)
+        y = self.dense(operators, weights, 'ffn.ffn_2', y)                      # (.., units)
+        return self._add_norm(operators, weights, 'ffn.layer_norm', y, x)
+
+    def _add_norm(self, operators, weights, name, x, residual):
+        return operators.add_norm(x, residual, weights[name + '.gamma'], weights[name + '.beta'],
+                                  self._epsilon, self._dropout)
+
+
+class Decoder(_Owner):
+    """Masked-LM logits; the matrix of the last product is the word embedding ``words``."""
+
+    def __init__(self, config: BertConfig, words: Parameter, **kwargs: Any):
+        super().__init__(**kwargs)
+        units, self._epsilon = config.hidden_size, config.layer_norm_eps
+        self._activation = ACTIVATIONS[config.hidden_act]
+        self.own_dense('0', units, units)
+        self.own_norm('2', units)       # GluonNLP counts the activation as 1
+        setattr(self, '3.weight', words)
+        self.own('3.bias', (config.vocab_size,), 'zeros')
+
+    def hybrid_forward(self, F, x, operators, **weights):
+        """Hidden states (M, units) float32 -> logits (M, vocab_size), low."""
+        y = self.dense(operators, weights, '0', operators.lower(x))
+        y = operators.activate(y, self._activation)
+        _, y = operators.add_norm(y, None, weights['2.gamma'], weights['2.beta'], self._epsilon,
+                                  dropout=None)
+        return self.dense(operators, weights, '3', y)

@@ -1,0 +1,91 @@
+"""Packed tokens through the operators of :mod:`bert.model.ops`: the fast path on CPUs.
+
+The tokens of all texts of a batch stand one after the other, without padding; attention is given
+where each text starts and how long it is.
+
+In bfloat16 the matrix products of the encoder take bfloat16; weights, the residual stream,
+LayerNorm and the heads stay float32.
+"""
+from typing import Any
+
+from .operators import Array, Operators
+
+__all__ = ['Native', 'count_seeds']
+
+
+def count_seeds(num_layers: int) -> int:
+    """How many seeds :class:`Native` takes for one pass with dropout: for the embeddings, and in
+    each layer for attention and for the outputs of both sub-layers."""
+    return 1 + 3 * num_layers
+
+
+class Native(Operators):
+    """The operators of :mod:`bert.model.ops` over packed tokens, T = (N,).
+
+    Parameters
+    ----------
+    F : module
+    ids, token_types, positions : (N,) int32
+        Of each token; positions count from 0 in each text; what belongs to no text has no effect
+        on any.
+    starts, lengths : (B,) float32
+        Where each text starts among the tokens, and its length.
+    seeds : (count_seeds(layers),) float32
+        Whole numbers from 0 up for dropout, or -1 for none.  Each dropout takes the next one.
+    bfloat16 : bool
+    """
+
+    prunes = True
+
+    def __init__(self, F: Any, ids: Array, token_types: Array, positions: Array, starts: Array,
+                 lengths: Array, seeds: Array, bfloat16: bool = False):
+        self.F, self.tokens = F, (ids, token_types, positions)
+        self._starts, self._lengths, self._seeds = starts, lengths, seeds
+        self._bfloat16, self._used = bfloat16, 0
+
+    def _seed(self, dropout):
+        if dropout is None:
+            return self.F.full((1,), -1)
+        self._used += 1
+        return self.F.slice_axis(self._seeds, axis=0, begin=self._used - 1, end=self._used)
+
+    def _adding(self, x):
+        """``x`` for an operator of :mod:`bert.model.ops`: MXNet lets these overwrite the gradients
+        of their inputs, where that of a parameter may have to add up."""
+        return self.F.identity(x)
+
+    def dense(self, x, weight, bias, outputs):
+        if self._bfloat16:
+            weight, bias = self.lower(weight), self.lower(bias)
+        return self.F.FullyConnected(x, weight, bias, num_hidden=outputs, flatten=False)
+
+    def lower(self, x):
+        return self.F.bert_bfloat16(self._adding(x)) if self._bfloat16 else x
+
+    def activate(self, x, activation):
+        if activation == 'relu':
+            return self.F.Activation(x, act_type=activation)
+        return self.F.bert_gelu(x, approx=int(activation == 'approx_gelu'))
+
+    def add_norm(self, x, residual, gamma, beta, epsilon, dropout):
+        inputs = (x,) if residual is None else (x, residual)
+        y = self.F.bert_layer_norm(
+            *inputs, self._adding(gamma), self._adding(beta), self._seed(dropout), p=dropout or 0,
+            eps=epsilon, out16=int(self._bfloat16), nores=int(residual is None))
+        return tuple(y) if self._bfloat16 else (y, y)
+
+    def attention(self, x, weights, biases, units, heads, dropout):
+        x = self.dense(x, self.F.concat(*weights, dim=0), self.F.concat(*biases, dim=0),
+                       3 * units)       # (N, 3 * units): all queries, all keys, all values
+        # softmax(q k^T / sqrt(size)) v for each head of each text -> (N, units)
+        return self.F.bert_attention(x, self._starts, self._lengths, self._seed(dropout),
+                                     heads=heads, p=dropout)
+
+    def first(self, x):
+        return self.F.take(x, self.F.BlockGrad(self._starts))
+
+    def by_text(self, x):
+        return x
+
+    def take(self, x, places):
+        return self.F.take(x, places)

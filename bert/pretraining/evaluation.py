@@ -1,0 +1,90 @@
+"""The two losses of pre-training, their means over batches and workers, and evaluation."""
+from typing import Any, Dict, NamedTuple
+
+import mxnet as mx
+import numpy as np
+
+from ..utils.errors import DataError
+from . import stream
+from .instances import Batch
+
+__all__ = ['Losses', 'Meter', 'evaluate', 'losses_of']
+
+
+class Losses(NamedTuple):
+    """The losses of a batch, NDArrays on one device."""
+    words: mx.nd.NDArray        # (1,), the sum over the masked tokens
+    pairs: mx.nd.NDArray        # (1,), the sum over the rows
+    # (4,): loss and number of correct predictions of words, then of pairs; without a gradient
+    statistics: mx.nd.NDArray
+
+
+def losses_of(network: Any, batch: Batch, device: mx.Context) -> Losses:
+    """The losses of a batch.
+
+    ``network`` comes from :func:`bert.model.forward.create_forward`.  Call this under
+    ``autograd.record`` to train.
+    """
+    words, pairs = network(batch.ids, batch.segments, device, batch.masked, batch.length)
+    losses, statistics = [], []
+    for logits, labels in ((words, batch.labels), (pairs, batch.next_sentence)):
+        each, correct = network.cross_entropy(logits, mx.nd.array(labels, ctx=device))
+        losses.append(each.sum())
+        with mx.autograd.pause():
+            statistics += [losses[-1], correct.sum()]
+    with mx.autograd.pause():
+        return Losses(*losses, mx.nd.concat(*statistics, dim=0))
+
+
+class Meter:
+    """Losses and accuracies over the batches since they were last read, of all workers.
+
+    ``comm`` is a communicator of :mod:`bert.training.distributed`.
+    """
+
+    def __init__(self, comm: Any):
+        self._comm = comm
+        self._reset()
+
+    def _reset(self):
+        self._statistics, self._masked, self._instances = [], 0, 0
+
+    def add(self, statistics: mx.nd.NDArray) -> None:
+        """Add the :attr:`Losses.statistics` of one of this worker's batches."""
+        self._statistics.append(statistics)
+        if len(self._statistics) > 64:
+            self._statistics = [mx.nd.array(self._sums(), dtype=np.float64)]
+
+    def count(self, masked: int, instances: int) -> None:
+        """Add the size of the batches of all workers together."""
+        self._masked += masked
+        self._instances += instances
+
+    def _sums(self):
+        return sum((each.asnumpy().astype(np.float64) for each in self._statistics), np.zeros(4))
+
+    def read(self) -> Dict[str, float]:
+        """The mean of each metric; starts again from zero.  All workers call it together."""
+        words, correct_words, pairs, correct_pairs = self._comm.sum(self._sums()).tolist()
+        masked, instances = max(1, self._masked), max(1, self._instances)
+        self._reset()
+        return {'MLM_loss': words / masked, 'NSP_loss': pairs / instances,
+                'MLM_accuracy': correct_words / masked, 'NSP_accuracy': correct_pairs / instances}
+
+
+def evaluate(network: Any, source: Any, batch_size: int, comm: Any) -> Dict[str, float]:
+    """The mean of each metric over all of a source; all workers call it together.
+
+    Raises DataError where the source has no instances.
+    """
+    meter, masked, instances = Meter(comm), 0, 0
+    for i, batch in enumerate(stream.evaluation(source, batch_size, comm.rank, comm.size)):
+        device = comm.devices[i % len(comm.devices)]
+        meter.add(losses_of(network, batch, device).statistics)
+        masked += len(batch.masked)
+        instances += len(batch.ids)
+    masked, instances = comm.sum([masked, instances]).tolist()
+    if not instances:
+        raise DataError('--data_eval: no instances in it; a document of text needs two sentences')
+    meter.count(masked, instances)
+    return meter.read()

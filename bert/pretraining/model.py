@@ -1,0 +1,89 @@
+"""The model of a pre-training run: its sizes, vocabulary and weights from what --model names."""
+import logging
+import re
+from typing import Dict, List, NamedTuple, Optional
+
+import mxnet as mx
+import numpy as np
+
+from ..checkpoint.catalogue import MODELS
+from ..checkpoint.resolve import resolve
+from ..checkpoint.result_folder import check_vocabulary
+from ..checkpoint.weights import read_weights
+from ..model.config import BertConfig
+from ..model.heads import PreTraining
+from ..model.parameters import initialize, load_parameters
+from ..text import tokenizer
+from ..utils.errors import DataError
+from .settings import ModelSettings
+from .vocabulary import load_tokenizer
+
+__all__ = ['StartModel', 'build', 'load']
+
+_SIZE = re.compile(r'bert_(\d+)_(\d+)_(\d+)(?:_(\d+))?')
+
+
+class StartModel(NamedTuple):
+    """What a run starts from; without --pretrained there are no weights."""
+    config: BertConfig
+    tokenizer: tokenizer.Tokenizer
+    vocabulary: str                             # where the tokenizer comes from, for messages
+    arrays: Optional[Dict[str, np.ndarray]]     # float32, under the names of our networks
+    source: Optional[str]                       # where the arrays come from, for messages
+
+
+def load(settings: ModelSettings) -> StartModel:
+    """What ``settings`` name.
+
+    Raises :class:`~bert.utils.errors.DataError` where it cannot be found or read, or does not fit
+    together.
+    """
+    name, vocabulary = settings.name, settings.vocabulary
+    if not settings.pretrained:
+        tok, origin = load_tokenizer(vocabulary, name)
+        config = _config(name, vocabulary.offline).replace(vocab_size=len(tok))
+        return StartModel(config, tok, origin, None, None)
+    if name not in MODELS and _SIZE.fullmatch(name):
+        raise DataError(f'--model {name}: has no weights for --pretrained; name a folder')
+    found = resolve(name, vocabulary.dataset if name in MODELS else None,
+                    offline=vocabulary.offline or None, vocab=vocabulary.own)
+    tok = tokenizer.load(found.vocab, True if vocabulary.cased else found.cased, vocabulary.nbest,
+                         vocabulary.alpha)
+    arrays = read_weights(found.weights, found.config.architectures)
+    rows = len(arrays['bert.word_embed.0.weight'])
+    check_vocabulary(rows, len(tok), found)
+    return StartModel(found.config.replace(vocab_size=rows), tok, vocabulary.own or found.source,
+                      arrays, found.source)
+
+
+def _config(name, offline):
+    """The config that --model stands for; without weights it may be any size."""
+    if name in MODELS:
+        return MODELS[name]
+    size = _SIZE.fullmatch(name)
+    if not size:
+        return resolve(name, weights=False, offline=offline or None).config
+    layers, units, heads, hidden = (int(number or 0) for number in size.groups())
+    if not (layers and units and heads) or units % heads:
+        raise DataError(f'--model {name}: layers, units and heads must be 1 or more, and units a '
+                        'multiple of heads')
+    # the rest as in the published models
+    return MODELS['bert_12_768_12'].replace(
+        num_hidden_layers=layers, hidden_size=units, num_attention_heads=heads,
+        intermediate_size=hidden or 4 * units)
+
+
+def build(model: StartModel, dropout: Optional[float], devices: List[mx.Context]) -> PreTraining:
+    """The network on ``devices``, with the weights of ``model`` where it has some.
+
+    What is random is drawn from MXNet's generator; ``dropout`` None takes the config's.
+    """
+    net = PreTraining(model.config, dropout)
+    initialize(net, model.config, devices)
+    if model.arrays:
+        fresh = load_parameters(net, model.arrays, model.source, (
+            'bert.decoder.', 'bert.classifier.', 'bert.pooler.'))
+        if fresh:
+            logging.warning('%s lacks %s and %d more: these start from random values',
+                            model.source, fresh[0], len(fresh) - 1)
+    return net

@@ -1,0 +1,83 @@
+"""The network that is exported for each task.
+
+Arrays in this package are numpy's.  A batch is (ids, token types, lengths) as in
+:mod:`bert.model.heads`: (batch, length) int32 twice, and (batch,) float32.
+"""
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import mxnet as mx
+import numpy as np
+from mxnet.gluon import HybridBlock
+
+from bert.model.config import BertConfig
+from bert.model.heads import Classifier, HiddenStates, QuestionAnswering, Tagger
+from bert.model.parameters import initialize, load_parameters
+
+__all__ = ['TASKS', 'Batch', 'ExportTask', 'build', 'count_classes', 'find_task', 'predictor']
+
+Batch = Tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class ExportTask(NamedTuple):
+    """What is exported for a task."""
+    head: Optional[str]             # the prefix of the head's parameters
+    outputs: Tuple[str, ...]        # under the names that Transformers gives them
+    by_token: Tuple[str, ...] = ()  # outputs whose second axis is the tokens
+    classes: int = 2                # of a head with random weights
+
+
+_SPAN = ('start_logits', 'end_logits')
+TASKS = {
+    'classification': ExportTask('classifier.1.', ('logits',)),
+    'regression': ExportTask('classifier.1.', ('logits',), classes=1),
+    'question_answering': ExportTask('span_classifier.', _SPAN, _SPAN),
+    'ner': ExportTask('tag_classifier.1.', ('logits',), ('logits',), classes=9),
+    'embedding': ExportTask(None, ('last_hidden_state', 'pooler_output'), ('last_hidden_state',)),
+}
+
+
+def find_task(config: BertConfig, arrays: Dict[str, np.ndarray]) -> Optional[str]:
+    """The name of the task that weights have a head for, or None."""
+    for name, task in TASKS.items():
+        if task.head and task.head + 'weight' in arrays:
+            if name == 'classification' and (config.problem_type == 'regression'
+                                             or len(arrays['classifier.1.weight']) == 1):
+                return 'regression'
+            return name
+    return None
+
+
+def count_classes(task: str, arrays: Dict[str, np.ndarray]) -> int:
+    """The outputs of the head in ``arrays``, or of the random one that takes its place."""
+    head = TASKS[task].head
+    return len(arrays[head + 'weight']) if head and head + 'weight' in arrays \
+        else TASKS[task].classes
+
+
+def build(task: str, config: BertConfig, arrays: Dict[str, np.ndarray], source: str,
+          dropout: Optional[float] = None,
+          optional: Sequence[str] = ()) -> Tuple[HybridBlock, List[str]]:
+    """The network of a task with the weights found, as many classes as they have.
+
+    ``optional`` as in :func:`~bert.model.parameters.load_parameters`.  Returns the network and the
+    names of the parameters that are random.
+    """
+    if task == 'embedding':
+        net = HiddenStates(config, dropout, not arrays or 'bert.pooler.weight' in arrays)
+    elif task == 'question_answering':
+        net = QuestionAnswering(config, dropout)
+    else:
+        head = Tagger if task == 'ner' else Classifier
+        net = head(config, count_classes(task, arrays), dropout)
+    initialize(net, config)
+    fresh = load_parameters(net, arrays, source, optional)
+    net.hybridize(static_alloc=True)
+    return net, fresh
+
+
+def predictor(net: Any) -> Callable[[Batch], List[np.ndarray]]:
+    """batch -> list of outputs, from a network of MXNet's."""
+    def predict(batch):
+        out = net(*(mx.nd.array(array, dtype=array.dtype) for array in batch))
+        return [array.asnumpy() for array in (out if isinstance(out, (list, tuple)) else [out])]
+    return predict

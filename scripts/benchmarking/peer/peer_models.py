@@ -1,0 +1,43 @@
+"""What the peers' work shares: models, precision, tables."""
+import contextlib
+import csv
+import dataclasses
+import time
+
+
+def autocast(dtype):
+    """A context in which matrix products run in ``dtype``."""
+    import torch
+    return (torch.autocast('cpu', dtype=torch.bfloat16) if dtype == 'bfloat16'
+            else contextlib.nullcontext())
+
+
+def load(head, model, **settings):
+    """The model with a head, in float32 whatever its weights are stored in."""
+    import transformers
+    return getattr(transformers, 'BertFor' + head).from_pretrained(model, **settings).float()
+
+
+def read_table(path):
+    """Rows of a tab-separated file with a header: dicts."""
+    with open(path, encoding='utf-8', newline='') as f:
+        return list(csv.DictReader(f, delimiter='\t', quoting=csv.QUOTE_NONE))
+
+
+def fit(model, rows, collate, dev=None, *, batch_size, dtype, by_length, output_dir):
+    """Train for an epoch with Trainer, predict ``dev``; (figures, predictions)."""
+    from transformers import Trainer, TrainingArguments
+    settings = {'per_device_train_batch_size': batch_size, 'per_device_eval_batch_size': 32,
+                'num_train_epochs': 1, 'learning_rate': 2e-5, 'weight_decay': 0.01, 'use_cpu': True,
+                'bf16': dtype == 'bfloat16', 'save_strategy': 'no', 'report_to': [],
+                'logging_steps': 10, 'disable_tqdm': True}
+    if by_length:
+        known = {field.name for field in dataclasses.fields(TrainingArguments)}
+        settings.update({'train_sampling_strategy': 'group_by_length'}
+                        if 'train_sampling_strategy' in known else {'group_by_length': True})
+    trainer = Trainer(model, TrainingArguments(output_dir, **settings), train_dataset=rows,
+                      data_collator=collate)
+    start = time.perf_counter()
+    trainer.train()
+    figures = {'examples/s': len(rows) / (time.perf_counter() - start)}
+    return figures, trainer.predict(dev).predictions if dev else None

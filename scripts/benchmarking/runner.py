@@ -1,0 +1,180 @@
+"""Runs the processes of the measurements: ours and the peers'."""
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from bert.utils import files
+from bert.utils.errors import DataError
+
+from . import report
+from .inputs import Inputs
+from .measurements import Measurement
+
+__all__ = ['Missing', 'Runner']
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_ROOT = os.path.dirname(os.path.dirname(_HERE))
+# what the peers' interpreter must have for each kind of work, if not torch and transformers
+_PACKAGES = {'versions': (), 'gemm': ('torch',), 'embed': ('sentence-transformers',),
+             'onnx_embed': ('onnxruntime', 'transformers')}
+
+
+class Missing(Exception):
+    """Something optional that a measurement needs is not installed: no failure."""
+
+
+class ProcessResult(NamedTuple):
+    """A process that has ended well."""
+    seconds: float
+    megabytes: float        # at its peak
+    output: str
+
+
+class Runner:
+    """Runs the processes of measurements.
+
+    Parameters
+    ----------
+    folder : str
+        For logs and models.
+    inputs : scripts.benchmarking.inputs.Inputs
+    peer_python : str or None
+        The peers' interpreter.
+    rounds : int
+        How often each measurement is repeated.
+    warmup : int
+        Steps that are left out.
+
+    ``versions`` are those of the peers' packages, ``path`` is our programs' default choice of
+    --path.
+    """
+
+    def __init__(self, folder: str, inputs: Inputs, peer_python: Optional[str] = None,
+                 rounds: int = 3, warmup: int = 2):
+        self.inputs, self.versions = inputs, {}
+        self._folder, self._peer_python = folder, peer_python
+        self._rounds, self._warmup = rounds, warmup
+        if peer_python:
+            self.versions = json.loads(self._process('peer versions', 'peer').output)
+        # the first run on a machine builds the operators, which is not to be measured
+        found = self._process('benchmark --measure operators', 'operators').output.splitlines()
+        self.path = json.loads(found[0])['path']
+
+    def __getitem__(self, name: str) -> Any:
+        """The path or number for ``{name}`` in a command."""
+        if name == 'warmup':
+            return self._warmup
+        if name in ('answerer', 'onnx') and name not in self.inputs:
+            folder = files.make_folder(os.path.join(self._folder, 'inputs', name), '--output_dir')
+            self.inputs[name + '-new'] = folder
+            self.inputs[name] = getattr(self, '_' + name)(folder)
+        return self.inputs[name]
+
+    def measure(self, measurement: Measurement) -> Tuple[List[Dict[str, Any]], bool]:
+        """The results, a dict for each unit and peer; and whether a process failed."""
+        sides = {'ours': measurement.ours}
+        sides.update((label, command) for label, command in measurement.peers
+                     if self._peer_python or 'peer' not in command.split()[0])
+        figures, reasons, failed = {side: [] for side in sides}, {}, False
+        for _ in range(self._rounds):
+            for side, command in sides.items():
+                if 'ours' in reasons or side in reasons:
+                    continue
+                try:
+                    figures[side].append(self._figures(measurement, command, side))
+                except (DataError, Missing) as error:
+                    reasons[side] = ' '.join(str(error).split())
+                    failed |= isinstance(error, DataError)
+        return [report.result(measurement.name, unit, side, figures, reasons)
+                for unit in measurement.units for side in list(sides)[1:] or [None]], failed
+
+    def _figures(self, measurement, command, side):
+        """The value in each unit, and 'MB'."""
+        found = self._process(command, f'{measurement.name} {side}')
+        skip = 0 if 's' in measurement.units else self._warmup
+        values = {unit: report.value(unit, found.seconds, found.output, self.inputs['out'], skip)
+                  for unit in measurement.units}
+        shutil.rmtree(self.inputs['out'])       # checkpoints are large
+        return dict(values, MB=found.megabytes)
+
+    def _answerer(self, folder):
+        """A trained model that answers questions, badly."""
+        self._process('finetune_squad --bert_model {model-6l} --train_file {squad-6l-12} '
+                      '--epochs 1 --output_dir {answerer-new}', 'answerer')
+        return folder
+
+    def _onnx(self, folder):
+        """The 6-layer model as ONNX: by our export if onnx is installed, else by PyTorch's."""
+        if all(importlib.util.find_spec(package) for package in ('onnx', 'onnxruntime')):
+            self._process('export --task embedding --pretrained --bert_model {model-6l} --format '
+                          'onnx --output_dir {onnx-new}', 'export')
+        elif self.versions['onnx']:
+            self._process('peer export --model {model-6l} --onnx {onnx-new}/model.onnx', 'export')
+        else:
+            raise Missing('no onnx to export with, neither here nor there')
+        return os.path.join(folder, 'model.onnx')
+
+    def _command(self, command):
+        """(argv, environment) of a command of :mod:`scripts.benchmarking.measurements`."""
+        words, launcher = command.split(), []
+        env = dict(os.environ, BERT_OFFLINE='1', HF_HUB_OFFLINE='1', TRANSFORMERS_VERBOSITY='error')
+        while '=' in words[0]:
+            name, _, value = words.pop(0).partition('=')
+            env[name] = value
+        if words[0] == 'mpirun':
+            words.pop(0)
+            if not importlib.util.find_spec('horovod'):
+                raise Missing('no Horovod')
+            if not shutil.which('mpirun'):
+                raise Missing('no mpirun')
+            launcher = ['mpirun', '--allow-run-as-root', '--oversubscribe', '--bind-to', 'none',
+                        '-np', '2']
+        name, *flags = words
+        if name == 'peer':
+            for package in _PACKAGES.get(flags[0], ('torch', 'transformers')):
+                if not self.versions[package]:
+                    raise Missing(f'no {package} there')
+            # -I: neither PYTHONPATH nor the working directory is for that interpreter
+            program = [self._peer_python, '-I', os.path.join(_HERE, 'peer')]
+        elif __package__.startswith('bert.'):   # installed
+            program = [sys.executable, '-m', 'bert.export.export' if name == 'export'
+                       else 'bert.scripts.' + name]
+        else:
+            program = [sys.executable, os.path.join(
+                _ROOT, 'export' if name == 'export' else 'scripts', name + '.py')]
+        return launcher + program + [flag.format_map(self) for flag in flags], env
+
+    def _process(self, command, label):
+        """Run a command to its end: ProcessResult; DataError with its last line if it fails."""
+        folder = os.path.join(self._folder, 'run')
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        self.inputs['out'] = folder
+        argv, env = self._command(command)
+        log = os.path.join(self._folder, 'logs', re.sub(r'\W+', '-', label))
+        os.makedirs(os.path.dirname(log), exist_ok=True)
+        with open(log + '.out', 'wb') as out, open(log + '.err', 'wb') as err:
+            start = time.perf_counter()
+            process = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=out,
+                                       stderr=err, cwd=folder)
+            try:
+                _, status, usage = os.wait4(process.pid, 0)
+            except KeyboardInterrupt:
+                process.kill()
+                raise
+            seconds = time.perf_counter() - start
+        process.returncode = 0 if status == 0 else 1    # it has been waited for
+        with open(log + '.err', encoding='utf-8', errors='replace') as f:
+            errors = f.read()
+        if status:
+            lines = [text.strip() for text in errors.splitlines() if text.strip()]
+            raise DataError(f"{lines[-1] if lines else f'status {status}'} ({log}.err)")
+        unit = 1 << 20 if sys.platform == 'darwin' else 1 << 10
+        with open(log + '.out', encoding='utf-8', errors='replace') as f:
+            return ProcessResult(seconds, usage.ru_maxrss / unit, f.read() + errors)

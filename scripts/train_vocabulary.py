@@ -1,0 +1,119 @@
+"""Make a vocabulary for pre-training from nothing: WordPiece, or a SentencePiece model.
+
+    python train_vocabulary.py --input_file 'text/*.txt' --output_dir vocabulary --vocab_size 30522
+    python train_vocabulary.py --input_file 'text/*.txt' --output_dir vocabulary \\
+        --kind sentencepiece --model_type bpe --vocab_size 30000
+
+The text files are those of create_pretraining_data.py and run_pretraining.py --raw, which take the
+result with --vocab vocabulary.  WordPiece needs the tokenizers library (extra: vocabulary).
+"""
+if not __package__:     # run as a file: `bert` is the checkout's
+    import os.path
+    import sys
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+import os
+import tempfile
+
+from bert.utils import cli
+from bert.utils.errors import DataError, run
+
+SPECIALS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
+
+
+def parse_args(argv=None):
+    parser = cli.Parser(description=__doc__)
+    parser.add_argument('--input_file', nargs='+', required=True, metavar='FILES',
+                        help='UTF-8 text; wildcards, and commas between files, are fine')
+    parser.add_argument('--output_dir', required=True, metavar='DIR',
+                        help='gets vocab.txt or spm.model, and tokenizer_config.json')
+    parser.add_argument('--kind', choices=('wordpiece', 'sentencepiece'), default='wordpiece',
+                        help='(default: %(default)s, as the published models have)')
+    parser.add_argument('--vocab_size', type=cli.positive_int, default=30522, metavar='N',
+                        help='tokens, special ones included (default: %(default)s)')
+    parser.add_argument('--model_type', type=str.lower, default='unigram',
+                        choices=('unigram', 'bpe', 'char', 'word'),
+                        help='of SentencePiece (default: %(default)s)')
+    parser.add_argument('--character_coverage', type=cli.fraction, default=0.9995,
+                        metavar='SHARE', help='of SentencePiece: the share of the characters that '
+                        'get a token; 1 for small alphabets (default: %(default)s)')
+    parser.add_argument('--cased', action='store_true', help='do not lower-case the text')
+    parser.add_argument('--overwrite', action='store_true',
+                        help='replace the vocabulary in --output_dir')
+    args = parser.parse_args(argv)
+    if args.vocab_size < 100:
+        parser.error(f'--vocab_size {args.vocab_size} is too small for a vocabulary; take 100 or '
+                     'more')
+    return args
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    from bert.pretraining.corpus import expand
+    from bert.text import tokenizer
+    from bert.utils import files
+    paths = expand(args.input_file)
+    files.make_folder(args.output_dir, '--output_dir')
+    there = [name for name in ('vocab.txt', 'spm.model')
+             if os.path.exists(os.path.join(args.output_dir, name))]
+    if there and not args.overwrite:
+        raise DataError(f'{os.path.join(args.output_dir, there[0])} exists; name another '
+                        '--output_dir, or add --overwrite')
+    with tempfile.TemporaryDirectory(dir=args.output_dir, prefix='.vocabulary.') as folder:
+        if args.kind == 'wordpiece':
+            path = train_wordpiece(lines(paths), folder, args.vocab_size, args.cased)
+        else:
+            path = train_sentencepiece(lines(paths), folder, args)
+        tok = tokenizer.load(path, args.cased)
+        tok.save(args.output_dir)
+    print(f'{args.output_dir}: {len(tok)} tokens, {args.kind}, '
+          f"{'cased' if args.cased else 'lower-case'}")
+    print(f'to use it: --vocab {args.output_dir}')
+    return 0
+
+
+def lines(paths):
+    """The lines of text files, as an iterator."""
+    from bert.utils import files
+    for path in paths:
+        for _, text in files.read_lines(path):
+            if text.strip():
+                yield text.strip()
+
+
+def train_wordpiece(texts, folder, size, cased):
+    """Write vocab.txt to ``folder``; its path."""
+    from tokenizers import BertWordPieceTokenizer
+    trainer = BertWordPieceTokenizer(lowercase=not cased)
+    trainer.train_from_iterator(texts, vocab_size=size, special_tokens=SPECIALS,
+                                show_progress=False)
+    if trainer.get_vocab_size() <= len(SPECIALS):
+        raise DataError('--input_file: there is no text in these files')
+    trainer.save_model(folder)
+    return os.path.join(folder, 'vocab.txt')
+
+
+def train_sentencepiece(texts, folder, args):
+    """Write spm.model to ``folder``; its path."""
+    import sentencepiece
+    prefix = os.path.join(folder, 'spm')
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=texts, model_prefix=prefix, model_type=args.model_type,
+            vocab_size=args.vocab_size - 3,     # [CLS], [SEP] and [MASK] are added to it
+            character_coverage=args.character_coverage, pad_id=3, minloglevel=2,
+            normalization_rule_name='nmt_nfkc' if args.cased else 'nmt_nfkc_cf')
+    except (RuntimeError, OSError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise DataError(f'SentencePiece cannot make {args.vocab_size} tokens of this text '
+                        f'({reason}); take another --vocab_size, or more text') from None
+    return prefix + '.model'
+
+
+def program():
+    """The console command."""
+    run(main)
+
+
+if __name__ == '__main__':
+    program()

@@ -1,0 +1,52 @@
+"""Vocabularies made from text, which the programs of pre-training take."""
+import os
+
+import pytest
+from helpers import TEXT, refused
+
+from bert.text import tokenizer
+from scripts import train_vocabulary
+
+SENTENCE = 'The bread is warm, and Mila likes it.'
+
+
+def make(folder, *more):
+    return train_vocabulary.main(['--input_file', TEXT, '--output_dir', str(folder), *more])
+
+
+@pytest.mark.parametrize('kind, size, more', [
+    ('wordpiece', 2000, ()), ('wordpiece', 2000, ('--cased',)),
+    ('sentencepiece', 1000, ()), ('sentencepiece', 800, ('--model_type', 'BPE', '--cased'))])
+def test_a_vocabulary_of_the_size_that_was_asked_for(tmp_path, capsys, kind, size, more):
+    if kind == 'wordpiece':
+        pytest.importorskip('tokenizers', reason='needs the extra vocabulary')
+    assert make(tmp_path, '--kind', kind, '--vocab_size', str(size), *more) == 0
+    assert f'{size} tokens' in capsys.readouterr().out
+    tok = tokenizer.load(str(tmp_path))
+    assert len(tok) == size
+    ids = tok.ids(SENTENCE)
+    assert tok.unk_id not in ids
+    assert any('T' in token for token in tok.tokens(ids)) == ('--cased' in more)
+    assert {'vocab.txt', 'spm.model'} & set(os.listdir(str(tmp_path)))
+    assert not [name for name in os.listdir(str(tmp_path)) if name.startswith('.')]
+
+
+def test_an_earlier_vocabulary_is_kept_and_a_size_that_cannot_be_is_refused(tmp_path):
+    kind = ['--kind', 'sentencepiece', '--vocab_size']
+    assert 'Vocabulary size too high' in refused(make, tmp_path, *kind, '90000')
+    assert os.listdir(str(tmp_path)) == []
+    make(tmp_path, *kind, '500')
+    before = (tmp_path / 'spm.model').read_bytes()
+    assert 'exists; name another --output_dir' in refused(make, tmp_path, *kind, '600')
+    assert (tmp_path / 'spm.model').read_bytes() == before
+    make(tmp_path, *kind, '600', '--overwrite')
+    assert len(tokenizer.load(str(tmp_path))) == 600
+
+
+def test_no_text(tmp_path):
+    (tmp_path / 'empty.txt').write_text('\n\n')
+    assert 'no such file' in refused(train_vocabulary.main, [
+        '--input_file', str(tmp_path / 'x'), '--output_dir', str(tmp_path / 'out')])
+    pytest.importorskip('tokenizers', reason='needs the extra vocabulary')
+    assert 'no text' in refused(train_vocabulary.main, [
+        '--input_file', str(tmp_path / 'empty.txt'), '--output_dir', str(tmp_path / 'out')])

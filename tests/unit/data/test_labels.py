@@ -1,0 +1,51 @@
+"""Labels of a model and of a task that are spelled in different ways, or are in another order."""
+import logging
+
+import pytest
+from helpers import refused
+
+from bert.data.labels import model_order, translate
+
+RTE = ('entailment', 'not_entailment')
+
+
+@pytest.mark.parametrize('model, order', [
+    (('entailment', 'not_entailment'), RTE),
+    (('NOT_ENTAILMENT', 'ENTAILMENT'), RTE[::-1]),
+    (('Not Entailment', 'Entailment'), RTE[::-1]),
+    (('not-entailment', 'entailment'), RTE[::-1]),
+])
+def test_spelling_does_not_matter_and_order_is_the_models(model, order):
+    assert model_order(RTE, model, 2, 'm') == order
+
+
+def test_names_that_mean_nothing_to_the_task_are_refused():
+    line = refused(model_order, ('0', '1'), ('paraphrase', 'not_paraphrase'), 2, 'the/model')
+    assert line == ('the labels of the task are 0, 1; those of the/model are paraphrase, '
+                    'not_paraphrase; state the order of its outputs in labels of the task, '
+                    '--labels 0,1 if it is this one')
+    assert 'take a model with 2 classes' in refused(model_order, RTE, ('a', 'b', 'c'), 3, 'm')
+    assert 'take a model with 2 classes' in refused(model_order, RTE, None, 3, 'm')
+
+
+def test_the_order_can_be_stated(caplog):
+    assert model_order(('0', '1'), ('paraphrase', 'not_paraphrase'), 2, 'm', ('1', '0')) == (
+        '1', '0')
+    assert model_order(RTE, None, 2, 'm', ('Not Entailment', 'entailment')) == RTE[::-1]
+    assert not caplog.records
+    for stated in (('1', '1'), ('1',), ('1', 'yes')):
+        assert 'name each label of the task once' in refused(
+            model_order, ('0', '1'), ('a', 'b'), 2, 'm', stated)
+
+
+def test_placeholders_are_in_the_order_of_the_task_with_a_warning(caplog):
+    with caplog.at_level(logging.WARNING):
+        assert model_order(RTE, None, 2, 'm') == RTE
+    assert 'entailment, not_entailment' in caplog.messages[0]
+
+
+def test_translation():
+    known = ('B-PER', 'I-PER', 'O', 'a b', 'A-B')
+    assert translate(['b-per', 'O', 'x', 'i_per'], known) == {
+        'b-per': 'B-PER', 'O': 'O', 'i_per': 'I-PER'}
+    assert translate(['a_b', 'a b'], known) == {'a b': 'a b'}   # the first could be either
