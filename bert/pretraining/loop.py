@@ -95,14 +95,11 @@ class Trainer:
         net = model.build(start, settings.model.dropout, comm.devices)
         self._network = create_forward(net, machine.layout, machine.dtype,
                                        start.tokenizer.pad_id)
-        self._stepper = Stepper(
-            net, comm, training.learning_rate,
-            OptimizerSettings(
-                optimizer=training.optimizer, epsilon=training.epsilon,
-                weight_decay=training.weight_decay, clip=training.clip,
-                accumulate=training.accumulate > 1,
-                loss_scale=2.0 ** 15 if machine.dtype == 'float16' else None,
-                seed=training.seed, fused=machine.layout == 'packed'))
+        self._stepper = Stepper(net, comm, training.learning_rate, OptimizerSettings(
+            training.optimizer, training.epsilon, training.weight_decay, training.clip,
+            accumulate=training.accumulate > 1,
+            loss_scale=2.0 ** 15 if machine.dtype == 'float16' else None,
+            seed=training.seed, fused=machine.layout == 'packed'))
         self.micro_batches = training.accumulate * comm.size * len(comm.devices)
         self.checkpoints = Checkpoints(settings.checkpoints, comm, net, self._stepper,
                                        self.micro_batches)

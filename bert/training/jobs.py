@@ -162,9 +162,9 @@ class Part:
         for name, process in self._processes.items():
             code = process.poll()
             if code and not (self._asked and name in workers):  # workers that stop as asked
-                how = (f'was killed by signal {-code}' if code < 0 else
-                       f'ended with exit code {code}')
-                return f'{name} (process {process.pid}) {how}; {ENDED}', _positive(code)
+                how = 'was killed by signal' if code < 0 else 'ended with exit code'
+                return (f'{name} (process {process.pid}) {how} {abs(code)}; {ENDED}',
+                        _positive(code))
         running = [name for name, process in workers.items() if process.poll() is None]
         if self._asked and len(running) < len(workers):
             self._first_stopped = self._first_stopped or time.time()

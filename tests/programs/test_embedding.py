@@ -406,7 +406,7 @@ def test_map(lines, tmp_path, capsys, count):
     ([], 'one of the arguments --sentences --file is required'),
     (['--sentences', 'a', '--file', 'b'], 'not allowed with'),
     (['--oov_way', 'mean'], 'invalid choice'), (['--pooling', 'sum'], 'invalid choice'),
-    (['--batch_size', '0'], 'from 1 up'), (['--max_seq_length', 'x'], 'invalid'),
+    (['--batch_size', '0'], 'from 1 up'), (['--max_seq_length', 'x'], 'x is not a whole number'),
     (['--dtype', 'int8'], 'invalid choice'), (['--layers', 'x'], '"x" is not a list such as -2,-1'),
     (['--normalize'], 'add --pooling mean'), (['--top', '3'], 'goes with --similarity'),
     (['--output', 'v.txt'], 'one of .npz, .npy, .jsonl'),

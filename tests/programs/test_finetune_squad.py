@@ -219,8 +219,8 @@ ROWS = [row([5, 6, 7, 8, 9, 10], 2, 4), row([11, 12, 13], 0, 0)]
 
 def test_scores_are_a_dense_layer_over_the_encodings(tiny, forward):
     scores = spans.logits(forward, ROWS[:1], mx.cpu()).asnumpy()
-    encodings = hidden_states(tiny, mx.nd.array([ROWS[0].ids]), mx.nd.array([ROWS[0].token_types]),
-                              mx.nd.array([6]))
+    encodings = hidden_states(tiny, mx.nd.array([ROWS[0].ids]),
+                              mx.nd.array([ROWS[0].token_types]), mx.nd.array([6]))
     weight, bias = (p.data().asnumpy() for p in (tiny.span_classifier.weight,
                                                  tiny.span_classifier.bias))
     assert scores.shape == (1, 6, 2)

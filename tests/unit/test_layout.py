@@ -28,11 +28,6 @@ ARROWS = {
 }
 SOURCES = sorted(str(path.relative_to(ROOT)) for folder in ('bert', 'scripts', 'export')
                  for path in Path(ROOT, folder).rglob('*.py'))
-# What is to go: an entry that is no longer needed fails the test, so that these only shrink.
-PRIVATE_USE = {}        # path -> the underscored names of others that it reads
-MOCKS = set()
-ARGS_USE = set()        # library files that know the namespace of a program
-LONG = set()            # files over 300 lines
 OPTIONAL = {'horovod', 'seqeval', 'sentencepiece', 'onnx', 'onnxruntime', 'tensorboardX',
             'matplotlib', 'pyarrow', 'torch', 'sklearn', 'scipy'}
 
@@ -141,11 +136,11 @@ def private_names_of_others(path):
 
 def test_no_file_uses_private_names_of_others():
     found = {path: private_names_of_others(path) for path in SOURCES}
-    assert {path: names for path, names in found.items() if names} == PRIVATE_USE
+    assert not {path: names for path, names in found.items() if names}
 
 
 def test_nothing_is_mocked_outside_tests():
-    assert {path for path in SOURCES if imports(path) & {'unittest.mock', 'mock'}} == MOCKS
+    assert not [path for path in SOURCES if imports(path) & {'unittest.mock', 'mock'}]
 
 
 def test_the_library_takes_values_and_no_namespace():
@@ -154,12 +149,12 @@ def test_the_library_takes_values_and_no_namespace():
     found = {path for path in MODULES for node in ast.walk(tree_of(path))
              if getattr(node, 'arg', getattr(node, 'id', None)) == 'args'
              and isinstance(node, (ast.arg, ast.Name))}
-    assert found - allowed == ARGS_USE
+    assert not found - allowed
 
 
 def test_files_are_short():
-    assert {path for path in SOURCES
-            if Path(ROOT, path).read_text('utf-8').count('\n') > 300} == LONG
+    assert not [path for path in SOURCES
+                if Path(ROOT, path).read_text('utf-8').count('\n') > 300]
 
 
 def test_unit_tests_mirror_the_package():
