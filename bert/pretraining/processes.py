@@ -94,9 +94,9 @@ class Reader:
             while pending:
                 place, future = pending.popleft()
                 begin()
-                instances = self.result(future)
+                instances = [self.result(future)]
                 del future
-                yield place, instances
+                yield place, instances.pop()    # nothing here holds the chunk from now on
         begin()
         return results()
 

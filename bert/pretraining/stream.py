@@ -152,14 +152,7 @@ class _SubStream:
         """Yield what the updates from number ``done`` on, counted from 0, take."""
         start, carried, empty = self._start, self._carried(), 0
         while True:
-            fresh, tokens = [], 0
-            for place, instances in self._chunks:
-                fresh.append(Buffer.of_chunk(instances, place.epoch, place.chunk, place.part,
-                                             place.parts))
-                tokens += len(fresh[-1].instances.ids)
-                if place.is_last or tokens >= self._recipe.buffer_tokens:
-                    break
-            buffer = Buffer.joined(fresh if carried is None else [carried, *fresh])
+            place, buffer = self._fill(carried)
             empty = 0 if len(buffer.origin) else empty + place.is_last
             if empty > _EMPTY_EPOCHS + self._recipe.micro_batches:
                 raise DataError('no instances in the training data, or too few for updates of '
@@ -178,6 +171,18 @@ class _SubStream:
                 if number >= done:
                     yield _MicroBatch(buffer, rows, place.epoch, start if batches else following)
             start = following
+
+    def _fill(self, carried):
+        """The place of the last chunk that was taken, and the buffer of what was left over and
+        what is new."""
+        buffers, tokens = [] if carried is None else [carried], 0
+        for place, instances in self._chunks:
+            buffers.append(Buffer.of_chunk(instances, place.epoch, place.chunk, place.part,
+                                           place.parts))
+            tokens += len(buffers[-1].instances.ids)
+            if place.is_last or tokens >= self._recipe.buffer_tokens:
+                break
+        return place, Buffer.joined(buffers)
 
     def _places(self, first, index):
         """The sub-stream's chunks from an epoch and an index in it on."""

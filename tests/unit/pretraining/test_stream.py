@@ -329,6 +329,12 @@ def test_data_workers_end_with_their_parent(tmp_path):
     assert time.time() < deadline
 
 
+def test_a_data_worker_without_its_parent_ends_before_it_imports_much():
+    code = ('from bert.pretraining import processes; import sys; '
+            '"bert.text" in sys.modules and sys.exit(2); processes._start(1, b"never loaded")')
+    assert subprocess.run([sys.executable, '-c', code], cwd=ROOT).returncode == 1
+
+
 def test_data_workers_do_not_import_mxnet():
     code = ('import sys; import bert.pretraining.sources, bert.pretraining.stream; '
             'sys.exit("mxnet" in sys.modules)')
