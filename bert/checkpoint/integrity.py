@@ -15,8 +15,8 @@ import numpy as np
 
 from ..utils.errors import DataError
 
-__all__ = ['append_checksum', 'check_finite', 'check_params', 'check_safetensors', 'data_crc',
-           'METADATA_KEY']
+__all__ = ['append_checksum', 'checksum', 'check_finite', 'check_params', 'check_safetensors',
+           'data_crc', 'METADATA_KEY']
 
 TRAILER = b'gluon-bert crc32 '
 METADATA_KEY = 'gluon_bert_crc32'
@@ -67,6 +67,17 @@ def append_checksum(path: str) -> None:
         for block in iter(lambda: f.read(1 << 22), b''):
             crc = zlib.crc32(block, crc)
         f.write(TRAILER + b'%08x' % crc)
+
+
+def checksum(path: str) -> int:
+    """The CRC-32 in the trailer of a ``.params`` file, unverified; 0 if there is none."""
+    try:
+        with open(path, 'rb') as f:
+            f.seek(-len(TRAILER) - _HEX, os.SEEK_END)
+            end = f.read()
+        return int(end[-_HEX:], 16) if end.startswith(TRAILER) else 0
+    except (OSError, ValueError):       # a short file, or other digits
+        return 0
 
 
 def check_params(path: str) -> None:
