@@ -97,8 +97,8 @@ def check_params(path: str) -> None:
     except OSError as error:
         raise DataError(f'{path}: cannot be read ({error.strerror})') from None
     except _Damaged as reason:
-        raise DataError(f'{path}: not a whole MXNet parameter file ({reason}); take another copy '
-                        'of it') from None
+        raise DataError(f'{path}: not a complete MXNet parameter file ({reason}); take another '
+                        'copy of it') from None
 
 
 def _check_params(data):
@@ -121,6 +121,8 @@ def _check_params(data):
         raise _Damaged(f'it has {count} arrays and {names} names')
     for _ in range(names):
         reader.text(reader.take('Q'))
+    if reader.place not in (end, len(data)):
+        raise _Damaged('its end is damaged')
 
 
 def _pass_array(reader):

@@ -54,8 +54,8 @@ def check(folder: str, flag: str, state: Optional[str] = None, resume: bool = Fa
     if resume:
         raise DataError(f'{what}, but no checkpoint to --resume from; name another folder, or '
                         'replace it with --overwrite')
-    raise DataError(f"{what}; name another folder, {'continue it with --resume, ' * bool(state)}"
-                    'or replace it with --overwrite')
+    cure = 'continue it with --resume, ' if state else ''
+    raise DataError(f'{what}; name another folder, {cure}or replace it with --overwrite')
 
 
 def check_distinct(folder: str, flag: str, *sources: Optional[str]) -> None:

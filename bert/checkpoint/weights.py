@@ -34,15 +34,16 @@ def write_params(path: str, arrays: Mapping[str, Any]) -> None:
     with atomic(path) as temporary:
         try:
             mx.nd.save(temporary, arrays)
-        except mx.MXNetError:
-            raise OSError(None, _CUT) from None
-        # MXNet misses a failure of its last buffer; the names come last, in order
-        last = next(reversed(arrays)).encode('utf-8')
-        with open(temporary, 'rb') as f:
-            f.seek(-len(last), os.SEEK_END)
-            if f.read() != last:
-                raise OSError(None, _CUT)
-        integrity.append_checksum(temporary)
+            # MXNet misses a failure of its last buffer; the names come last, in order
+            last = next(reversed(arrays)).encode('utf-8')
+            with open(temporary, 'rb') as f:
+                f.seek(-len(last), os.SEEK_END)
+                whole = f.read() == last
+            integrity.append_checksum(temporary)
+        except (mx.MXNetError, OSError):
+            whole = False
+        if not whole:
+            raise OSError(None, _CUT)
 
 
 def read_params(path: str) -> Dict[str, np.ndarray]:

@@ -136,7 +136,7 @@ def test_interrupted_and_resumed(make, monkeypatch, stop):
     monkeypatch.setattr(corpus, '_LARGEST', 2000)
     folder = whole.parent / 'out'
     assert len(parts(folder)) == (stop == 'between the shards')
-    with pytest.raises(DataError, match=r'holds the data of an earlier run \(.*--resume'):
+    with pytest.raises(DataError, match=r'holds an unfinished run \(.*--resume'):
         make(shards=3)
     with pytest.raises(DataError, match=r'had other seed \(1\); give the same'):
         make(shards=3, arguments={'seed': 3}, resume=True)
@@ -168,7 +168,7 @@ def test_resume_of_what_is_finished_or_was_never_begun(make, text):
         f.write('\nw1\n')
     with pytest.raises(DataError, match='had other files'):
         make(resume=True)
-    with pytest.raises(DataError, match=r'earlier run \(part-000.npz\)'):
+    with pytest.raises(DataError, match=r'earlier result \(part-000.npz\)'):
         make()
 
 
