@@ -109,6 +109,8 @@ def _check_params(data):
         if found != data[-_HEX:]:
             raise _Damaged(f'its checksum is {found.decode()} where it should be '
                            f'{data[-_HEX:].decode("ascii", "replace")}: it is damaged')
+    else:
+        end = len(data)
     reader = _Reader(data)
     if reader.take('Q') != _LIST_MAGIC:
         raise _Damaged('it does not begin as one')
@@ -121,7 +123,7 @@ def _check_params(data):
         raise _Damaged(f'it has {count} arrays and {names} names')
     for _ in range(names):
         reader.text(reader.take('Q'))
-    if reader.place not in (end, len(data)):
+    if reader.place != end:
         raise _Damaged('its end is damaged')
 
 

@@ -102,7 +102,7 @@ def test_a_result_folder(tmp_path):
     config = read_json(str(theirs / 'config.json'))
     assert config['architectures'] == ['BertForSequenceClassification']
     assert config['id2label'] == {'0': 'no', '1': 'maybe', '2': 'yes'}
-    assert config['gluon_bert'] == {'task': 'custom'}
+    assert config['gluon_bert'] == {'task': 'custom', 'vocabulary_size': 120}
 
     convert(theirs, back)
     again = read_params(str(back / 'model.params'))

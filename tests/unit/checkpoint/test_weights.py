@@ -14,6 +14,7 @@ import pytest
 import safetensors.numpy
 from helpers import ROOT, refused
 
+from bert.checkpoint import integrity
 from bert.checkpoint.weights import read_params, read_weights, write_params, write_safetensors
 from bert.utils import files
 
@@ -130,7 +131,8 @@ def test_cut_params(tmp_path):
     path = tmp_path / 'a.params'
     write_params(str(path), ARRAYS)
     whole = path.read_bytes()
-    for size in range(len(whole)):
+    no_checksum = whole.index(integrity.TRAILER)    # this much is as whole as files of others are
+    for size in {*range(len(whole))} - {no_checksum}:
         path.write_bytes(whole[:size])
         assert refused(read_weights, str(path)).startswith(
             f'{path}: not a complete MXNet parameter file (')
