@@ -256,6 +256,8 @@ def shard(make, tmp_path):
     (lambda good: {'valid_lengths': good['valid_lengths'] + 32},
      r'valid_lengths from \d+ to \d+, where only 1 to 32'),
     (lambda good: {'valid_lengths': good['valid_lengths'] * 0}, 'valid_lengths from 0 to 0'),
+    (lambda good: {'valid_lengths': good['valid_lengths'] * 0 + 2},
+     'masked_lm_positions beyond valid_lengths in row 0'),
     (lambda good: {'masked_lm_positions': good['masked_lm_positions'] + 32},
      'masked_lm_positions from 32 to'),
     (lambda good: {'masked_lm_positions': good['masked_lm_positions'] - 1},
