@@ -19,6 +19,7 @@ from ..utils import files
 from ..utils.errors import DataError
 from . import plot
 from .distributed import agree
+from .evaluation import Forward
 from .progress import Progress
 from .runtime import Interrupt, Runtime
 from .schedules import linear_decay
@@ -31,7 +32,7 @@ __all__ = ['Model', 'Description', 'Run', 'build', 'report']
 class Model(NamedTuple):
     """A network with its weights, and what is needed to run it."""
     net: mx.gluon.HybridBlock
-    forward: Any                    # of bert.model.forward: rows of token ids -> logits
+    forward: Forward                # rows of token ids -> logits
     config: BertConfig
     tokenizer: Any                  # bert.text.tokenizer.Tokenizer
     runtime: Runtime

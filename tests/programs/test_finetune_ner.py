@@ -135,7 +135,7 @@ def test_usage_errors(capsys, main, given, message):
 
 # training
 
-def test_a_run_leaves_a_bundle_with_the_best_weights(trained, data):
+def test_a_run_leaves_a_result_folder_with_the_best_weights(trained, data):
     assert set(os.listdir(str(trained))) == {
         'model.params', 'last.params', 'config.json', 'vocab.txt', 'tokenizer_config.json',
         'arguments.json', 'metrics.jsonl', 'results.json', 'predictions-dev.txt',
