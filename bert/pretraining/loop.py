@@ -90,7 +90,7 @@ class Trainer:
 
     def __init__(self, settings: RunSettings, machine: runtime.Runtime, start: model.StartModel):
         self._settings, self._comm = settings, machine.comm
-        comm, training, folder = machine.comm, settings.training, settings.checkpoints.folder
+        comm, training = machine.comm, settings.training
         mx.random.seed(training.seed)
         net = model.build(start, settings.model.dropout, comm.devices)
         self._network = create_forward(net, machine.layout, machine.dtype,
@@ -104,6 +104,7 @@ class Trainer:
         self.checkpoints = Checkpoints(settings.checkpoints, comm, net, self._stepper,
                                        self.micro_batches)
         self.checkpoints.load()
+        folder = self.checkpoints.folder
         if comm.rank == 0:
             result_folder.describe(folder, start.config, start.tokenizer, 'bert.', (),
                                    {'task': 'pretraining'}, dict(settings.checkpoints.arguments))
@@ -131,11 +132,11 @@ class Trainer:
             if step.stop:
                 self._stop(interrupt.exit_code)
             if step.update % self._settings.checkpoints.interval == 0:
-                self.checkpoints.save()
+                self._save()
             if dev and step.update % self._settings.log.eval_interval == 0:
                 self._evaluate(dev)
         self._profile.close()
-        self.checkpoints.save()
+        self._save()
         if dev and self._evaluated != stepper.update:
             self._evaluate(dev)
 
@@ -163,6 +164,10 @@ class Trainer:
                    instances, tokens, sorted({batch.length for batch in batches}))
         return tokens, int(counts[:, 3].min())
 
+    def _save(self, publish=True):
+        self.checkpoints.save(publish)
+        self._progress.move(self.checkpoints.folder)
+
     def _evaluate(self, dev):
         """Evaluate and log the metrics."""
         update = self._evaluated = self._stepper.update
@@ -174,7 +179,7 @@ class Trainer:
 
     def _stop(self, exit_code):
         """Save and leave the program, after all workers have finished the update."""
-        self.checkpoints.save()
+        self._save(publish=False)
         self._comm.sum([0.0])       # once a worker leaves, its launcher ends the others
         self._comm.close()
         self.close()
