@@ -4,12 +4,9 @@ import math
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ..utils.errors import DataError
+from .operators import ACTIVATIONS
 
-__all__ = ['ACTIVATIONS', 'BertConfig']
-
-# Hugging Face's names of an activation -> ours; both GELUs of theirs are one function
-ACTIVATIONS = {'gelu': 'gelu', 'relu': 'relu', 'gelu_new': 'approx_gelu',
-               'gelu_pytorch_tanh': 'approx_gelu'}
+__all__ = ['BertConfig']
 
 _REQUIRED = ('hidden_size', 'num_hidden_layers', 'num_attention_heads', 'intermediate_size')
 # the largest value of each size that is taken for a BERT's, not for a damaged file

@@ -9,8 +9,9 @@ from helpers import TINY
 from networks import Whole, under
 
 from bert.checkpoint.weights import read_weights
-from bert.model.config import ACTIVATIONS, BertConfig
+from bert.model.config import BertConfig
 from bert.model.encoder import Bert
+from bert.model.operators import ACTIVATIONS
 from bert.model.parameters import collect, initialize, load_parameters
 from bert.utils.errors import DataError
 from bert.utils.files import read_json

@@ -12,6 +12,7 @@ from bert.model import heads, ops
 from bert.model.config import BertConfig
 from bert.model.forward import Packed, choose_layout, create_forward, unpack
 from bert.model.heads import PreTraining, QuestionAnswering, TokenVectors
+from bert.model.operators import ACTIVATIONS
 from bert.model.parameters import collect, initialize, load_parameters
 from bert.training import distributed
 from bert.training.settings import OptimizerSettings
@@ -58,7 +59,7 @@ def gradients(net, path, dtype='float32'):
 
 
 @needs_operators
-@pytest.mark.parametrize('change', [{}, {'hidden_act': 'gelu_new'}, {'hidden_act': 'relu'},
+@pytest.mark.parametrize('change', [*({'hidden_act': name} for name in ACTIVATIONS),
                                     {'layer_norm_eps': 1e-5}])
 @pytest.mark.parametrize('kind', ['Classifier', 'Tagger', 'spans', 'vectors'])
 def test_scores_losses_and_every_gradient_are_the_same(kind, change):
