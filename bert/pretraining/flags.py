@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING, Tuple
 
 from ..training import flags as training_flags
+from ..training.settings import OPTIMIZERS
 from ..utils import cli
 from . import settings
 
@@ -112,8 +113,8 @@ def _add_training_flags(group):
                        help='make one update from N batches per device (default: %(default)s)')
     group.add_argument('--batch_size_eval', type=cli.positive_int, default=8, metavar='N',
                        help='instances at once in evaluation (default: %(default)s)')
-    group.add_argument('--optimizer', choices=('bertadam', 'adam', 'adamw', 'lamb'),
-                       default='bertadam', help='(default: %(default)s)')
+    group.add_argument('--optimizer', choices=OPTIMIZERS, default='bertadam',
+                       help='(default: %(default)s)')
     group.add_argument('--lr', type=cli.positive_float, default=1e-4,
                        help='peak learning rate (default: %(default)s)')
     group.add_argument('--warmup_ratio', type=cli.fraction, default=0.01,

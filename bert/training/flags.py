@@ -9,7 +9,7 @@ from typing import Any, Mapping, Optional
 from ..checkpoint.source import ModelSource
 from ..data.tagging import SEQ_LEN
 from ..utils import cli
-from .settings import DeviceSettings, OutputSettings, Recipe
+from .settings import OPTIMIZERS, DeviceSettings, OutputSettings, Recipe
 
 __all__ = ['add_model_flags', 'add_training_flags', 'add_runtime_flags', 'add_device_flags',
            'add_conll_flags', 'model_source', 'recipe', 'device_settings', 'output_settings']
@@ -47,8 +47,8 @@ def add_training_flags(parser: argparse.ArgumentParser, lr: float, epochs: int, 
     group.add_argument('--accumulate', type=cli.positive_int, default=1, metavar='N',
                        help='make each update from N batches: a larger batch in the same memory '
                             '(default: %(default)s)')
-    group.add_argument('--optimizer', choices=('bertadam', 'adam', 'adamw', 'lamb'),
-                       default='bertadam', help='(default: %(default)s)')
+    group.add_argument('--optimizer', choices=OPTIMIZERS, default='bertadam',
+                       help='(default: %(default)s)')
     group.add_argument('--lr', type=cli.positive_float,
                        help=f'peak learning rate (default: {lr:g}, more for the sample model)')
     group.add_argument('--epsilon', type=cli.positive_float, default=1e-6,

@@ -15,7 +15,7 @@ from bert.model.heads import PreTraining, QuestionAnswering, TokenVectors
 from bert.model.operators import ACTIVATIONS
 from bert.model.parameters import collect, initialize, load_parameters
 from bert.training import distributed
-from bert.training.settings import OptimizerSettings
+from bert.training.settings import OPTIMIZERS, OptimizerSettings
 from bert.training.stepper import Stepper
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
@@ -97,7 +97,7 @@ def test_pretraining_scores_and_gradients_are_the_same():
 
 
 @needs_operators
-@pytest.mark.parametrize('name', ['bertadam', 'adamw', 'lamb'])
+@pytest.mark.parametrize('name', OPTIMIZERS)
 def test_ten_updates_are_the_same(name):
     weights = {}
     start = {key: p.data().asnumpy() for key, p in collect(network('Classifier')).items()}
