@@ -7,7 +7,8 @@ import numpy as np
 
 from bert.utils.errors import DataError
 
-from .network import Batch, ExportTask
+from .network import Batch
+from .tasks import ExportTask
 
 __all__ = ['TOLERANCE', 'check', 'differences', 'size', 'speed']
 

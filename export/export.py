@@ -30,10 +30,12 @@ from bert.training import flags
 from bert.utils import cli
 from bert.utils.errors import DataError, run
 
+from . import formats
+from .tasks import TASKS
+
 if TYPE_CHECKING:       # --help needs no MXNet
     from bert.checkpoint.result_folder import LoadedModel
 
-TASKS = ('classification', 'regression', 'question_answering', 'ner', 'embedding')
 LABELS = 'labels.txt'
 HEADS = ('classifier.', 'tag_classifier.', 'span_classifier.', 'bert.pooler.')
 
@@ -50,7 +52,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                         help='to train the export further (default: %(default)s)')
     parser.add_argument('--seq_length', type=cli.positive_int, default=64, metavar='TOKENS',
                         help='where texts are cut; noted in config.json (default: %(default)s)')
-    parser.add_argument('--format', choices=('symbol', 'onnx'), default='symbol',
+    parser.add_argument('--format', choices=formats.FORMATS, default='symbol',
                         help='(default: %(default)s; onnx needs the extra of that name)')
     parser.add_argument('--quantize', choices=('int8',),
                         help='8-bit matrix products; prints what that does to results, size, speed')
@@ -71,13 +73,10 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
 def main(argv: Optional[List[str]] = None) -> int:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format='%(message)s')
-    if args.format == 'onnx':
-        from .onnx import require_packages
-        require_packages()
+    form, trained = formats.find(args.format), bool(args.model_parameters)
+    form.require_packages()
     from . import batches, checks
-    from .formats import FORMATS
-    from .network import TASKS, predictor
-    form, trained = FORMATS[args.format], bool(args.model_parameters)
+    from .network import predictor
     source = flags.model_source(args)
     model = load(source, bool(source.weights or args.pretrained))
     task = choose_task(args.task, model, trained)
@@ -146,7 +145,7 @@ def check_length(length: int, positions: int) -> None:
 
 def find_labels(task: str, model: 'LoadedModel') -> Optional[Tuple[str, ...]]:
     """The labels in the order of the outputs; None for a regression, () if there are no classes."""
-    from .network import TASKS, count_classes
+    from .network import count_classes
     if task not in ('classification', 'ner'):
         return None if task == 'regression' else ()
     count = count_classes(task, model.arrays)
@@ -174,7 +173,7 @@ def staged(output_dir: str) -> Iterator[str]:
     """A temporary folder whose files replace those in ``output_dir`` if the block succeeds."""
     from bert.utils import files
 
-    from . import formats, tokenizer_json
+    from . import tokenizer_json
     config = os.path.join(output_dir, 'config.json')
     if os.path.exists(config) and 'export' not in files.read_json(config).get('gluon_bert', {}):
         raise DataError(f'--output_dir {output_dir}: has the config.json of a model, which the '
@@ -184,7 +183,7 @@ def staged(output_dir: str) -> Iterator[str]:
     folder = tempfile.mkdtemp(dir=output_dir, prefix='.export.')
     try:
         yield folder
-        earlier = {name for form in formats.FORMATS.values() for name in form.files}
+        earlier = {name for form in formats.FORMATS for name in formats.find(form).files}
         for name in earlier | {LABELS, tokenizer_json.NAME, 'vocab.txt', 'spm.model'}:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(output_dir, name))
@@ -203,7 +202,7 @@ def quantize(task: str, form: Any, net: Any, folder: str, texts: list) -> Dict[s
     Returns what :func:`export.checks.differences` does.
     """
     from . import batches, checks
-    from .network import TASKS, predictor
+    from .network import predictor
     full = form.load(folder)
     full_size = checks.size(folder, form.files)
     calibration, held_out = (texts[::2], texts[1::2]) if len(texts) > 1 else (texts, texts)

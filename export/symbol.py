@@ -24,6 +24,10 @@ class Symbol:
     relative = False        # see :func:`export.checks.check`
     calibrated = True       # int8 needs a batch to find the ranges of activations
 
+    @staticmethod
+    def require_packages() -> None:
+        """It needs no other packages."""
+
     @classmethod
     def write(cls, net: Any, folder: str, batch: Batch, outputs: Sequence[str] = ()) -> None:
         """Write ``net`` in float32; ``batch`` is to run it once, its shape is not kept.
