@@ -33,8 +33,8 @@ class Onnx:
         try:
             from onnx import mapping  # noqa: F401
         except ImportError:
-            raise DataError(f'onnx {onnx.__version__} is too new for MXNet; install a fitting one '
-                            'with: pip install "gluon-bert[onnx]"') from None
+            raise DataError(f'onnx {onnx.__version__} is too new for MXNet; install a compatible '
+                            'version: pip install "gluon-bert[onnx]"') from None
 
     @classmethod
     def write(cls, net: Any, folder: str, batch: Batch, outputs: Sequence[str]) -> None:

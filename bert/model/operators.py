@@ -4,7 +4,7 @@ The encoder (:mod:`bert.model.encoder`) states BERT's maths once; what a batch l
 operators compute it is injected as an :class:`Operators`.  :class:`Portable` takes padded batches
 through MXNet's own operators: on any device, in float16 and bfloat16, and in the graphs that are
 exported or made int8.  :class:`bert.model.native.Native` takes packed tokens through the operators
-of :mod:`bert.model.ops`.  To try another attention, norm or activation, edit a method of these two.
+of :mod:`bert.model.ops`.  To try another attention or norm, edit a method of these two.
 """
 import abc
 import math
@@ -149,7 +149,7 @@ class Portable(Operators):
 
     def attention(self, x, weights, biases, units, heads, dropout):
         F = self.F
-        # MXNet's operators take queries, keys and values interleaved, a head's beside each other
+        # MXNet's operators take queries, keys and values interleaved, those of a head adjacent
         weight = F.concat(*[F.reshape(each, shape=(heads, -1, 0), reverse=True)
                             for each in weights], dim=-2)       # (heads, 3 * size, units)
         weight = F.reshape(weight, shape=(-1, 0), reverse=True)             # (3 * units, units)

@@ -105,7 +105,7 @@ def add_device_flags(group: Any) -> None:
     group.add_argument('--force_dtype', action='store_true',
                        help='use bfloat16 even if it is slower on this CPU')
     group.add_argument('--path', choices=('auto', 'packed', 'padded'), default='auto',
-                       help='layout of batches: packed has no padding and needs a CPU, its '
+                       help='layout of batches: packed has no padding and needs a CPU; its '
                             'operators are compiled on first use; padded runs on any device '
                             '(default: %(default)s, packed if possible)')
 

@@ -448,7 +448,7 @@ def test_int8(models, exports, texts, tmp_path, capsys, task, form):
                       *(['--task', 'embedding'] if task == 'embedding' else []), task=task))
     printed = capsys.readouterr().out
     assert 'int8 beside float32, on ' in printed and 'size: ' in printed and 'speed: ' in printed
-    assert ('calibrated on 5 others' in printed) == (form == 'symbol')
+    assert ('calibrated on 5 other texts' in printed) == (form == 'symbol')
     about = read_json(str(out / 'config.json'))['gluon_bert']['export']
     assert about['quantize'] == 'int8' and set(about['int8']) == set(about['outputs'])
     assert all(row['largest'] > 1e-4 and row['cosine'] > least_cosine()

@@ -213,9 +213,9 @@ def test_the_path_is_chosen_by_what_there_is(monkeypatch):
     assert choose_layout('padded', 'float32', cpu) == 'padded'
     assert choose_layout('auto', 'float32', cpu, pad=True) == 'padded'
     assert choose_layout('auto', 'float32', gpu) == 'padded'
-    for arguments, words in ((('packed', 'float32', gpu), 'leave out --gpu'),
+    for arguments, words in ((('packed', 'float32', gpu), 'omit --gpu'),
                              (('packed', 'float16', cpu), '--dtype float16'),
-                             (('packed', 'float32', cpu, True), 'leave out --pad')):
+                             (('packed', 'float32', cpu, True), 'omit --pad')):
         with pytest.raises(DataError, match=words):
             choose_layout(*arguments)
     monkeypatch.setattr(ops, 'load', lambda: False)
