@@ -69,7 +69,7 @@ class Checkpoints:
     def load(self) -> None:
         """Load the checkpoint that the settings ask for, if any, and set ``position``.
 
-        Raises DataError where it is missing or belongs to another run, or workers have different
+        Raises DataError if it is missing or belongs to another run, or if workers have different
         ones.
         """
         steps = self._steps()
@@ -115,7 +115,7 @@ class Checkpoints:
                 read_params(self._path(step))
                 return step
             except DataError as error:
-                logging.warning('%s; taking the one before', error)
+                logging.warning('%s; using the previous checkpoint', error)
         logging.info('%s has no checkpoint to continue from: starting at the beginning',
                      self.folder)
         return 0

@@ -41,7 +41,7 @@ def train(settings: RunSettings, machine: runtime.Runtime) -> None:
     longest = max(s.max_length for s in (source, dev) if s)
     if longest > start.config.max_position_embeddings:
         raise DataError(f'instances of {longest} tokens, but the model has positions for '
-                        f'{start.config.max_position_embeddings}; take shorter ones '
+                        f'{start.config.max_position_embeddings}; use shorter ones '
                         '(--max_seq_length)')
     trainer = Trainer(settings, machine, start)
     stream = Stream(source, training.batch_size, trainer.micro_batches, training.by_tokens,
