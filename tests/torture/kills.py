@@ -142,7 +142,7 @@ class Torture:
         """Kill ``count`` times, continue each time, and compare whenever a run has ended."""
         kills = 0
         out = self._next()
-        while kills < count:
+        while kills < count and not self.counts['failures']:
             if self._disturb(out):
                 kills += 1
             else:                       # it had ended before
@@ -198,7 +198,7 @@ class Torture:
 
     def _compare(self, out):
         bits = differing_bits(out, self._whole)
-        left = {p.name for p in out.iterdir()} - {p.name for p in self._whole.iterdir()}
+        left = {p.name for p in out.glob('*')} - {p.name for p in self._whole.iterdir()}
         self.counts['bits that differ'] += bits
         self.counts['leftovers'] += len(left)
         if bits or left:
