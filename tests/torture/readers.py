@@ -10,6 +10,8 @@ from pathlib import Path
 import damage
 import numpy as np
 
+import bert  # noqa: F401  (the numpy aliases, before anything imports MXNet)
+
 ROOT = Path(__file__).resolve().parents[2]
 TINY, SAMPLE = ROOT / 'tests/data/tiny_bert', ROOT / 'bert/sample'
 
