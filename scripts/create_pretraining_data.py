@@ -58,10 +58,10 @@ def main(argv=None):
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.INFO,
                         format='%(message)s')
     start, folder = time.time(), os.path.expanduser(args.output_dir)
-    output.check(folder, '--output_dir', output.SHARDS, args.resume, args.overwrite)
     wanted = flags.vocabulary_settings(args)
     tok, source = vocabulary.load_tokenizer(wanted)
     paths = corpus.expand(args.input_file)
+    output.check(folder, '--output_dir', output.SHARDS, args.resume, args.overwrite)
     logging.info('%d files, %.1f MB; vocabulary: %s, %d tokens, %s', len(paths),
                  sum(map(os.path.getsize, paths)) / 1e6, source, len(tok),
                  'cased' if tok.cased else 'uncased')
