@@ -293,7 +293,7 @@ def test_domain_vocabularies_are_known(monkeypatch, tmp_path):
 def test_defaults_are_the_original_ones():
     args = export.parse_args(['--task', 'regression'])
     assert (args.seq_length, args.dropout, args.output_dir, args.format, args.quantize) == (
-        64, 0.1, './output_dir', 'symbol', None)
+        None, 0.1, './output_dir', 'symbol', None)
     assert args.model_parameters is None and args.bert_model is None and args.bert_dataset is None
 
 

@@ -95,7 +95,7 @@ def test_the_historical_command_means_the_common_flags():
 def test_historical_defaults():
     args = finetune_ner.parse_args(['--train-path', 'x'])
     assert (args.lr, args.epochs, args.batch_size, args.seed, args.optimizer, args.warmup_ratio,
-            args.output_dir) == (5e-5, 50, 8, 13531, 'bertadam', 0.1, './output_dir')
+            args.output_dir) == (5e-5, 4, 32, 13531, 'bertadam', 0.1, './output_dir')
     assert (args.token_column, args.tag_column, args.dropout) == (0, -1, None)
 
 
