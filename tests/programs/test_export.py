@@ -297,6 +297,16 @@ def test_defaults_are_the_original_ones():
     assert args.model_parameters is None and args.bert_model is None and args.bert_dataset is None
 
 
+def test_texts_are_cut_as_in_training():
+    config = BertConfig.from_dict({'hidden_size': 8, 'num_hidden_layers': 1})
+    for name in 'max_len', 'max_seq_length', 'seq_len':
+        trained = config.replace(settings={name: 48})
+        assert export.choose_length(None, trained, True) == 48
+        assert export.choose_length(None, trained, False) == 384
+        assert export.choose_length(16, trained, True) == 16
+    assert export.choose_length(None, config.replace(max_position_embeddings=40), True) == 40
+
+
 def test_dropout_is_in_the_symbol(models, tmp_path):
     export.main(flags(models, tmp_path, '--dropout', '0.25'))
     nodes = read_json(str(tmp_path / 'model-symbol.json'))['nodes']

@@ -138,7 +138,7 @@ def test_usage_errors(capsys, main, given, message):
 def test_a_run_leaves_a_result_folder_with_the_best_weights(trained, data):
     assert set(os.listdir(str(trained))) == {
         'model.params', 'last.params', 'config.json', 'vocab.txt', 'tokenizer_config.json',
-        'arguments.json', 'metrics.jsonl', 'results.json', 'predictions-dev.txt',
+        'arguments.json', 'metrics.jsonl', 'results.json', 'README.md', 'predictions-dev.txt',
         'predictions-test.txt'}
     config = read_json(str(trained / 'config.json'))
     assert config['architectures'] == ['BertForTokenClassification']
