@@ -298,7 +298,8 @@ def test_defaults_are_the_original_ones():
 
 
 def test_texts_are_cut_as_in_training():
-    config = BertConfig.from_dict({'hidden_size': 8, 'num_hidden_layers': 1})
+    config = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json'))).replace(
+        max_position_embeddings=512)
     for name in 'max_len', 'max_seq_length', 'seq_len':
         trained = config.replace(settings={name: 48})
         assert export.choose_length(None, trained, True) == 48

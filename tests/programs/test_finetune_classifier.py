@@ -103,7 +103,8 @@ def test_several_seeds_and_a_number_of_updates(data, tmp_path, capsys, monkeypat
 
 def test_bundle_and_inference(program, whole, data, tmp_path):
     assert {'model.params', 'last.params', 'config.json', 'vocab.txt', 'tokenizer_config.json',
-            'arguments.json', 'metrics.jsonl', 'results.json', 'README.md'} <= set(os.listdir(str(whole)))
+            'arguments.json', 'metrics.jsonl', 'results.json', 'README.md'} <= set(
+                os.listdir(str(whole)))
     config = read_json(str(whole / 'config.json'))
     assert config['id2label'] == {'0': 'negative', '1': 'positive'}
     assert config['architectures'] == ['BertForSequenceClassification']
