@@ -83,6 +83,7 @@ def fine_tune(args):
     from bert.training.runtime import start
     runtime = start(flags.device_settings(args, args.comm))
     args.dtype = runtime.dtype
+    flags.check_output(args, runtime.comm.rank)
     sentences = read_sentences(args)
     loaded = result_folder.load(flags.model_source(args))
     config, source = loaded.config, loaded.source

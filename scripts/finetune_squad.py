@@ -52,8 +52,8 @@ def parse_args(argv=None):
     data.add_argument('--uncased', action='store_true',
                       help='lower-case all text (default: as the model was trained)')
     data.add_argument('--sentencepiece', metavar='FILE',
-                      help="use this SentencePiece model as the vocabulary, not the model's own; "
-                           'a model that is named, not a folder, then starts from random weights')
+                      help='use this SentencePiece model as the vocabulary, from random weights '
+                           'unless --bert_model is a folder that fits it')
     data.add_argument('--debug', action='store_true',
                       help=f'use only the first {DEBUG_QUESTIONS} questions of each file')
     flags.add_model_flags(parser)
@@ -119,11 +119,12 @@ def fine_tune(args):
     runtime = start(flags.device_settings(args, args.comm))
     args.dtype = runtime.dtype
     if args.doc_stride >= args.max_seq_length - 3:
-        logging.warning('--doc_stride %d: windows of --max_seq_length %d do not overlap, and '
-                        'answers across their borders are lost', args.doc_stride,
-                        args.max_seq_length)
-    if args.predict is None:
+        logging.warning('--doc_stride %d: windows do not overlap, answers across their borders '
+                        'are lost', args.doc_stride)
+    if args.predict is None and args.only_predict:
         files.make_folder(args.output_dir, '--output_dir')
+    elif args.predict is None:
+        flags.check_output(args, runtime.comm.rank)
     questions = read_questions(args)
     source = dataclasses.replace(flags.model_source(args), vocab=args.sentencepiece,
                                  cased=False if args.uncased else None)
@@ -138,8 +139,7 @@ def fine_tune(args):
     source = loaded.source
     del loaded      # its arrays are as large as the network
     if args.predict is not None:
-        answer_texts(args, model)
-        return None
+        return answer_texts(args, model)
     windows = {split: featurize(args, model, rows, split) for split, rows in questions.items()}
     for split, rows in questions.items():
         logging.info('%s: %d questions in %d windows', split, len(rows),
@@ -272,7 +272,7 @@ def suggest_threshold(args, questions, predictions, scores):
     """Print a threshold above the present one, if it is better."""
     wider = evaluate(args, questions, squad_answers.without_threshold(predictions))
     if wider['best_f1'] > scores['best_f1']:
-        print(f"with the answers withheld now, f1 would be {wider['best_f1']:.2f} at "
+        print(f"with the answers that are now withheld, f1 would be {wider['best_f1']:.2f} at "
               f"--null_score_diff_threshold {wider['best_f1_thresh']!r}")
 
 

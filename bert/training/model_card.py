@@ -6,7 +6,7 @@ from ..utils import cli, files
 
 __all__ = ['NAME', 'write']
 
-NAME = 'README.md'
+NAME, _START = 'README.md', b'---\npipeline_tag: '
 # task of a result folder -> the pipeline of Transformers; all others are classifications
 _PIPELINES = {'ner': 'token-classification', 'squad': 'question-answering'}
 _DATA = ('task_name', 'data_dir', 'train_file', 'train_path', 'dev_file', 'dev_path', 'test_file',
@@ -19,6 +19,11 @@ def write(folder: str, scores: Mapping[str, Any], predict: str) -> None:
     ``scores`` are {set: {metric: value}}; ``predict`` is the command that uses the model, run in
     its folder.
     """
+    path = os.path.join(folder, NAME)
+    if os.path.exists(path):
+        with open(path, 'rb') as f:
+            if not f.read(len(_START)).startswith(_START):      # the user's own file
+                return
     config = files.read_json(os.path.join(folder, 'config.json'))
     arguments = files.read_json(os.path.join(folder, 'arguments.json'))
     task = config.get('gluon_bert', {}).get('task', 'custom')
@@ -73,8 +78,7 @@ With onnxruntime, after `{export}`, by {files_of_onnx}:
 
     python predict_onnx.py onnx "A text."
 """
-    with files.atomic(os.path.join(folder, NAME)) as temporary, \
-            open(temporary, 'w', encoding='utf-8') as f:
+    with files.atomic(path) as temporary, open(temporary, 'w', encoding='utf-8') as f:
         f.write(text)
 
 

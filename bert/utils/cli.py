@@ -8,7 +8,8 @@ import sys
 from typing import Any, Callable, Dict, Tuple
 
 __all__ = ['Parser', 'command', 'whole_number', 'positive_int', 'natural_int', 'positive_float',
-           'number_from_0', 'fraction', 'distinct_ints', 'MAX_WORKERS']
+           'number_from_0', 'fraction', 'distinct_ints', 'add_overwrite_flag',
+           'MAX_WORKERS']
 
 MAX_WORKERS = max(256, 4 * (os.cpu_count() or 1))   # processes; more are a slip of the finger
 
@@ -105,6 +106,12 @@ def _quoted(text):
     """``text`` for a shell, in double quotes where these do."""
     quoted = shlex.quote(text)
     return quoted if quoted == text or re.search(r'["$`\\!]', text) else f'"{text}"'
+
+
+def add_overwrite_flag(group: Any, folder: str = '--output_dir') -> None:
+    """Let a run replace the result in the folder that the flag ``folder`` names."""
+    group.add_argument('--overwrite', action='store_true',
+                       help=f'replace an earlier result in {folder}, once the new one is whole')
 
 
 def _type(convert: Callable, accepts: Callable, wanted: str) -> Callable[[str], Any]:

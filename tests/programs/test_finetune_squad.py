@@ -260,7 +260,8 @@ def test_the_sample_runs_out_of_the_box(call, caplog, tmp_path, version):
     assert config['gluon_bert'] == {
         'task': 'squad', 'version_2': second, 'max_seq_length': 384, 'doc_stride': 128,
         'max_query_length': 64, 'n_best_size': 20, 'max_answer_length': 30,
-        'null_score_diff_threshold': 0.0}
+        'null_score_diff_threshold': 0.0,
+        'vocabulary_size': len((out / 'vocab.txt').read_text(encoding='utf-8').splitlines())}
 
 
 def test_it_learns_and_keeps_the_best(whole):
