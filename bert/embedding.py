@@ -43,8 +43,8 @@ class BertEmbedding:
     ctx : mxnet.Context or list of them, optional
         Where to run; None is the CPU.
     dtype : str
-        float32; float16 on GPUs, bfloat16 on CPUs, for the whole process.  Vectors are always
-        float32.
+        float32, float16 (GPUs), bfloat16 (CPUs) or auto, the faster, for the whole process.
+        Vectors are float32 whatever it is.
     model, dataset_name, params_path : str
         The flags ``--bert_model``, ``--bert_dataset`` and ``--pretrained_bert_parameters`` of the
         other programs: a model's name, folder or hub repository, what a named model was
@@ -75,13 +75,12 @@ class BertEmbedding:
         import mxnet as mx
 
         from bert.checkpoint import result_folder
-        from bert.model.forward import choose_layout, create_forward
+        from bert.model.forward import create_forward
         from bert.model.heads import TokenVectors
         from bert.model.parameters import initialize, load_parameters
-        from bert.training import evaluation, runtime
+        from bert.training import evaluation, precision
         devices = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
-        layout = choose_layout(path, dtype, devices)
-        runtime.set_precision(dtype, devices[0], layout, force_dtype)
+        dtype, layout = precision.prepare(dtype, devices, path, force_dtype)
         loaded = result_folder.load(ModelSource(model, dataset_name, params_path, offline,
                                                 vocab=sentencepiece))
         config, depth = loaded.config, loaded.config.num_hidden_layers
@@ -280,15 +279,16 @@ def nearest(query: np.ndarray, items: Iterable[Tuple[str, np.ndarray]],
 
 
 def draw(path: str, items: Iterable[Tuple[str, np.ndarray]]) -> None:
-    """Draw the texts, at the two principal components of their vectors."""
+    """Draw the texts that are not blank, at the two principal components of their vectors."""
     from bert.training import plot
-    labels, rows = zip(*items)
-    if len(rows) < 3:
-        raise DataError(f'--map: {len(rows)} texts are too few for a map; give 3 or more')
+    kept = [(number, *item) for number, item in enumerate(items, 1) if item[0].strip()]
+    if len(kept) < 3:
+        raise DataError(f'--map: {len(kept)} texts are too few for a map; give 3 or more')
     from sklearn.decomposition import PCA
-    pca = PCA(2, random_state=0)
+    pca, (numbers, labels, rows) = PCA(2, random_state=0), zip(*kept)
     points = pca.fit_transform(np.stack(rows))
-    print(f'map: {plot.sentence_map(path, points, labels, pca.explained_variance_ratio_)}')
+    plot.sentence_map(path, points, labels, pca.explained_variance_ratio_, numbers)
+    print(f'map: {path}')
 
 
 def program() -> None:

@@ -30,7 +30,7 @@ def parse_args(argv=None):
                         help='where part-000.npz, part-001.npz, ... go')
     flags.add_vocabulary_flags(parser)
     masking = flags.add_masking_flags(parser, 'instances')
-    masking.add_argument('--dupe_factor', type=cli.whole_number(1, 10000), default=5, metavar='N',
+    masking.add_argument('--dupe_factor', type=cli.whole_number(1, 10000), default=1, metavar='N',
                          help='use the text N times, with different masks (default: %(default)s)')
     masking.add_argument('--random_seed', type=int, default=12345, metavar='SEED',
                          help='0 or more (default: %(default)s)')

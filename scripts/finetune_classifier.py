@@ -12,7 +12,6 @@ if not __package__:     # run as a file: `bert` is the checkout's
 
 import logging
 import os
-import sys
 
 from bert.data import features, inputs, tables, tasks
 from bert.metrics import classification
@@ -20,14 +19,14 @@ from bert.training import flags
 from bert.utils import cli, files
 from bert.utils.errors import DataError, run
 
-SAMPLE_LR, SAMPLE_EPOCHS = 3e-4, 5      # the sample model is tiny
+DEFAULTS = flags.Defaults(lr=5e-5, epochs=3, sample_lr=3e-4, sample_epochs=5)
 
 
 def parse_args(argv=None):
     parser = cli.Parser(description=__doc__)
     add_data_flags(parser.add_argument_group('data'))
     flags.add_model_flags(parser)
-    flags.add_training_flags(parser, lr=5e-5, epochs=3, batch_size=32)
+    flags.add_training_flags(parser, DEFAULTS)
     flags.add_runtime_flags(parser)
     parser.add_argument('--dev_batch_size', type=cli.positive_int, default=32, metavar='N',
                         help='examples at once in evaluation (default: %(default)s)')
@@ -44,7 +43,7 @@ def parse_args(argv=None):
     if own and args.task_name:
         parser.error('--task_name names known data; omit it to use --train_file, --dev_file and '
                      '--test_file')
-    if (args.only_inference or args.predict is not None) and not args.model_parameters:
+    if not args.model_parameters and (args.predict is not None or own and args.only_inference):
         parser.error('--only_inference and --predict need --model_parameters, a result folder')
     if args.predict is not None and len(args.predict) > 2:
         parser.error('--predict takes one text or two; quote each text')
@@ -56,9 +55,7 @@ def parse_args(argv=None):
         parser.error(f'--max_len {args.max_len} leaves no room for text; use 8 or more')
     if args.bert_model is None and (args.task_name or '').lower().startswith('sample'):
         args.bert_model = 'sample'
-    sample = args.bert_model == 'sample'
-    args.epochs = args.epochs or (SAMPLE_EPOCHS if sample else 3)
-    args.lr = args.lr or (SAMPLE_LR if sample else 5e-5)
+    flags.fill_in(parser, args, DEFAULTS)
     return args
 
 
@@ -91,12 +88,17 @@ def add_data_flags(group):
 
 
 def main(argv=None):
-    args = parse_args(argv)
+    return flags.each_seed(parse_args(argv), fine_tune)
+
+
+def fine_tune(args):
+    """Train and evaluate as ``args`` say; returns {set: {metric: value}}, or None."""
     from bert.checkpoint import result_folder
     from bert.model.heads import Classifier
     from bert.training import finetuning
     from bert.training.runtime import start
     runtime = start(flags.device_settings(args, args.comm, fixed_length=args.pad))
+    args.dtype = runtime.dtype
     if not args.only_inference and args.predict is None:
         flags.check_output(args, runtime.comm.rank)
     task, examples = read_examples(args)
@@ -115,13 +117,14 @@ def main(argv=None):
     del loaded      # its arrays are as large as the network
     if args.predict is not None:
         predict_texts(args, task, model)
-        return 0
+        return None
     sets = {split: featurize(args, task, model, rows, split) for split, rows in examples.items()}
     sizes = ', '.join(f'{len(rows)} {split}' for split, rows in examples.items())
     logging.info('%s: %s examples; model: %s', task.name, sizes, source)
+    if args.only_inference and not args.model_parameters:
+        logging.warning('without --model_parameters the head is random: so are the predictions')
     best = None if args.only_inference else train(args, task, model, examples, sets)
-    report(args, task, model, examples, sets, best or {})
-    return 0
+    return report(args, task, model, examples, sets, best or {})
 
 
 def read_examples(args):
@@ -248,13 +251,14 @@ def report(args, task, model, examples, sets, best):
                 plot.confusion(os.path.join(folder, f'confusion-{split}.png'), counts, task.labels)
         if split not in task.dev:
             write_predictions(args, task, split, [e.index for e in examples[split]], logits)
-    if model.runtime.comm.rank == 0:
-        script = sys.argv[0] if __name__ == '__main__' else 'scripts/finetune_classifier.py'
-        texts = '"A text." "Another text."' if task.pair else '"A text."'
-        finetuning.report(
-            folder, results, None if args.only_inference else
-            f'to predict: python {script} --model_parameters {folder} --predict {texts}',
-            curves=args.plot and not args.only_inference)
+    if model.runtime.comm.rank:
+        return None
+    texts = ('A text.', 'Another text.') if task.pair else ('A text.',)
+    finetuning.report(
+        folder, results, None if args.only_inference else finetuning.Hint(
+            'to predict', 'scripts/finetune_classifier.py', '--model_parameters',
+            ('--predict', *texts)), curves=args.plot)
+    return results
 
 
 def write_predictions(args, task, split, indices, logits):

@@ -13,7 +13,6 @@ if not __package__:     # run as a file: `bert` is the checkout's
 
 import logging
 import os
-import sys
 from typing import List, NamedTuple
 
 from bert.data import conll, tagging, tags
@@ -21,8 +20,8 @@ from bert.training import flags
 from bert.utils import cli
 from bert.utils.errors import DataError, run
 
-LR, EPOCHS = 5e-5, 50
-SAMPLE_LR, SAMPLE_EPOCHS = 1e-3, 10     # the sample model is tiny
+DEFAULTS = flags.Defaults(lr=5e-5, epochs=4, sample_lr=1e-3, sample_epochs=10,
+                          sample_batch_size=8)
 
 
 class Data(NamedTuple):
@@ -48,7 +47,7 @@ def parse_args(argv=None):
     flags.add_model_flags(parser)
     parser.add_argument('--cased', action='store_true',
                         help='use the model pre-trained on cased text')
-    flags.add_training_flags(parser, lr=LR, epochs=EPOCHS, batch_size=8, seed=13531)
+    flags.add_training_flags(parser, DEFAULTS, seed=13531)
     flags.add_runtime_flags(parser)
     parser.add_argument('--dev_batch_size', type=cli.positive_int, default=32, metavar='N',
                         help='sentences at once in evaluation (default: %(default)s)')
@@ -63,8 +62,7 @@ def parse_args(argv=None):
             os.path.join(tagging.SAMPLE, name) for name in ('train.txt', 'dev.txt', 'test.txt'))
     if not args.train_path:
         parser.error('--train_path is missing; --bert_model sample alone works out of the box')
-    args.epochs = args.epochs or (SAMPLE_EPOCHS if sample else EPOCHS)
-    args.lr = args.lr or (SAMPLE_LR if sample else LR)
+    flags.fill_in(parser, args, DEFAULTS)
     if args.cased:
         name = args.bert_dataset or 'book_corpus_wiki_en'
         if name.endswith('_uncased'):
@@ -74,12 +72,17 @@ def parse_args(argv=None):
 
 
 def main(argv=None):
-    args = parse_args(argv)
+    return flags.each_seed(parse_args(argv), fine_tune, 'f1')
+
+
+def fine_tune(args):
+    """Train and evaluate as ``args`` say; returns {set: {metric: value}}, or None."""
     from bert.checkpoint import result_folder
     from bert.model.heads import Tagger
     from bert.training import finetuning
     from bert.training.runtime import start
     runtime = start(flags.device_settings(args, args.comm))
+    args.dtype = runtime.dtype
     flags.check_output(args, runtime.comm.rank)
     sentences = read_sentences(args)
     loaded = result_folder.load(flags.model_source(args))
@@ -105,8 +108,7 @@ def main(argv=None):
         logging.info('%s: %d sentences%s', split, len(rows), windows if long else '')
     logging.info('tags: %s; model: %s', ' '.join(labels), source)
     best = train(args, seq_len, labels, model, sets)
-    report(args, labels, model, sets, best)
-    return 0
+    return report(args, labels, model, sets, best)
 
 
 def read_sentences(args):
@@ -206,12 +208,13 @@ def report(args, labels, model, sets, best):
             results[split] = tagging.score(sentences, predicted)
             print(f'{split}:\n{tagging.table(results[split])}')
         print(f'predictions: {path}')
-    if model.runtime.comm.rank == 0:
-        script = sys.argv[0] if __name__ == '__main__' else 'scripts/finetune_ner.py'
-        script = os.path.join(os.path.dirname(script), 'predict_ner.py')
-        finetuning.report(args.output_dir, results, curves=args.plot, next_step=(
-            f'to predict: python {script} --load-checkpoint-prefix {args.output_dir} '
-            '--text "Some text."'))
+    if model.runtime.comm.rank:
+        return None
+    finetuning.report(args.output_dir, results, finetuning.Hint(
+        'to predict', 'scripts/predict_ner.py', '--load-checkpoint-prefix',
+        ('--text', 'Some text.')), curves=args.plot)
+    return {split: {name: scores['overall'][name] for name in ('f1', 'precision', 'recall')}
+            for split, scores in results.items()}
 
 
 def program():

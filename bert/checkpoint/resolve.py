@@ -20,7 +20,7 @@ from ..utils.hosts import gluon_repository, hub_endpoint
 from . import hub, zoo
 from .catalogue import MODELS, find
 
-__all__ = ['Checkpoint', 'resolve']
+__all__ = ['DEFAULT', 'Checkpoint', 'resolve']
 
 Checkpoint = collections.namedtuple('Checkpoint', 'weights vocab config cased source')
 Checkpoint.__doc__ = """What :func:`resolve` found.
@@ -32,7 +32,7 @@ Checkpoint.__doc__ = """What :func:`resolve` found.
 - source: where they come from, for messages
 """
 
-_DEFAULT = 'bert_12_768_12'
+DEFAULT = 'bert_12_768_12'
 _WEIGHTS = ('model.params', 'model.safetensors', 'pytorch_model.bin')
 _VOCAB = ('vocab.txt', 'spm.model', 'tokenizer.json')
 
@@ -71,7 +71,7 @@ def resolve(model: Optional[str] = None, dataset: Optional[str] = None,
     DataError
         When a name is not known, or every source fails: then with one line per source.
     """
-    found = _resolve(model or _DEFAULT, dataset, weights, is_offline(offline),
+    found = _resolve(model or DEFAULT, dataset, weights, is_offline(offline),
                      log or logging.getLogger(__name__).info, vocab is None)
     if vocab is None:
         return found
@@ -93,7 +93,7 @@ def _resolve(model, dataset, weights, offline, log, needs_vocab):
         if os.path.isdir(path):
             return _folder(path, wanted, path, needs_vocab=needs_vocab)
         if os.path.isfile(path):
-            return _given(path, _DEFAULT, dataset, offline, log, needs_vocab)
+            return _given(path, DEFAULT, dataset, offline, log, needs_vocab)
         if re.fullmatch(r'\w[\w.-]*/\w[\w.-]*', model):
             return _first(model, [('local path', lambda: _fail('no such file or folder'))]
                           + _hub_sources(model, wanted, None, offline), offline, log,

@@ -8,6 +8,7 @@
 - ``last.params``: the last checkpoint, with the optimizer's state, for ``--resume``
 """
 import json
+import logging
 import os
 from typing import Any, Collection, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -19,14 +20,15 @@ from ..model.parameters import collect, load_parameters
 from ..text import tokenizer, vocabulary
 from ..utils.errors import DataError
 from ..utils.files import read_json, write_json
+from .catalogue import MODELS
 from .integrity import check_finite
 from .names import ARCHITECTURES
-from .resolve import Checkpoint, resolve
+from .resolve import DEFAULT, Checkpoint, resolve
 from .source import ModelSource
 from .weights import read_params, read_weights, write_params
 
-__all__ = ['LoadedModel', 'load', 'read', 'check_vocabulary', 'describe', 'save_weights',
-           'save_last', 'load_last', 'WEIGHTS', 'LAST']
+__all__ = ['LoadedModel', 'load', 'without_weights', 'read', 'check_vocabulary', 'describe',
+           'save_weights', 'save_last', 'load_last', 'WEIGHTS', 'LAST']
 
 WEIGHTS, LAST = 'model.params', 'last.params'
 _SPARE = 512    # rows that an embedding may have beyond the vocabulary, to round its size up
@@ -40,14 +42,43 @@ class LoadedModel(NamedTuple):
     source: str                     # where it comes from, for messages
 
 
-def load(source: ModelSource) -> LoadedModel:
+def load(source: ModelSource, fresh: bool = False) -> LoadedModel:
     """The model that ``source`` names, in memory.
+
+    A published model has no weights for a ``vocab`` of the user's; with ``fresh`` it then comes
+    without any, with a warning.
 
     Raises :class:`~bert.utils.errors.DataError` if it cannot be found or read.
     """
+    if fresh and source.vocab and not source.weights and source.name in (None, 'sample', *MODELS):
+        logging.getLogger(__name__).warning(
+            'no published weights fit the vocabulary %s, so they are random; name a model that '
+            'was pre-trained with it', source.vocab)
+        return without_weights(source)
     found = resolve(source.name, source.dataset, source.weights, source.offline or None,
                     vocab=source.vocab)
     return LoadedModel(*read(found, source.cased), found.source)
+
+
+def without_weights(source: ModelSource) -> LoadedModel:
+    """A model of the size that ``source`` names, for its ``vocab``; there are no arrays.
+
+    Raises :class:`~bert.utils.errors.DataError` if it cannot be found or read.
+    """
+    if source.vocab and (source.name or DEFAULT) in MODELS:
+        config, cased, path = MODELS[source.name or DEFAULT], source.cased, source.vocab
+        if cased is None:
+            cased = (source.dataset or '').endswith('_cased')
+        origin = path
+    else:
+        found = resolve(source.name, source.dataset, False, source.offline or None,
+                        vocab=source.vocab)
+        config, path, origin = found.config, found.vocab, found.source
+        cased = found.cased if source.cased is None else source.cased
+    tok = tokenizer.load(path, cased)
+    if source.vocab or config.vocab_size is None:
+        config = config.replace(vocab_size=len(tok))
+    return LoadedModel(config, tok, {}, origin)
 
 
 def read(found: Checkpoint, cased: Optional[bool] = None) -> Tuple[

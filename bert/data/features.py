@@ -69,8 +69,8 @@ def featurize(name: str, tokenizer: Tokenizer, examples: Sequence[Example],
     longer = sum(columns['longer'])
     if longer:
         logger.info('%s: %d of %d texts are longer than --max_len %d and were %s', name, longer,
-                    len(examples), max_len, 'split into windows' if stride else
-                    'cut; --windows uses all of them')
+                    len(examples), max_len, f"split into windows ({len(columns['ids'])} in "
+                    'all)' if stride else 'cut; --windows uses all of them')
     owner = columns['owner']
     return SentenceFeatures(columns['ids'], columns['token_types'],
                             [targets[index] for index in owner], owner)

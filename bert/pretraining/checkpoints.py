@@ -20,7 +20,8 @@ __all__ = ['Checkpoints', 'gather_position']
 # flags that may change when a run continues
 _FREE = {'start_step', 'ckpt_dir', 'ckpt_interval', 'eval_interval', 'keep', 'num_steps', 'gpu',
          'gpus', 'cpus', 'comm', 'kvstore', 'accumulate', 'num_data_workers', 'batch_size_eval',
-         'data_eval', 'eval_use_npz', 'profile', 'verbose', 'pretrained'}
+         'data_eval', 'eval_use_npz', 'profile', 'verbose', 'pretrained', 'comm_backend',
+         'total_batch_size', 'total_batch_size_eval', 'phase1_num_steps'}
 
 
 class Checkpoints:

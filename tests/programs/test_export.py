@@ -292,8 +292,19 @@ def test_domain_vocabularies_are_known(monkeypatch, tmp_path):
 def test_defaults_are_the_original_ones():
     args = export.parse_args(['--task', 'regression'])
     assert (args.seq_length, args.dropout, args.output_dir, args.format, args.quantize) == (
-        64, 0.1, './output_dir', 'symbol', None)
+        None, 0.1, './output_dir', 'symbol', None)
     assert args.model_parameters is None and args.bert_model is None and args.bert_dataset is None
+
+
+def test_texts_are_cut_as_in_training():
+    config = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json'))).replace(
+        max_position_embeddings=512)
+    for name in 'max_len', 'max_seq_length', 'seq_len':
+        trained = config.replace(settings={name: 48})
+        assert export.choose_length(None, trained, True) == 48
+        assert export.choose_length(None, trained, False) == 384
+        assert export.choose_length(16, trained, True) == 16
+    assert export.choose_length(None, config.replace(max_position_embeddings=40), True) == 40
 
 
 def test_dropout_is_in_the_symbol(models, tmp_path):

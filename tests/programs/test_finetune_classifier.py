@@ -84,6 +84,26 @@ def test_an_epoch_in_this_process(data, tmp_path, capsys, monkeypatch):
     assert f"dev: accuracy {scores['accuracy']:.4f}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_several_seeds_and_a_number_of_updates(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv('BERT_OFFLINE', '1')
+    short = flags(data, tmp_path / 'out', '--training_steps', '3', '--log_interval', '1')
+    assert finetune_classifier.main([*short, '--seeds', '5,6']) == 0
+    printed = capsys.readouterr().out
+    summary = read_json(str(tmp_path / 'out' / 'seeds.json'))
+    row, best = summary['summary']['dev accuracy'], summary['best_seed']
+    assert f"dev accuracy: mean {row['mean']:.4f}, standard deviation " in printed
+    assert best in (5, 6) and f'the model of seed {best} ' in printed
+    each = {seed: tmp_path / 'out' / f'seed-{seed}' for seed in (5, 6)}
+    assert [len(records(folder, 'train')) for folder in each.values()] == [3, 3]
+    assert_same(weights(tmp_path / 'out'), weights(each[best]))
+    assert '--model_parameters . ' in (tmp_path / 'out' / 'README.md').read_text(encoding='utf-8')
+    # the same as a run of its own
+    assert finetune_classifier.main([*short, '--seed', '6', '--output_dir',
+                                     str(tmp_path / 'six')]) == 0
+    assert_same(weights(tmp_path / 'six'), weights(each[6]))
+
+
 def test_a_result_is_replaced_only_by_a_whole_one(data, tmp_path, monkeypatch):
     monkeypatch.setenv('BERT_OFFLINE', '1')
     given = flags(data, tmp_path, '--epochs', '1')
@@ -123,7 +143,8 @@ def test_a_result_is_replaced_only_by_a_whole_one(data, tmp_path, monkeypatch):
 
 def test_bundle_and_inference(program, whole, data, tmp_path):
     assert {'model.params', 'last.params', 'config.json', 'vocab.txt', 'tokenizer_config.json',
-            'arguments.json', 'metrics.jsonl', 'results.json'} <= set(os.listdir(str(whole)))
+            'arguments.json', 'metrics.jsonl', 'results.json', 'README.md'} <= set(
+                os.listdir(str(whole)))
     config = read_json(str(whole / 'config.json'))
     assert config['id2label'] == {'0': 'negative', '1': 'positive'}
     assert config['architectures'] == ['BertForSequenceClassification']
@@ -353,6 +374,8 @@ def test_bad_bytes_and_unknown_dev_label(program, tmp_path):
     (['--task_name', 'sample', '--max_len', '600'], 1, '512'),
     (['--task_name', 'sample', '--bert_model', './nowhere'], 1, 'nowhere'),
     (['--task_name', 'sample', '--model_parameters', 'nowhere'], 1, 'nowhere'),
+    (['--task_name', 'sample', '--seeds', '1,1'], 2, '1,1 has a number twice'),
+    (['--task_name', 'sample', '--seeds', '1,2', '--only_inference'], 2, '--seeds is for training'),
     (['--task_name', 'sample', '--gpus', '0,x'], 1, '--gpus 0,x'),
     (['--task_name', 'sample', '--dtype', 'float16'], 1, 'GPU'),
     (['--task_name', 'AX'], 1, '--only_inference'),

@@ -95,7 +95,7 @@ def test_the_historical_command_means_the_common_flags():
 def test_historical_defaults():
     args = finetune_ner.parse_args(['--train-path', 'x'])
     assert (args.lr, args.epochs, args.batch_size, args.seed, args.optimizer, args.warmup_ratio,
-            args.output_dir) == (5e-5, 50, 8, 13531, 'bertadam', 0.1, './output_dir')
+            args.output_dir) == (5e-5, 4, 32, 13531, 'bertadam', 0.1, './output_dir')
     assert (args.token_column, args.tag_column, args.dropout) == (0, -1, None)
 
 
@@ -138,7 +138,7 @@ def test_usage_errors(capsys, main, given, message):
 def test_a_run_leaves_a_result_folder_with_the_best_weights(trained, data):
     assert set(os.listdir(str(trained))) == {
         'model.params', 'last.params', 'config.json', 'vocab.txt', 'tokenizer_config.json',
-        'arguments.json', 'metrics.jsonl', 'results.json', 'predictions-dev.txt',
+        'arguments.json', 'metrics.jsonl', 'results.json', 'README.md', 'predictions-dev.txt',
         'predictions-test.txt'}
     config = read_json(str(trained / 'config.json'))
     assert config['architectures'] == ['BertForTokenClassification']
