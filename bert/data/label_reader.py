@@ -31,7 +31,8 @@ class LabelReader:
             return self._flags([number(as_word(field)) for field in value])
         word = '' if isinstance(value, (list, dict)) else as_word(value)
         if self._optional and value in (None, ''):
-            return None
+            # of several labels an empty text is none of them; unknown, if all are
+            return () if self._multi_label and value == '' else None
         if self._regression:
             if not math.isfinite(number(word)):
                 raise ValueError(f'"{word}" is not a number')

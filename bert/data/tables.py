@@ -117,10 +117,10 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
 
 def _forget_placeholders(examples):
     """The examples without labels if all have -1, as the test sets of the hub's GLUE do."""
-    unknown = all(example.label is None or example.label == -1 or (
-        isinstance(example.label, str) and number(example.label) == -1)
-        for example in examples)
-    return [example._replace(label=None) for example in examples] if unknown else examples
+    if all(label in (None, (), -1) or isinstance(label, str) and number(label) == -1
+           for label in (example.label for example in examples)):
+        return [example._replace(label=None) for example in examples]
+    return examples
 
 
 def read_official(task: tasks.Task, split: str, folder: str) -> List[Example]:
