@@ -127,7 +127,7 @@ def main(argv=None):
         sets[split] = Data(rows, maps[split], features)
         long = len({feature.sentence for feature in features if feature.word})
         windows = f', {long} of them longer than --seq_len {seq_len} and split into windows'
-        scheme = '' if rows[0].tags is None else f', tags in {maps[split].file}'
+        scheme = '' if rows[0].tags is None else f', scheme: {maps[split].file}'
         logging.info('%s: %d sentences%s%s', split, len(rows), windows if long else '', scheme)
     logging.info('tags: %s; model: %s', ' '.join(labels), source)
     best = train(args, seq_len, labels, model, sets)

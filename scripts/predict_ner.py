@@ -98,7 +98,7 @@ def predict_columns(args, tag, labels):
     tag_map = tagging.tag_map(args.test_path, sentences, tags.scheme_of(labels), labels)
     predicted = tag([sentence.words for sentence in sentences])
     if sentences[0].tags is not None:
-        logging.info('%s: tags in %s', args.test_path, tag_map.file)
+        logging.info('%s: scheme: %s', args.test_path, tag_map.file)
         print(tagging.table(tagging.score(sentences, predicted, tag_map)))
     name = os.path.splitext(os.path.basename(args.test_path))[0]
     path = os.path.join(args.output_dir, f'predictions-{name}.txt')

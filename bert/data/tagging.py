@@ -90,7 +90,7 @@ def tag_map(path: str, sentences: Sequence[Sentence], model: Scheme,
     if file.form == 'plain':
         file = Scheme('IO' if model.letters else '', 'plain')
     elif not model.letters:
-        raise DataError(f'{path}: the tags are in {file}, where the model has token labels'
+        raise DataError(f'{path}: the tags are {file}, where the model has token labels'
                         + (f": {', '.join(labels)}" if labels else ''))
     found = schemes.types({tag for row in sentences for tag in row.tags}, file) if tagged else ()
     return TagMap(file, model, translate(found, found if labels is None else

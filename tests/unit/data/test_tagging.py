@@ -116,5 +116,5 @@ def test_token_labels_have_an_accuracy():
     # the same plain tags without O beside a model of entities
     assert tagging.tag_map('some.txt', rows, Scheme('BIO2')).labels(['DT', 'DT']) == [
         'B-DT', 'I-DT']
-    with pytest.raises(DataError, match='some.txt: the tags are in BIO2, where the model has'):
+    with pytest.raises(DataError, match='some.txt: the tags are BIO2, where the model has'):
         tagging.tag_map('some.txt', [sentence('B-X O')], model)
