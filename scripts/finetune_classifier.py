@@ -70,9 +70,7 @@ def parse_args(argv=None):
 def add_data_flags(group):
     """What to learn and predict."""
     group.add_argument('--task_name',
-                       help='MRPC, QQP, QNLI, RTE, STS-B, CoLA, MNLI, WNLI, SST, AX, XNLI, LCQMC, '
-                            'ChnSentiCorp, or the sample tasks sample, sample-pairs and '
-                            'sample-regression')
+                       help=f"one of: {', '.join(task.name for task in tasks.TASKS)}")
     group.add_argument('--data_dir', metavar='DIR', help="the task's official files")
     flags.add_table_flags(group)
     group.add_argument('--max_len', type=cli.positive_int, default=128,
@@ -92,6 +90,8 @@ def main(argv=None):
     from bert.training import finetuning
     from bert.training.runtime import start
     runtime = start(flags.device_settings(args, args.comm, fixed_length=args.pad))
+    if not args.only_inference and args.predict is None:
+        flags.check_output(args, runtime.comm.rank)
     # what a trained model predicts decides how the data are read
     loaded = result_folder.load(flags.model_source(args)) if args.model_parameters else None
     task, examples = read_examples(args, outputs_of(loaded))

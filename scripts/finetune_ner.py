@@ -103,6 +103,7 @@ def main(argv=None):
     from bert.training import finetuning
     from bert.training.runtime import start
     runtime = start(flags.device_settings(args, args.comm))
+    flags.check_output(args, runtime.comm.rank)
     paths = {split: path for split, path in (
         ('train', args.train_path), ('dev', args.dev_path), ('test', args.test_path)) if path}
     sentences = read_sentences(args, paths)

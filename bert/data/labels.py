@@ -58,11 +58,10 @@ def parse_order(text: Optional[str]) -> Optional[Tuple[str, ...]]:
     if text is None:
         return None
     labels = tuple(label.strip() for label in text.split(','))
-    for i, label in enumerate(labels):
-        if not label:
-            raise ValueError(f'--labels {text}: there is an empty label in it')
-        if label in labels[:i]:
-            raise ValueError(f'--labels {text}: "{label}" stands there twice')
+    if not all(labels):
+        raise ValueError(f'--labels {text} has an empty label in it')
+    if len(set(labels)) < len(labels):
+        raise ValueError(f'--labels {text} names a class twice')
     return labels
 
 
@@ -150,7 +149,7 @@ def model_order(task: Sequence[str], model: Optional[Sequence[str]], count: int,
     cure = ('state the order of its outputs in labels of the task, '
             f"--labels {','.join(task)} if it is this one")
     if count != len(task):
-        raise DataError(f'{lists}: take a model with {len(task)} classes')
+        raise DataError(f'{lists}: use a model with {len(task)} classes')
     if stated:
         meant = translate(stated, task, aliases)
         order = tuple(meant.get(label, label) for label in stated)
@@ -159,8 +158,8 @@ def model_order(task: Sequence[str], model: Optional[Sequence[str]], count: int,
                             'once')
         return order
     if not model:
-        _log.warning("%s does not name its labels; its outputs are taken in the task's order: %s "
-                     '(--labels states another)', source, ', '.join(task))
+        _log.warning("%s does not name its labels; assuming the task's order for its outputs: %s "
+                     '(set another with --labels)', source, ', '.join(task))
         return tuple(task)
     meant = translate(model, task, aliases)
     order = tuple(meant.get(label, '') for label in model)

@@ -25,8 +25,8 @@ def test_names_that_mean_nothing_to_the_task_are_refused():
     assert line == ('the labels of the task are 0, 1; those of the/model are paraphrase, '
                     'not_paraphrase; state the order of its outputs in labels of the task, '
                     '--labels 0,1 if it is this one')
-    assert 'take a model with 2 classes' in refused(model_order, RTE, ('a', 'b', 'c'), 3, 'm')
-    assert 'take a model with 2 classes' in refused(model_order, RTE, None, 3, 'm')
+    assert 'use a model with 2 classes' in refused(model_order, RTE, ('a', 'b', 'c'), 3, 'm')
+    assert 'use a model with 2 classes' in refused(model_order, RTE, None, 3, 'm')
 
 
 def test_the_order_can_be_stated(caplog):
@@ -58,7 +58,7 @@ def test_numbers_are_compared_as_numbers():
 
 def test_the_order_of_the_command_line():
     assert labels.parse_order('a, b') == ('a', 'b') and labels.parse_order(None) is None
-    with pytest.raises(ValueError, match='--labels a,b,a: "a" stands there twice'):
+    with pytest.raises(ValueError, match='--labels a,b,a names a class twice'):
         labels.parse_order('a,b,a')
     with pytest.raises(ValueError, match='empty label'):
         labels.parse_order('a,,b')
