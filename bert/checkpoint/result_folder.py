@@ -146,7 +146,8 @@ def describe(folder: str, config: BertConfig, tok: tokenizer.Tokenizer, head: Op
         architectures=(classes.get(head, 'BertModel'),),
         settings=dict(settings, vocabulary_size=len(tok)),
         labels=('score',) if regression else tuple(labels) or None,
-        problem_type='regression' if regression else None)
+        problem_type='regression' if regression else
+        'multi_label_classification' if settings.get('multi_label') else None)
     tok.save(folder)
     write_json(os.path.join(folder, 'config.json'), config.to_dict())
     write_json(os.path.join(folder, 'arguments.json'), arguments)
