@@ -8,6 +8,7 @@
 - ``last.params``: the last checkpoint, with the optimizer's state, for ``--resume``
 """
 import json
+import logging
 import os
 from typing import Any, Collection, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -28,7 +29,6 @@ __all__ = ['LoadedModel', 'load', 'read', 'check_vocabulary', 'describe', 'save_
            'save_last', 'load_last', 'WEIGHTS', 'LAST']
 
 WEIGHTS, LAST = 'model.params', 'last.params'
-_SPARE = 512    # rows that an embedding may have beyond the vocabulary, to round its size up
 
 
 class LoadedModel(NamedTuple):
@@ -37,6 +37,7 @@ class LoadedModel(NamedTuple):
     tokenizer: tokenizer.Tokenizer
     arrays: Dict[str, np.ndarray]   # float32, under the names of our networks
     source: str                     # where it comes from, for messages
+    folder: str = ''                # of the file of weights
 
 
 def load(source: ModelSource) -> LoadedModel:
@@ -46,7 +47,7 @@ def load(source: ModelSource) -> LoadedModel:
     """
     found = resolve(source.name, source.dataset, source.weights, source.offline or None,
                     vocab=source.vocab)
-    return LoadedModel(*read(found, source.cased), found.source)
+    return LoadedModel(*read(found, source.cased), found.source, os.path.dirname(found.weights))
 
 
 def read(found: Checkpoint, cased: Optional[bool] = None) -> Tuple[
@@ -55,15 +56,23 @@ def read(found: Checkpoint, cased: Optional[bool] = None) -> Tuple[
     tok = tokenizer.load(found.vocab, found.cased if cased is None else cased)
     arrays = read_weights(found.weights, found.config.architectures)
     config = found.config
+    rows = len(arrays['bert.word_embed.0.weight'])
     if config.vocab_size is None:
-        config = config.replace(vocab_size=len(tok))
-    check_vocabulary(len(arrays['bert.word_embed.0.weight']), len(tok), found)
+        config = config.replace(vocab_size=rows)
+    check_vocabulary(rows, len(tok), found)
     return config, tok, arrays
 
 
 def check_vocabulary(embedded: int, tokens: int, found: Checkpoint) -> None:
-    """Raise DataError unless ``embedded`` rows of weights fit a vocabulary of ``tokens``."""
-    if not 0 <= embedded - tokens < _SPARE:
+    """Raise DataError unless ``embedded`` rows of weights hold a vocabulary of ``tokens``.
+
+    Rows beyond it, which some models have to round the size up, are noted in the log.
+    """
+    if embedded > tokens:
+        logging.getLogger(__name__).info(
+            '%s: %d rows of the word embedding are beyond the %d tokens of the vocabulary, and '
+            'unused', found.weights, embedded - tokens, tokens)
+    if embedded < tokens:
         raise DataError(f'the vocabulary {found.vocab} has {tokens} tokens but the weights '
                         f'{found.weights} have {embedded}; use the vocabulary that belongs to '
                         'them')

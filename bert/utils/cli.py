@@ -4,10 +4,10 @@ import math
 import os
 import re
 import sys
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Tuple
 
 __all__ = ['Parser', 'whole_number', 'positive_int', 'natural_int', 'positive_float',
-           'number_from_0', 'fraction', 'MAX_WORKERS']
+           'number_from_0', 'fraction', 'number_list', 'MAX_WORKERS']
 
 MAX_WORKERS = max(256, 4 * (os.cpu_count() or 1))   # processes; more are a slip of the finger
 
@@ -90,3 +90,11 @@ natural_int = whole_number(0)
 positive_float = _type(float, lambda value: 0 < value < math.inf, 'a number above 0')
 number_from_0 = _type(float, lambda value: 0 <= value < math.inf, 'a finite number from 0 up')
 fraction = _type(float, lambda value: 0 <= value <= 1, 'between 0 and 1')
+
+
+def number_list(text: str) -> Tuple[int, ...]:
+    """The argparse type of whole numbers separated by commas."""
+    try:
+        return tuple(int(number) for number in text.split(','))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a list such as -2,-1') from None

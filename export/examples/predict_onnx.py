@@ -20,7 +20,7 @@ about = config['gluon_bert']['export']
 tokenizer = tokenizers.Tokenizer.from_file(str(Path(folder, 'tokenizer.json')))
 tokenizer.enable_truncation(about['seq_length'])
 if tokenizer.normalizer.lowercase:              # Python knows the Greek final sigma
-    texts = [re.sub(r'\w*Σ\w*', lambda word: word.group().lower(), text) for text in texts]
+    texts = [re.sub(r'[^\s[]*Σ\S*', lambda word: word.group().lower(), text) for text in texts]
 text = tokenizer.encode(*texts)
 token_types = np.minimum(text.type_ids, config['type_vocab_size'] - 1)
 

@@ -228,7 +228,7 @@ def test_texts_are_taken_and_given_as_a_stream(bert, monkeypatch):
         for given, _ in zip(range(1, 400), make(source())):
             assert given <= len(taken) <= given + 30
     del taken[:]
-    for given, (text, _) in zip(range(400), embedding.embed(bert, source(), 'max')):
+    for given, (text, _) in zip(range(400), embedding.embed(bert, source(), True, 'max')):
         assert text == 'good ' * (given % 9) and len(taken) <= given + 31
 
 
@@ -402,12 +402,33 @@ def test_map(lines, tmp_path, capsys, count):
         call('--sentences', 'a', 'b', '--map', str(path))
 
 
+def test_a_model_of_sentence_transformers(bert, tmp_path, capsys):
+    folder, out = str(tmp_path / 'st'), tmp_path / 'v.npz'
+    assert call('--pooling', 'max', '--normalize', '--save_model', folder) == 0
+    assert capsys.readouterr().out == f'{folder}: a folder for SentenceTransformer\n'
+    texts = ['a', 'good film']
+    expected = list(bert.sentences(texts, 'max', True))
+    assert main(['--model', folder, '--sentences', *texts, '--output', str(out)]) == 0
+    assert close(np.load(str(out))['vectors'], expected)
+    assert close(list(BertEmbedding(model=folder).sentences(texts)), expected)
+    # flags go before what the folder says
+    assert main(['--model', folder, '--sentences', *texts, '--pooling', 'cls', '--output',
+                 str(out)]) == 0
+    assert close(np.load(str(out))['vectors'], list(bert.sentences(texts, 'cls')))
+    capsys.readouterr()
+    assert main(['--model', folder, '--sentences', 'a', '--oov_way', 'sum']) == 0
+    assert 'Tokens: a' in capsys.readouterr().out
+    with pytest.raises(DataError, match='add --pooling mean|Add --pooling mean'):
+        call('--save_model', str(tmp_path / 'other'))
+
+
 @pytest.mark.parametrize('flags, message', [
     ([], 'one of the arguments --sentences --file is required'),
     (['--sentences', 'a', '--file', 'b'], 'not allowed with'),
     (['--oov_way', 'mean'], 'invalid choice'), (['--pooling', 'sum'], 'invalid choice'),
     (['--batch_size', '0'], 'from 1 up'), (['--max_seq_length', 'x'], 'x is not a whole number'),
     (['--dtype', 'int8'], 'invalid choice'), (['--layers', 'x'], '"x" is not a list such as -2,-1'),
+    (['--layers', '1', '--save_model', 'x'], 'leave out --layers'),
     (['--normalize'], 'add --pooling mean'), (['--top', '3'], 'goes with --similarity'),
     (['--output', 'v.txt'], 'one of .npz, .npy, .jsonl'),
     (['--output', 'v.npz', '--map', 'm.png'], 'not allowed with'),

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import unicodedata
@@ -590,7 +591,7 @@ def test_the_tokenizer_of_the_examples_is_ours(tmp_path, case):
     # Rust has no lone surrogates and takes unassigned characters for text
     for text in (row['text'] for row in hard['strings']):
         if not {'Cs', 'Cn'} & set(map(unicodedata.category, text)):
-            given = re.sub(r'\w*Σ\w*', lambda word: word.group().lower(), text) if (
+            given = re.sub(r'[^\s[]*Σ\S*', lambda word: word.group().lower(), text) if (
                 case == 'uncased') else text
             assert theirs.encode(given, add_special_tokens=False).ids == ours.ids(text)
 
