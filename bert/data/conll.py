@@ -6,7 +6,7 @@ from itertools import chain
 from typing import List, NamedTuple, Optional, Sequence
 
 from ..utils.errors import DataError
-from ..utils.files import atomic
+from ..utils.files import atomic, open_binary
 from .tags import detect
 
 __all__ = ['Sentence', 'read', 'write_predictions']
@@ -80,7 +80,7 @@ def read(path: str, token_column: int = 0, tag_column: Optional[int] = -1) -> Li
 
 def _lines(path):
     """The lines of a UTF-8 file, without a byte order mark or line ends."""
-    with open(path, 'rb') as f:
+    with open_binary(path) as f:
         data = f.read()
     try:
         text = data.decode('utf-8-sig')

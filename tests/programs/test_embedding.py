@@ -23,7 +23,7 @@ EXPECTED = dict(np.load(os.path.join(TINY, 'expected.npz')))            # by Tra
 SENTENCES = ['The film was booked, badly!', 'a', 'xyz never', '', 'good book good film']
 # what is invisible, unknown, very long, of several scripts, or all punctuation
 HARD = ['', ' \t ', '\u200b\ufeff', '\U0001f600', 'a\U0001f600b \U0001f468\u200d\U0001f467',
-        'good\u200bfilm', 'x' * 201, 'ab' * 100, 'cafe\u0301 na\u00efve', '\u6771\u4eac film',
+        'good\u200bfilm', 'x' * 201, 'ab' * 50, 'cafe\u0301 na\u00efve', '\u6771\u4eac film',
         '[MASK] [SEP] [PAD]', '...!?!', 'a\x00b\x07', '\u0301', 'the ' * 120, 'e\u0301' * 60,
         '\u2581 good', 'a\u2028b', '## #a']
 
@@ -132,7 +132,7 @@ def test_as_many_vectors_as_words(bert, tok, oov_way):
     words = dict(zip(HARD, [tokens for tokens, _ in found]))
     assert words[''] == words[' \t '] == words['\u200b\ufeff'] == words['\u0301'] == []
     assert words['\U0001f600'] == words['x' * 201] == ['[UNK]']
-    assert words['good\u200bfilm'] == ['goodfilm'] and words['ab' * 100] == ['ab' * 100]
+    assert words['good\u200bfilm'] == ['goodfilm'] and words['ab' * 50] == ['ab' * 50]
     assert words['cafe\u0301 na\u00efve'] == ['cafe', 'naive']
     assert words['\u6771\u4eac film'] == ['[UNK]', '[UNK]', 'film']
     assert words['a\u2028b'] == ['a', 'b'] and words['the ' * 120] == ['the'] * 120

@@ -463,8 +463,7 @@ def test_tensorflow_checkpoints_are_explained(tmp_path):
         (tmp_path / name).write_text('{}')
     path = tmp_path / 'bert_model.ckpt'
     for model in tmp_path, path, f'{path}.index':
-        with pytest.raises(DataError, match=f'^{path}: a TensorFlow checkpoint; convert it with') as (
-                error):
+        with pytest.raises(DataError, match=f'^{path}: a TensorFlow checkpoint; conv') as error:
             resolve(str(model))
         assert (f'transformers-cli convert --model_type bert --tf_checkpoint {path} --config '
                 f'{tmp_path}/bert_config.json') in str(error.value)

@@ -1,4 +1,5 @@
 import errno
+import gzip
 import logging
 import os
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from bert.data import tables, tasks
+from bert.data.table_files import open_table
 from bert.data.tables import Example
 from bert.data.tasks import Columns
 from bert.utils import files
@@ -371,3 +373,14 @@ def test_splits_of_a_task_that_are_there(tmp_path, caplog):
     assert caplog.messages == [f'{tmp_path} has no test file of sample: nothing to predict']
     with pytest.raises(DataError, match='has no dev.tsv'):
         tables.read_task(task, ('dev',), str(tmp_path))
+
+
+@pytest.mark.parametrize('name, content', [
+    ('a.csv.gz', 'text,label\n"a, b",0\n'), ('a.tsv.gz', 'text\tlabel\na, b\t0\n'),
+    ('a.jsonl.gz', '\ufeff{"text": "a, b", "label": "0"}\n')])
+def test_packed_tables(tmp_path, name, content):
+    path = str(tmp_path / name)
+    with gzip.open(path, 'wb') as f:
+        f.write(content.encode())
+    names, rows = open_table(path)
+    assert names == ['text', 'label'] and [fields for _, fields in rows] == [['a, b', '0']]
