@@ -19,14 +19,17 @@ def save(folder: str, source: ModelSource, modules: SentenceModules,
     """Write the model of ``source`` and ``modules`` to ``folder``.
 
     ``max_length``: the tokens of a text, special ones included, after which sentence-transformers
-    cuts it; None for as many as the model has positions.
+    cuts it; None for as many as a model of sentence-transformers says, others have positions.
     """
     if any(os.path.exists(os.path.join(folder, name)) for name in (LIST, 'config.json')):
         raise DataError(f'--save_model {folder}: already contains a model; name another folder')
-    config, tok, arrays = result_folder.load(source)[:3]
+    config, tok, arrays, _, origin = result_folder.load(source)
     if not isinstance(tok, WordPiece):
         raise DataError(f'--save_model: the vocabulary of {source.name} is a SentencePiece model, '
                         'which a BERT of Transformers cannot have')
+    settings = os.path.join(origin, 'sentence_bert_config.json')
+    if os.path.isfile(settings):
+        max_length = max_length or read_json(settings, dict).get('max_seq_length')
     max_length = max_length or config.max_position_embeddings
     make_folder(folder, '--save_model')
     theirs, _ = to_huggingface({name: array for name, array in arrays.items()

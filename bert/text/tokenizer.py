@@ -103,7 +103,9 @@ class Tokenizer:
         ids, starts, ends = [], [], []
         for first, last, token_id in self.added.split(text, self._clean):
             if token_id is not None:
-                ids, starts, ends = ids + [token_id], starts + [first], ends + [last]
+                ids.append(token_id)
+                starts.append(first)
+                ends.append(last)
                 continue
             for match in self._run_pattern.finditer(text, first, last):
                 origin = match.start()

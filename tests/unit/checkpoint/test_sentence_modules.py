@@ -88,6 +88,18 @@ def test_modules_that_are_not_known(tmp_path):
         assert 'not a list of modules that begins with a Transformer' in refused(resolve, folder)
 
 
+def test_saving_keeps_the_length_of_the_source(tmp_path):
+    source = make(tmp_path / 'source', inside='')
+    write_json(source + '/sentence_bert_config.json', {'max_seq_length': 20})
+    for length, expected in (None, 20), (30, 30):
+        folder = str(tmp_path / str(length))
+        sentence_folder.save(folder, ModelSource(source), SentenceModules('mean'), length)
+        assert read_json(folder + '/sentence_bert_config.json')['max_seq_length'] == expected
+    folder = str(tmp_path / 'other')
+    sentence_folder.save(folder, ModelSource(TINY), SentenceModules('mean'))
+    assert read_json(folder + '/sentence_bert_config.json')['max_seq_length'] == 40
+
+
 def test_saving(tmp_path):
     folder = str(tmp_path / 'out')
     modules = SentenceModules('cls', (DENSE, NORMALIZE))
