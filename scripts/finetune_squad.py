@@ -118,8 +118,10 @@ def main(argv=None):
     from bert.training import finetuning
     from bert.training.runtime import start
     runtime = start(flags.device_settings(args, args.comm))
-    if args.predict is None:
+    if args.only_predict and args.predict is None:
         files.make_folder(args.output_dir, '--output_dir')
+    elif args.predict is None:
+        flags.check_output(args, runtime.comm.rank)
     questions = read_questions(args)
     source = dataclasses.replace(flags.model_source(args), vocab=args.sentencepiece,
                                  cased=False if args.uncased else None)
@@ -268,7 +270,7 @@ def suggest_threshold(args, questions, predictions, scores):
     """Print a threshold above the present one, if it is better."""
     wider = evaluate(args, questions, squad_answers.without_threshold(predictions))
     if wider['best_f1'] > scores['best_f1']:
-        print(f"with the answers withheld now, f1 would be {wider['best_f1']:.2f} at "
+        print(f"with the answers that are now withheld, f1 would be {wider['best_f1']:.2f} at "
               f"--null_score_diff_threshold {wider['best_f1_thresh']!r}")
 
 

@@ -59,7 +59,7 @@ def model_folder(repo: str, weights: bool, local: bool) -> str:
             fetch(inside + str(name), commit)
     else:
         if not importlib.util.find_spec('torch'):
-            raise DataError('no model.safetensors (a pickled pytorch_model.bin is taken only where '
-                            'torch is installed to load it weights-only)')
+            raise DataError('no model.safetensors (pytorch_model.bin is a pickle, and only used '
+                            'if torch is installed to load it weights-only)')
         fetch(inside + 'pytorch_model.bin', commit)
     return folder

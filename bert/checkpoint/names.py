@@ -113,10 +113,10 @@ def _unwrapped(arrays):
 def from_huggingface(arrays, architectures=()):
     """Arrays under Hugging Face's names -> under ours; what BERT does not have is left out.
 
-    ``architectures`` is config.json's list, or its null: it tells a tagger's ``classifier`` from
-    a sentence classifier's.  A bare ``BertModel`` (names without ``bert.``), the older ``gamma``
-    and ``beta``, and the prefixes of wrappers (``module.``, ``model.``, ``bert.bert.``) are
-    understood.  The masked-LM decoder's weight is left out where it is the word embedding.
+    ``architectures`` is config.json's list, or its null: by it a tagger's ``classifier`` is known
+    from a sentence classifier's.  A bare ``BertModel`` (names without ``bert.``), the older
+    ``gamma`` and ``beta``, and the prefixes of wrappers (``module.``, ``model.``, ``bert.bert.``)
+    are understood.  The masked-LM decoder's weight is left out where it is the word embedding.
     """
     arrays = _unwrapped(arrays)
     whole = {theirs: ours for ours, theirs in _WHOLE.items()}

@@ -3,7 +3,9 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Tuple
 
+from ..checkpoint import output
 from ..training import flags as training_flags
+from ..training.settings import OPTIMIZERS
 from ..utils import cli
 from . import settings
 
@@ -21,7 +23,7 @@ def add_vocabulary_flags(parser: cli.Parser) -> None:
     """Which vocabulary to take, and how."""
     group = parser.add_argument_group('vocabulary')
     group.add_argument('--dataset_name', '--bert_dataset', metavar='NAME',
-                       help='that of a model pre-trained on this (default: '
+                       help='the vocabulary of a model pre-trained on this (default: '
                             'book_corpus_wiki_en_uncased), or of the model sample')
     group.add_argument('--vocab', metavar='PATH',
                        help='a vocabulary file, or the folder of a model')
@@ -31,7 +33,7 @@ def add_vocabulary_flags(parser: cli.Parser) -> None:
                             'where its files do not specify the casing')
     group.add_argument('--sp_nbest', type=cli.whole_number(-1), default=0, metavar='N',
                        help='SentencePiece: sample the sub-words of a word from its N best splits, '
-                            'from all with -1 (default: always take the best)')
+                            'from all with -1 (default: always the best)')
     group.add_argument('--sp_alpha', type=cli.number_from_0, default=1.0,
                        help='SentencePiece: smoothing of the sampling (default: %(default)s)')
     group.add_argument('--offline', action='store_true',
@@ -112,22 +114,22 @@ def _add_training_flags(group):
                        help='make one update from N batches per device (default: %(default)s)')
     group.add_argument('--batch_size_eval', type=cli.positive_int, default=8, metavar='N',
                        help='instances at once in evaluation (default: %(default)s)')
-    group.add_argument('--optimizer', choices=('bertadam', 'adam', 'adamw', 'lamb'),
-                       default='bertadam', help='(default: %(default)s)')
+    group.add_argument('--optimizer', choices=OPTIMIZERS, default='bertadam',
+                       help='(default: %(default)s)')
     group.add_argument('--lr', type=cli.positive_float, default=1e-4,
                        help='peak learning rate (default: %(default)s)')
     group.add_argument('--warmup_ratio', type=cli.fraction, default=0.01,
-                       help='share of the updates over which the learning rate rises '
+                       help='fraction of the updates during which the learning rate increases '
                             '(default: %(default)s)')
     group.add_argument('--schedule', choices=('linear', 'poly'), default='linear',
-                       help='how the learning rate falls: linearly, or as a polynomial of degree '
+                       help='how the learning rate decays: linearly, or as a polynomial of degree '
                             '--power (default: %(default)s)')
     group.add_argument('--power', type=cli.positive_float, default=0.5,
-                       help='of --schedule poly (default: %(default)s)')
+                       help='degree of --schedule poly (default: %(default)s)')
     group.add_argument('--epsilon', type=cli.positive_float, default=1e-6,
                        help="the optimizer's epsilon (default: %(default)s)")
     group.add_argument('--weight_decay', type=cli.number_from_0, default=0.01,
-                       help='not on biases and LayerNorm (default: %(default)s)')
+                       help='except on biases and LayerNorm (default: %(default)s)')
     group.add_argument('--clip', type=cli.positive_float, default=1.0, metavar='NORM',
                        help='bound on the global norm of the gradient (default: %(default)s)')
     group.add_argument('--seed', type=_SEED, default=0,
@@ -146,6 +148,7 @@ def _add_running_flags(group):
                        help='continue from the last complete checkpoint in --ckpt_dir')
     group.add_argument('--start_step', type=cli.natural_int, default=0, metavar='N',
                        help='continue from the checkpoint of update N in --ckpt_dir')
+    cli.add_overwrite_flag(group, '--ckpt_dir')
     group.add_argument('--eval_interval', type=cli.positive_int, metavar='N',
                        help='updates between two evaluations (default: --ckpt_interval)')
     group.add_argument('--log_interval', type=cli.positive_int, default=250, metavar='N',
@@ -162,20 +165,20 @@ def _add_running_flags(group):
 def check(parser: cli.Parser, args: argparse.Namespace) -> argparse.Namespace:
     """``args``, or the parser's error where two flags contradict each other."""
     if args.max_seq_length < 5:
-        parser.error(f'--max_seq_length {args.max_seq_length} leaves no room for two texts; take 5 '
+        parser.error(f'--max_seq_length {args.max_seq_length} leaves no room for two texts; use 5 '
                      'or more')
     if args.sentencepiece and args.vocab:
-        parser.error('--sentencepiece and --vocab both name a vocabulary; give one')
+        parser.error('--sentencepiece and --vocab both name a vocabulary; use only one')
     if args.cased and not (args.sentencepiece or args.vocab):
         parser.error('--cased is for --sentencepiece and --vocab; name a cased model with '
                      '--dataset_name book_corpus_wiki_en_cased')
     if not hasattr(args, 'num_steps'):
         return args
     if bool(args.data) == args.synthetic_data:
-        parser.error('name your files with --data, or take random ones with --synthetic_data')
+        parser.error('name your files with --data, or use random data with --synthetic_data')
     if args.resume and args.start_step:
-        parser.error('--resume continues from the last checkpoint, --start_step from the one you '
-                     'name; give one')
+        parser.error('--resume continues from the last checkpoint, --start_step from the one that '
+                     'you name; use only one of them')
     return args
 
 
@@ -212,7 +215,8 @@ def run_settings(args: argparse.Namespace) -> settings.RunSettings:
             weight_decay=args.weight_decay, clip=args.clip, seed=args.seed),
         checkpoints=settings.CheckpointSettings(
             folder=args.ckpt_dir, arguments=vars(args), interval=args.ckpt_interval,
-            keep=args.keep, resume=args.resume, start_step=args.start_step),
+            keep=args.keep, resume=args.resume, overwrite=args.overwrite,
+            start_step=args.start_step),
         log=settings.LogSettings(
             interval=args.log_interval, eval_interval=args.eval_interval or args.ckpt_interval,
             tensorboard=args.tensorboard, plot=args.plot, profile=args.profile,
@@ -239,4 +243,7 @@ def start(args: argparse.Namespace, comm: str) -> Tuple[settings.RunSettings, 'R
     args.dtype = args.dtype or ('float16' if on_gpu else 'float32')
     running = runtime.start(training_flags.device_settings(args, comm))
     args.path = running.layout
+    if running.comm.rank == 0:
+        output.check(args.ckpt_dir, '--ckpt_dir', output.PRETRAINING,
+                     args.resume or args.start_step > 0, args.overwrite)
     return run_settings(args), running

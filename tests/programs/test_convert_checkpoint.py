@@ -102,7 +102,7 @@ def test_a_result_folder(tmp_path):
     config = read_json(str(theirs / 'config.json'))
     assert config['architectures'] == ['BertForSequenceClassification']
     assert config['id2label'] == {'0': 'no', '1': 'maybe', '2': 'yes'}
-    assert config['gluon_bert'] == {'task': 'custom'}
+    assert config['gluon_bert'] == {'task': 'custom', 'vocabulary_size': 120}
 
     convert(theirs, back)
     again = read_params(str(back / 'model.params'))
@@ -150,9 +150,13 @@ def test_a_target_that_would_spoil_the_source(tmp_path):
 
 def test_a_target_with_other_weights(tmp_path):
     convert(TINY, tmp_path / 'ours')
-    convert(TINY, tmp_path / 'ours')        # the same again may be written over
-    assert refused(TINY, tmp_path / 'ours', '--to', 'safetensors') == (
-        f"target {tmp_path / 'ours'}: already contains model.params; name another folder")
+    for to in 'params', 'safetensors':
+        assert refused(TINY, tmp_path / 'ours', '--to', to) == (
+            f"target {tmp_path / 'ours'}: holds an earlier result (model.params); name another "
+            'folder, or replace it with --overwrite')
+    convert(TINY, tmp_path / 'ours', '--to', 'safetensors', '--overwrite')
+    assert sorted(path.name for path in (tmp_path / 'ours').iterdir()) == [
+        'config.json', 'model.safetensors', 'tokenizer_config.json', 'vocab.txt']
 
 
 def test_what_does_not_belong_together(tmp_path):
@@ -161,7 +165,7 @@ def test_what_does_not_belong_together(tmp_path):
         write_json(str(tmp_path / name / 'config.json'),
                    dict(read_json(str(TINY / 'config.json')), **change))
         return tmp_path / name
-    assert 'bert.encoder.position_weight has the shape (40, 32) where this model needs (512, 32)' \
+    assert 'bert.encoder.position_weight has the shape (40, 32) but this model needs (512, 32)' \
         in refused(folder('positions', max_position_embeddings=512), tmp_path / 'out')
     assert 'parameters of this model are missing, bert.encoder.transformer_cells.2.' in refused(
         folder('layers', num_hidden_layers=3), tmp_path / 'out')

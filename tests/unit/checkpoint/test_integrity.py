@@ -45,7 +45,7 @@ def test_structure_without_a_checksum(saved):
     whole = saved.read_bytes()
     for length in range(0, len(whole)):
         saved.write_bytes(whole[:length])
-        assert 'not a whole MXNet parameter file' in refused(integrity.check_params, str(saved))
+        assert 'not a complete MXNet parameter file' in refused(integrity.check_params, str(saved))
     for place in range(0, 48):          # the numbers before the first values
         for value in (b'\xff\xff\xff\xff', b'\x7f', b'\x80'):
             saved.write_bytes(whole[:place] + value + whole[place + len(value):])
