@@ -31,7 +31,6 @@ __all__ = ['LoadedModel', 'load', 'without_weights', 'read', 'check_vocabulary',
            'save_weights', 'save_last', 'load_last', 'WEIGHTS', 'LAST']
 
 WEIGHTS, LAST = 'model.params', 'last.params'
-_SPARE = 512    # rows that an embedding may have beyond the vocabulary, to round its size up
 
 
 class LoadedModel(NamedTuple):
@@ -40,6 +39,7 @@ class LoadedModel(NamedTuple):
     tokenizer: tokenizer.Tokenizer
     arrays: Dict[str, np.ndarray]   # float32, under the names of our networks
     source: str                     # where it comes from, for messages
+    folder: str = ''                # of the file of weights
 
 
 def load(source: ModelSource, fresh: bool = False) -> LoadedModel:
@@ -57,7 +57,7 @@ def load(source: ModelSource, fresh: bool = False) -> LoadedModel:
         return without_weights(source)
     found = resolve(source.name, source.dataset, source.weights, source.offline or None,
                     vocab=source.vocab)
-    return LoadedModel(*read(found, source.cased), found.source)
+    return LoadedModel(*read(found, source.cased), found.source, os.path.dirname(found.weights))
 
 
 def without_weights(source: ModelSource) -> LoadedModel:
@@ -87,16 +87,24 @@ def read(found: Checkpoint, cased: Optional[bool] = None) -> Tuple[
     tok = tokenizer.load(found.vocab, found.cased if cased is None else cased)
     arrays = read_weights(found.weights, found.config.architectures)
     config = found.config
+    rows = len(arrays['bert.word_embed.0.weight'])
     if config.vocab_size is None:
-        config = config.replace(vocab_size=len(tok))
+        config = config.replace(vocab_size=rows)
     _check_complete(found, config, len(tok))
-    check_vocabulary(len(arrays['bert.word_embed.0.weight']), len(tok), found)
+    check_vocabulary(rows, len(tok), found)
     return config, tok, arrays
 
 
 def check_vocabulary(embedded: int, tokens: int, found: Checkpoint) -> None:
-    """Raise DataError unless ``embedded`` rows of weights fit a vocabulary of ``tokens``."""
-    if not 0 <= embedded - tokens < _SPARE:
+    """Raise DataError unless ``embedded`` rows of weights hold a vocabulary of ``tokens``.
+
+    Rows beyond it, which some models have to round the size up, are noted in the log.
+    """
+    if embedded > tokens:
+        logging.getLogger(__name__).info(
+            '%s: %d rows of the word embedding are beyond the %d tokens of the vocabulary, and '
+            'unused', found.weights, embedded - tokens, tokens)
+    if embedded < tokens:
         raise DataError(f'the vocabulary {found.vocab} has {tokens} tokens but the weights '
                         f'{found.weights} have {embedded}; use the vocabulary that belongs to '
                         'them')

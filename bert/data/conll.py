@@ -5,7 +5,7 @@ import re
 from typing import List, NamedTuple, Optional, Sequence
 
 from ..utils.errors import DataError
-from ..utils.files import atomic
+from ..utils.files import atomic, open_binary
 from .tags import detect, find_form
 
 __all__ = ['Sentence', 'read', 'write_predictions']
@@ -91,7 +91,7 @@ def _shape(lines):
 
 def _lines(path):
     """The lines of a UTF-8 file, without a byte order mark or line ends."""
-    with open(path, 'rb') as f:
+    with open_binary(path) as f:
         data = f.read()
     try:
         text = data.decode('utf-8-sig')

@@ -1,6 +1,6 @@
 """Rows of tables: CSV (quoted as in RFC 4180), TSV (never quoted, as GLUE's) and JSON lines.
 
-The suffix of a file's name decides which; all are UTF-8.
+The suffix of a file's name decides which; all are UTF-8, and may be packed (.csv.gz, .tsv.xz).
 """
 import csv
 import json
@@ -8,7 +8,7 @@ import os
 from typing import Any, Iterator, List, Optional, Tuple
 
 from ..utils.errors import DataError
-from ..utils.files import read_lines
+from ..utils.files import read_lines, unpacked_name
 
 __all__ = ['open_table']
 
@@ -22,7 +22,7 @@ def open_table(path: str, header: bool = True) -> Tuple[Optional[List[str]], Row
     lines, where it is any value.  Raises
     :class:`~bert.utils.errors.DataError`, which names the file and the line.
     """
-    suffix = os.path.splitext(path)[1].lower()
+    suffix = os.path.splitext(unpacked_name(path))[1].lower()
     if suffix not in _FORMATS:
         raise DataError(f'{path}: unknown kind of table "{suffix}"; the name must end in one of '
                         f'{", ".join(_FORMATS)}')

@@ -8,7 +8,7 @@ import sys
 from typing import Any, Callable, Dict, Tuple
 
 __all__ = ['Parser', 'command', 'whole_number', 'positive_int', 'natural_int', 'positive_float',
-           'number_from_0', 'fraction', 'distinct_ints', 'add_overwrite_flag',
+           'number_from_0', 'fraction', 'distinct_ints', 'number_list', 'add_overwrite_flag',
            'MAX_WORKERS']
 
 MAX_WORKERS = max(256, 4 * (os.cpu_count() or 1))   # processes; more are a slip of the finger
@@ -146,3 +146,11 @@ def distinct_ints(text: str) -> Tuple[int, ...]:
     if len(set(numbers)) < len(numbers):
         raise argparse.ArgumentTypeError(f'{text} has a number twice')
     return numbers
+
+
+def number_list(text: str) -> Tuple[int, ...]:
+    """The argparse type of whole numbers separated by commas."""
+    try:
+        return tuple(int(number) for number in text.split(','))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a list such as -2,-1') from None

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import unicodedata
@@ -20,6 +21,8 @@ from bert.model.config import BertConfig
 from bert.model.heads import Classifier, HiddenStates, QuestionAnswering, Tagger
 from bert.model.parameters import initialize, load_parameters
 from bert.text import tokenizer, transform
+from bert.text.added_tokens import AddedToken
+from bert.text.vocabulary import SPECIALS
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
 from export import batches, checks, export, formats, network, tokenizer_json
@@ -587,20 +590,21 @@ def both_tokenizers(folder, ours):
     ours.save(folder)
     tokenizer_json.write(folder, ours)
     theirs = tokenizers.Tokenizer.from_file(os.path.join(folder, 'tokenizer.json'))
-    theirs.encode_special_tokens = True
     return ours, theirs
 
 
 @pytest.mark.parametrize('case', ['uncased', 'cased'])
 def test_the_tokenizer_of_the_examples_is_ours(tmp_path, case):
     hard = read_json(os.path.join(DATA_FOLDER, 'hard_strings.json'))
-    ours, theirs = both_tokenizers(str(tmp_path), tokenizer.WordPiece(hard['vocabulary'],
-                                                                      case == 'cased'))
+    specials = [AddedToken(token, hard['vocabulary'].index(token)) for token in SPECIALS]
+    ours, theirs = both_tokenizers(str(tmp_path), tokenizer.WordPiece(
+        hard['vocabulary'], case == 'cased', added=specials))
     assert theirs.normalizer.lowercase == (case == 'uncased')
     # Rust has no lone surrogates and takes unassigned characters for text
     for text in (row['text'] for row in hard['strings']):
         if not {'Cs', 'Cn'} & set(map(unicodedata.category, text)):
-            given = text.lower() if case == 'uncased' else text
+            given = re.sub(r'[^\s[]*Σ\S*', lambda word: word.group().lower(), text) if (
+                case == 'uncased') else text
             assert theirs.encode(given, add_special_tokens=False).ids == ours.ids(text)
 
 

@@ -1,4 +1,5 @@
 """CoNLL files, read and written, against hand-made cases."""
+import gzip
 import logging
 import subprocess
 import sys
@@ -171,3 +172,11 @@ def test_write_predictions_refuses_a_mismatch_and_keeps_the_old_file(path, tmp_p
     with open(path, encoding='utf-8') as f:
         assert f.read() == 'EU O\nsays O\n'
     assert [p.name for p in tmp_path.iterdir()] == ['some.conll']
+
+
+def test_packed_files(tmp_path):
+    path = str(tmp_path / 'some.conll.gz')
+    with gzip.open(path, 'wb') as f:
+        f.write('\ufeffBerlin B-LOC\n\nis O\n'.encode())
+    assert [(s.words, s.tags) for s in conll.read(path)] == [(['Berlin'], ['B-LOC']),
+                                                             (['is'], ['O'])]

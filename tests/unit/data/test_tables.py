@@ -1,4 +1,5 @@
 import errno
+import gzip
 import logging
 import os
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from bert.data import tables, tasks
+from bert.data.table_files import open_table
 from bert.data.tables import Example
 from bert.data.tasks import Columns
 from bert.utils import files
@@ -449,3 +451,14 @@ def test_several_labels_of_a_text(tmp_path):
     assert tables.read_table(path, columns, multi_label=True, optional=['label'])[0].label is None
     tables.write_predictions(str(tmp_path / 'out.tsv'), ['1', '2'], [[0, 1], []], ('a', 'b'))
     assert read(tmp_path / 'out.tsv') == 'index\tprediction\n1\ta,b\n2\t\n'
+
+
+@pytest.mark.parametrize('name, content', [
+    ('a.csv.gz', 'text,label\n"a, b",0\n'), ('a.tsv.gz', 'text\tlabel\na, b\t0\n'),
+    ('a.jsonl.gz', '\ufeff{"text": "a, b", "label": "0"}\n')])
+def test_packed_tables(tmp_path, name, content):
+    path = str(tmp_path / name)
+    with gzip.open(path, 'wb') as f:
+        f.write(content.encode())
+    names, rows = open_table(path)
+    assert names == ['text', 'label'] and [fields for _, fields in rows] == [['a, b', '0']]
