@@ -31,6 +31,7 @@ import sys
 import time
 
 from bert.training.jobs import Host, Part, end_with_parent, log, wait
+from bert.utils import cli
 from bert.utils.errors import run
 
 JOIN = 120          # seconds for all hosts to join
@@ -39,12 +40,18 @@ _PASSED_ON = ('BERT_', 'MXNET_', 'PS_', 'OMP_', 'PYTHONPATH', 'PATH', 'LD_LIBRAR
               'VIRTUAL_ENV', 'XDG_CACHE_HOME', 'DMLC_INTERFACE')
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line; it leaves the flags of the command as they are."""
+    error = cli.Parser.error
+
+
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('-n', '--num-workers', '--num_workers', type=int, metavar='N')
-    parser.add_argument('-s', '--num-servers', '--num_servers', type=int, metavar='N',
-                        help='(default: as many as workers)')
+    parser = Parser(description=__doc__, allow_abbrev=False,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('-n', '--num-workers', '--num_workers', type=cli.positive_int,
+                        metavar='N')
+    parser.add_argument('-s', '--num-servers', '--num_servers', type=cli.positive_int,
+                        metavar='N', help='(default: as many as workers)')
     parser.add_argument('-H', '--hosts', metavar='HOST,HOST', help='(default: this one)')
     parser.add_argument('--address', metavar='IP',
                         help='of this host, for the other hosts (default: the one that reaches '
@@ -62,8 +69,6 @@ def parse_args(argv=None):
         parser.error('the following arguments are required: -n')
     if args.num_servers is None:
         args.num_servers = args.num_workers
-    if min(args.num_workers, args.num_servers) < 1:
-        parser.error('-n and -s are 1 or more')
     if not args.command:
         parser.error('the command to run is missing')
     hosts = (args.hosts or 'localhost').split(',')

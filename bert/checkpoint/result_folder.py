@@ -18,7 +18,7 @@ from mxnet.gluon import HybridBlock
 from ..model.config import BertConfig
 from ..model.parameters import collect, load_parameters
 from ..text import tokenizer, vocabulary
-from ..utils.errors import DataError
+from ..utils.errors import DataError, brief
 from ..utils.files import read_json, write_json
 from .catalogue import MODELS
 from .integrity import check_finite
@@ -199,19 +199,23 @@ def load_last(folder: str, net: HybridBlock, stepper: Any, arguments: Mapping[st
     path = os.path.join(folder, name)
     if not os.path.exists(path):
         return None
-    before = read_json(os.path.join(folder, 'arguments.json'))
+    before = read_json(os.path.join(folder, 'arguments.json'), dict)
     free = {'resume', 'overwrite', 'output_dir', 'log_interval', 'save_interval', 'tensorboard',
             'plot', 'offline', 'dev_batch_size', 'test_batch_size', 'predict'}.union(free)
     for flag, value in arguments.items():
         if flag not in free and before.get(flag, value) != value:
-            raise DataError(f'--resume: the run in {folder} had --{flag} {before[flag]}, not '
-                            f'{value}; use the same arguments, or another --output_dir')
+            raise DataError(f'--resume: the run in {folder} had --{flag} {brief(before[flag])}, '
+                            f'not {value}; use the same arguments, or another --output_dir')
     arrays = check_finite(path, read_params(path))
     try:
         state = json.loads(arrays['training.state'].tobytes().decode('utf-8'))
         load_parameters(net, arrays, path)
         stepper.load_state(arrays, state['stepper'])
+        position = dict(state['position'])
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise DataError(f'{path}: the state of the training in it is damaged ({error}); start '
+                        'again without --resume') from None
     except KeyError as missing:
         raise DataError(f'{path}: {missing} is missing, so this is not a checkpoint of this '
                         'program; start again without --resume') from None
-    return state['position']
+    return position

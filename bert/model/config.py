@@ -1,6 +1,6 @@
 """The configuration of a BERT: its sizes, labels and what else config.json holds, checked once."""
 import dataclasses
-import math
+import json
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ..utils.errors import DataError
@@ -60,8 +60,8 @@ class BertConfig:
                             'use a BERT checkpoint')
         if values.get('position_embedding_type', 'absolute') != 'absolute':
             raise DataError(f'{source}: position_embedding_type '
-                            f'"{values["position_embedding_type"]}" is not supported, only '
-                            '"absolute"')
+                            f'{json.dumps(values["position_embedding_type"])[:80]} is not '
+                            'supported, only "absolute"')
         for key in _REQUIRED:
             if values.get(key) is None:
                 raise DataError(f"{source}: '{key}' is missing; it must describe a BERT model")
@@ -122,7 +122,7 @@ def _number(values, key, source):
     if value is None:
         return None
     rate = key in _DROPOUTS
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) \
+    if isinstance(value, bool) or not isinstance(value, (int, float)) \
             or not (0 <= value < 1 if rate else 0 < value < 1000):
         _refuse(source, key, value, 'a number from 0 to below 1' if rate else 'a number above 0')
     return float(value)
@@ -145,8 +145,8 @@ def _strings(values, key, source):
 def _activation(values, source):
     value = _text(values, 'hidden_act', source)
     if value is not None and value not in ACTIVATIONS:
-        raise DataError(f'{source}: hidden_act "{value}" is not supported; choose one of: '
-                        f"{', '.join(sorted(ACTIVATIONS))}")
+        raise DataError(f'{source}: hidden_act {json.dumps(value)} is not supported; choose one '
+                        f"of: {', '.join(sorted(ACTIVATIONS))}")
     return value
 
 

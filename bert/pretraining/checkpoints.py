@@ -88,6 +88,9 @@ class Checkpoints:
         if not same:
             raise DataError(f'{self._path(step)}: not the same file on all workers; every worker '
                             'must see the --ckpt_dir of worker 0')
+        if not isinstance(state.get('stream'), dict) or 'micro_batches' not in state:
+            raise DataError(f'{self._path(step)}: its position in the data is damaged; continue '
+                            'from an earlier checkpoint with --start_step')
         if state['micro_batches'] != self._micro_batches:
             raise DataError(f"the run in {self.folder} made updates of {state['micro_batches']} "
                             f'micro-batches, not {self._micro_batches}; keep --accumulate x '
@@ -96,6 +99,9 @@ class Checkpoints:
             raise DataError(f'{self._path(step)}: its position in the data is of an older version, '
                             'which cannot be continued; start a new run from its weights '
                             f'(--pretrained --model {self.folder}, with another --ckpt_dir)')
+        if not _is_position(state['stream']):
+            raise DataError(f'{self._path(step)}: its position in the data is damaged; continue '
+                            'from an earlier checkpoint with --start_step')
         if self._comm.rank == 0:
             for later in (s for s in steps if s > step):     # this run will make its own
                 os.remove(self._path(later))
@@ -152,6 +158,19 @@ class Checkpoints:
             return 'there is no checkpoint yet: start the same command again'
         return (f'the last checkpoint is of update {self._saved}: the same command with --resume '
                 'continues')
+
+
+def _is_position(value):
+    """Whether a dict from a checkpoint can be a position of :class:`~.stream.Stream`."""
+    try:
+        starts = list(value['streams'].values())
+        carried = [row for start in starts for row in start['carried']]
+        numbers = [value['updates'], *(number for row in carried for number in row), *(
+            start[key] for start in starts for key in ('epoch', 'index', 'first'))]
+        return all(len(row) == 3 for row in carried) and all(
+            isinstance(number, int) and 0 <= number < 1 << 31 for number in numbers)
+    except (AttributeError, KeyError, TypeError):
+        return False
 
 
 def gather_position(position: Dict[str, Any], comm: Any) -> Dict[str, Any]:

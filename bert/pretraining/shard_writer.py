@@ -109,15 +109,15 @@ def _prepare(folder, state, resume):
     work, path = os.path.join(folder, _WORK), os.path.join(folder, DESCRIPTION)
     files.make_folder(work, '--output_dir')
     if resume and os.path.exists(path):
-        before = files.read_json(path)
+        before = files.read_json(path, dict)
         for key, value in state.items():
             if before.get(key) != value:
                 raise DataError(f'--resume: the run in {folder} had other {key} '
-                                f'({before.get(key)}); give the same arguments, or another '
+                                f'({before.get(key)!r}); give the same arguments, or another '
                                 '--output_dir')
         done = before.get('done')
-        if done and all(os.path.exists(_part_path(folder, i))
-                        for i in range(done['shards'])):
+        if isinstance(done, dict) and all(os.path.exists(_part_path(folder, i))
+                                          for i in range(done['shards'])):
             return done
         return None
     files.write_json(path, state)

@@ -138,7 +138,7 @@ def _check_shards(paths: Sequence[str], tok: Tokenizer) -> None:
         raise DataError(f'{others[0]}: not a shard (.npz); for text add --raw')
     for folder in sorted({os.path.dirname(path) for path in paths}):
         made = os.path.join(folder, shards.DESCRIPTION)
-        if os.path.exists(made) and files.read_json(made).get(
+        if os.path.exists(made) and files.read_json(made, dict).get(
                 'vocabulary_sha1') != shards.fingerprint(tok):
             raise DataError(f'{folder}: made with another vocabulary; name that with '
                             '--dataset_name, --vocab or --sentencepiece')

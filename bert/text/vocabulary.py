@@ -1,10 +1,11 @@
 """The files that a tokenizer is made from: found, read and checked."""
+import json
 import os
 import re
 from pathlib import Path
 from typing import Any, List, Optional, Tuple
 
-from ..utils.errors import DataError
+from ..utils.errors import DataError, brief
 from ..utils.files import read_json
 
 __all__ = ['CONFIG', 'SPECIALS', 'casing', 'check_class', 'find', 'read']
@@ -85,8 +86,9 @@ def casing(path: str) -> Tuple[Optional[bool], Optional[bool], bool]:
         other = os.path.join(os.path.dirname(path), 'tokenizer.json')
         normalizer = os.path.exists(other) and _json(other).get('normalizer')
         if normalizer:
-            if normalizer.get('type') != 'BertNormalizer':
-                raise DataError(f"{other}: its normalizer is {normalizer.get('type')}, not BERT's; "
+            kind = normalizer.get('type') if isinstance(normalizer, dict) else normalizer
+            if kind != 'BertNormalizer' or kind is normalizer:
+                raise DataError(f"{other}: its normalizer is {brief(kind)}, not BERT's; "
                                 f"set do_lower_case in {source}")
             source, config = other, {'do_lower_case': normalizer.get('lowercase'),
                                      'strip_accents': normalizer.get('strip_accents'),
@@ -95,8 +97,8 @@ def casing(path: str) -> Tuple[Optional[bool], Optional[bool], bool]:
     values = (config.get('do_lower_case'), config.get('strip_accents'),
               config.get('tokenize_chinese_chars', True))
     if not all(value is None or isinstance(value, bool) for value in values):
-        raise DataError(f"{source}: the casing ({', '.join(map(str, values))}) must be true, false "
-                        'or null')
+        raise DataError(f"{source}: the casing ({', '.join(map(json.dumps, values))}) must be "
+                        'true, false or null')
     return values
 
 
@@ -133,8 +135,8 @@ def _tokenizer_json(path):
     except (AttributeError, KeyError, TypeError, ValueError):
         raise DataError(f"{path}: not a Hugging Face tokenizer.json") from None
     if kind != 'WordPiece' or prefix != '##':
-        raise DataError(f"{path}: a {kind} model with the prefix {prefix!r}; BERT's is WordPiece "
-                        "with '##'")
+        raise DataError(f"{path}: a {brief(kind)} model with the prefix {prefix!r}; BERT's is "
+                        "WordPiece with '##'")
     if ids and all(map(_is_id, ids.values())) and max(ids.values()) < 2 * len(ids):
         # an id without a token is that of a doubled line of vocab.txt, of which the last counts
         by_id = {i: token for token, i in ids.items()}

@@ -152,6 +152,9 @@ class Run:
                             f'{folder}; --output_dir must be on a disk that all workers share')
         if found is None:
             logging.info('%s has no checkpoint to resume from: starting at the beginning', folder)
+        elif not _is_position(found):
+            raise DataError(f'{self._path(result_folder.LAST)}: its position in the data is '
+                            'damaged; start again without --resume')
         else:
             self._position = found
 
@@ -254,6 +257,13 @@ class Run:
                             'share')
         load_parameters(self._net, read_weights(path), path)
         return self._best_predictions
+
+
+def _is_position(value):
+    """Whether a value from a checkpoint can be a position of :class:`Run`."""
+    return (all(isinstance(value.get(name), int) and 0 <= value[name] < 1 << 31
+                for name in ('epoch', 'done', 'best_epoch'))
+            and isinstance(value.get('best', ''), (int, float, type(None))))
 
 
 def report(folder: str, results: Dict[str, Any], hint: Optional[Hint] = None,

@@ -1,4 +1,5 @@
 """Pictures of a run, drawn with matplotlib (extra ``plot``)."""
+import contextlib
 import json
 import logging
 import os
@@ -32,10 +33,9 @@ def _save(figure, path):
 
 def training_curves(folder: str) -> str:
     """Draw metrics.jsonl of ``folder`` as curves.png: losses, learning rate and scores."""
-    with open(os.path.join(folder, 'metrics.jsonl'), encoding='utf-8') as f:
-        records = [json.loads(line) for line in f]
-    train = [r for r in records if r['type'] == 'train']
-    dev = [r for r in records if r['type'] == 'dev']
+    records = _records(os.path.join(folder, 'metrics.jsonl'))
+    train = [r for r in records if r.get('type') == 'train']
+    dev = [r for r in records if r.get('type') == 'dev' and isinstance(r.get('set'), str)]
     figure, (left, right) = _figure(1, 2, figsize=(10, 4))
     losses, scores = _metrics(train)        # pre-training also has the parts of its loss
     unit = 'epoch' if scores == [] and all('epoch' in r for r in dev) else 'update'
@@ -63,20 +63,35 @@ def training_curves(folder: str) -> str:
     return path
 
 
+def _records(path):
+    """The objects in metrics.jsonl, without damaged lines."""
+    records = []
+    with open(path, encoding='utf-8', errors='replace') as f:
+        for line in f:
+            with contextlib.suppress(RecursionError, ValueError):
+                records.append(json.loads(line))
+    return [record for record in records if isinstance(record, dict)]
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and -1e30 < value < 1e30
+
+
 def _metrics(records):
     """Names of the losses and of the scores among the values of the records."""
     other = {'type', 'update', 'epoch', 'set', 'loss', 'lr', 'gradient_norm'}
-    names = [name for name in (records[0] if records else ())
-             if name not in other and not name.endswith('_per_second')]
+    names = [name for name, value in (records[0].items() if records else ())
+             if name not in other and not name.endswith('_per_second') and _is_number(value)]
     losses = [name for name in names if name.endswith('loss')]
     return losses, [name for name in names if name not in losses]
 
 
 def _curve(panel, records, x, y, label, **style):
-    if len(records) == 1:       # a line needs two points
+    points = [(r[x], r[y]) for r in records if _is_number(r.get(x)) and _is_number(r.get(y))]
+    if len(points) == 1:        # a line needs two points
         style['marker'] = 'o'
-    panel.plot([r[x] for r in records], [r[y] for r in records],
-               label=label.replace('_', ' '), **style)
+    panel.plot([place for place, _ in points], [value for _, value in points],
+               label=label.replace('_', ' ').replace('$', r'\$'), **style)
 
 
 def confusion(path: str, counts: Any, labels: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ class Progress:
         self.move(folder)
         kept = []
         if done and os.path.exists(self._path):
-            with open(self._path, encoding='utf-8') as f:
+            with open(self._path, encoding='utf-8', errors='replace') as f:
                 kept = [line for line in f if _update(line) <= done]
         self._kept = {_key(json.loads(line)) for line in kept}
         with open(self._path, 'w', encoding='utf-8') as f:
@@ -133,11 +133,12 @@ class Progress:
 
 
 def _update(line):
-    """The update that a line of metrics.jsonl belongs to; infinity for an incomplete line."""
+    """The update that a line of metrics.jsonl belongs to; infinity for a damaged line."""
     try:
-        return json.loads(line)['update']
-    except ValueError:
-        return float('inf')
+        update = json.loads(line)['update']
+    except (KeyError, RecursionError, TypeError, ValueError):
+        update = None
+    return update if isinstance(update, (int, float)) else float('inf')
 
 
 def _key(record):

@@ -189,11 +189,18 @@ class Stepper:
         return arrays, {'update': self.update, 'loss_scale': self.loss_scale, 'good': self._good}
 
     def load_state(self, arrays: Mapping[str, np.ndarray], scalars: Mapping[str, Any]) -> None:
-        """Continue from where :meth:`state` was taken; ``arrays`` are numpy arrays."""
+        """Continue from where :meth:`state` was taken; ``arrays`` are numpy arrays.
+
+        Raises KeyError for what is missing, ValueError for what cannot be a state.
+        """
+        update, scale, good = (scalars[name] for name in ('update', 'loss_scale', 'good'))
+        if not (isinstance(update, int) and isinstance(good, int) and min(update, good) >= 0
+                and (scale is None) == (self.loss_scale is None)
+                and (scale is None or isinstance(scale, float) and 1 <= scale < 2.0 ** 127)):
+            raise ValueError(f'update {update!r}, loss scale {scale!r}, {good!r} good updates')
         for moments in self._moments:
             for name, (mean, variance) in zip(self._names, moments):
                 mean[:] = arrays['training.mean.' + name]
                 variance[:] = arrays['training.variance.' + name]
-        self.update = scalars['update']
-        self.loss_scale, self._good = scalars['loss_scale'], scalars['good']
+        self.update, self.loss_scale, self._good = update, scale, good
         self._begin()

@@ -69,11 +69,14 @@ class Parser(argparse.ArgumentParser):
         name, equals, value = arg.partition('=')
         action = self.flags.get('--' + name[2:].replace('-', '_'))
         if name.startswith('--') and action:
+            if value == '--':       # for which argparse would take an empty list
+                self.error(f'argument {name}: -- is not a value')
             return action.option_strings[0] + equals + value
         # argparse takes -1 for a value but -2,-1 for a flag, unless there is a space in it
         return ' ' + arg if re.fullmatch(r'-\d+(,-?\d+)+', arg) else arg
 
     def error(self, message):
+        message = ' '.join(message.splitlines())        # a value may have several
         self.exit(2, f'{self.prog}: error: {message} (see --help)\n')
 
 

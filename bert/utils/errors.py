@@ -5,9 +5,9 @@ import re
 import socket
 import sys
 import traceback
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
-__all__ = ['DataError', 'run']
+__all__ = ['DataError', 'brief', 'run']
 
 # an optional module -> the extra that brings it; all others come with the package itself
 _EXTRAS = {
@@ -21,6 +21,11 @@ _NO_MEMORY = re.compile('bad_alloc|[Cc]annot allocate memory|[Uu]nable to alloca
 
 class DataError(Exception):
     """Bad input or environment: one line that names the file, line, flag or value, and the cure."""
+
+
+def brief(value: Any) -> str:
+    """A value from a file, for a message: one line of at most 80 characters."""
+    return ' '.join(str(value).split())[:80]
 
 
 def run(main: Callable[[], Optional[int]]) -> None:

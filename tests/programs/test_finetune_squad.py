@@ -332,8 +332,9 @@ def test_a_withheld_answer_makes_a_suggestion(capsys):
     args = finetune_squad.parse_args(['--version_2'])
     finetune_squad.suggest_threshold(args, [question], given,
                                      finetune_squad.evaluate(args, [question], given))
-    assert capsys.readouterr().out == ('with the answers that are now withheld, f1 would be 100.00 at '
-                                       '--null_score_diff_threshold 0.75\n')
+    assert capsys.readouterr().out == (
+        'with the answers that are now withheld, f1 would be 100.00 at '
+        '--null_score_diff_threshold 0.75\n')
 
 
 def test_answers_from_a_result_folder(call, whole, data):

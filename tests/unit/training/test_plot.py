@@ -65,3 +65,12 @@ def test_the_map_keeps_the_numbers_of_texts(drawn):
     plot.sentence_map('x.png', np.eye(3)[:, :2], ['a', 'b', 'c'], (0.5, 0.25), (1, 3, 4))
     texts = [text.get_text() for text in drawn[0].axes[0].texts]
     assert texts[:3] == ['1', '3', '4'] and texts[3] == '1  a\n3  b\n4  c'
+
+
+def test_damaged_lines_are_left_out(tmp_path):
+    lines = [json.dumps(record) for record in FINE_TUNING]
+    lines += ['{"type": "tr', '[]', '1', '[' * 100000, '{"type": "dev", "update": 3, "set": []}',
+              '{"type": "train", "update": "x", "loss": null}',
+              '{"type": "train", "update": 1' + '0' * 400 + ', "loss": NaN}']
+    (tmp_path / 'metrics.jsonl').write_bytes('\n'.join(lines).encode() + b'\n\xff\n')
+    assert (tmp_path / 'curves.png').samefile(plot.training_curves(str(tmp_path)))

@@ -1,0 +1,19 @@
+"""A few kills and some damaged inputs; the programs here run for hours where one asks for it."""
+import pytest
+from torture import fuzz, kills
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize('name', ['classifier', 'ner', 'pretraining'])
+def test_killed_runs_continue_to_the_same_bits(name):
+    counts = kills.torture([name], 1, seed=0)[name]
+    assert counts['kills'] == 1
+    assert not any(counts[key] for key in kills.FAULTS), kills.table({name: counts})
+
+
+def test_damaged_inputs_end_in_one_line():
+    faults = []
+    counts = fuzz.fuzz(500, seed=0, seconds=120, log=faults.append)
+    assert sum(found['inputs'] for found in counts.values()) > 0
+    assert not faults, ''.join(faults)
