@@ -60,7 +60,8 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                         help='one text per line, or two separated by a tab, for the check and '
                              'for calibrating int8 (default: sample text in English)')
     parser.add_argument('--output_dir', default='./output_dir', metavar='DIR',
-                        help='replaces an earlier export there (default: %(default)s)')
+                        help='folder for the export (default: %(default)s)')
+    cli.add_overwrite_flag(parser)
     args = parser.parse_args(argv)
     if args.task is None and not args.model_parameters:
         parser.error('--task is missing; it can only be omitted if --model_parameters '
@@ -77,6 +78,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     form.require_packages()
     from . import batches, checks
     from .network import predictor
+    check_output(args)
     source = flags.model_source(args)
     model = load(source, bool(source.weights or args.pretrained))
     task = choose_task(args.task, model, trained)
@@ -168,16 +170,29 @@ def build(task: str, model: 'LoadedModel', dropout: float, trained: bool) -> Any
     return net
 
 
+def check_output(args: argparse.Namespace) -> None:
+    """Raise DataError if the export would spoil an earlier result in ``--output_dir``.
+
+    ``--overwrite`` replaces an earlier export there, but not a model.
+    """
+    from bert.checkpoint import output
+    from bert.utils import files
+    output_dir, config = args.output_dir, os.path.join(args.output_dir, 'config.json')
+    if os.path.exists(config):
+        settings = files.read_json(config, dict).get('gluon_bert')
+        if not isinstance(settings, dict) or 'export' not in settings:
+            raise DataError(f'--output_dir {output_dir}: has the config.json of a model, which the '
+                            'export would replace; name another folder')
+    if os.path.isdir(output_dir):
+        output.check(output_dir, '--output_dir', overwrite=args.overwrite)
+
+
 @contextlib.contextmanager
 def staged(output_dir: str) -> Iterator[str]:
     """A temporary folder whose files replace those in ``output_dir`` if the block succeeds."""
     from bert.utils import files
 
     from . import tokenizer_json
-    config = os.path.join(output_dir, 'config.json')
-    if os.path.exists(config) and 'export' not in files.read_json(config).get('gluon_bert', {}):
-        raise DataError(f'--output_dir {output_dir}: has the config.json of a model, which the '
-                        'export would replace; name another folder')
     new = not os.path.exists(output_dir)
     files.make_folder(output_dir, '--output_dir')
     folder = tempfile.mkdtemp(dir=output_dir, prefix='.export.')

@@ -32,20 +32,21 @@ def parse_args(argv=None):
     parser.add_argument('--bert_dataset', '--dataset_name', metavar='NAME',
                         help='the data that a named model was pre-trained on')
     parser.add_argument('--offline', action='store_true', help='use local files only')
+    cli.add_overwrite_flag(parser, 'TARGET')
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert.checkpoint import result_folder
+    from bert.checkpoint import output, result_folder
     from bert.checkpoint.names import to_huggingface
     from bert.checkpoint.resolve import resolve
     from bert.checkpoint.weights import write_params, write_safetensors
     from bert.utils import files
     found = resolve(args.source, args.bert_dataset, args.weights, args.offline or None)
     to = args.to or ('safetensors' if found.weights.endswith('.params') else 'params')
-    path = open_target(args.target, found, to)
-    folder = os.path.dirname(path)
+    output.check_distinct(args.target, 'target', found.weights, found.vocab)
+    output.check(args.target, 'target', overwrite=args.overwrite)
     config, tok, arrays = result_folder.read(found)
     check_fit(config, arrays, found)
     arrays = {name: array.astype(args.dtype) for name, array in arrays.items()}
@@ -53,35 +54,24 @@ def main(argv=None):
         theirs, architecture = to_huggingface(arrays)
     except KeyError as name:
         raise DataError(f'{found.weights}: {name} has no place in a BERT of Transformers') from None
-    if to == 'safetensors':
-        write_safetensors(path, theirs)
-    else:
-        write_params(path, arrays)
     other = {key: value for key, value in config.other.items()
              if key not in ('dtype', 'torch_dtype')}      # of the weights that were read
     config = config.replace(architectures=(architecture,), other=other)
-    files.write_json(os.path.join(folder, 'config.json'), config.to_dict())
-    tok.save(folder)
-    print(f'{path}: {sum(array.size for array in arrays.values())} parameters in {len(arrays)} '
-          f'arrays, from {found.source}')
+    name = {'params': result_folder.WEIGHTS, 'safetensors': 'model.safetensors'}[to]
+    folder = output.OutputFolder(args.target, 'target', overwrite=args.overwrite, staged=True)
+    try:
+        files.write_json(os.path.join(folder.path, 'config.json'), config.to_dict())
+        tok.save(folder.path)
+        if to == 'safetensors':
+            write_safetensors(os.path.join(folder.path, name), theirs)
+        else:
+            write_params(os.path.join(folder.path, name), arrays)
+        folder.publish()
+    finally:
+        folder.discard()
+    print(f'{os.path.join(args.target, name)}: {sum(array.size for array in arrays.values())} '
+          f'parameters in {len(arrays)} arrays, from {found.source}')
     return 0
-
-
-def open_target(target, found, to):
-    """Make the folder ``target``; the path of the weights to write in it."""
-    from bert.checkpoint import result_folder
-    from bert.utils import files
-    folder = os.path.realpath(files.make_folder(target, 'target'))
-    for source in (found.weights, found.vocab):
-        if folder == os.path.realpath(source if os.path.isdir(source)
-                                      else os.path.dirname(source)):
-            raise DataError(f'target {target}: this is the folder of the source; name another')
-    names = {'params': result_folder.WEIGHTS, 'safetensors': 'model.safetensors'}
-    path = os.path.join(target, names.pop(to))
-    for other in names.values():    # a reader of the folder could confuse the two
-        if os.path.exists(os.path.join(target, other)):
-            raise DataError(f'target {target}: already contains {other}; name another folder')
-    return path
 
 
 def check_fit(config, arrays, found):

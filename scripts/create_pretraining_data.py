@@ -42,6 +42,7 @@ def parse_args(argv=None):
                          help='processes (default: one per CPU, %(default)s)')
     running.add_argument('--resume', action='store_true',
                          help='continue where an interrupted run in --output_dir stopped')
+    cli.add_overwrite_flag(running)
     running.add_argument('--verbose', action='store_true', help='show an instance at the end')
     args = parser.parse_args(argv)
     if args.random_seed < 0:
@@ -51,16 +52,16 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    from bert.checkpoint import output
     from bert.pretraining import corpus, shard_writer, shards, vocabulary
     from bert.pretraining.masking import Masking
-    from bert.utils import files
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.INFO,
                         format='%(message)s')
-    start = time.time()
+    start, folder = time.time(), os.path.expanduser(args.output_dir)
+    output.check(folder, '--output_dir', output.SHARDS, args.resume, args.overwrite)
     wanted = flags.vocabulary_settings(args)
     tok, source = vocabulary.load_tokenizer(wanted)
     paths = corpus.expand(args.input_file)
-    folder = files.make_folder(os.path.expanduser(args.output_dir), '--output_dir')
     logging.info('%d files, %.1f MB; vocabulary: %s, %d tokens, %s', len(paths),
                  sum(map(os.path.getsize, paths)) / 1e6, source, len(tok),
                  'cased' if tok.cased else 'uncased')
@@ -69,10 +70,11 @@ def main(argv=None):
         seed=args.random_seed, sampled=vocabulary.draws_subwords(tok, wanted),
         shards=args.num_outputs, folder=folder)
     recorded = {key: value for key, value in vars(args).items() if key not in (
-        'input_file', 'output_dir', 'num_workers', 'resume', 'verbose', 'offline')}
+        'input_file', 'output_dir', 'num_workers', 'resume', 'overwrite', 'verbose', 'offline')}
     recorded['vocabulary_sha1'] = shards.fingerprint(tok)
     try:
-        made = shard_writer.create(job, recorded, args.num_workers, args.resume)
+        made = shard_writer.create(job, recorded, args.num_workers, args.resume,
+                                   args.overwrite)
     except KeyboardInterrupt:
         logging.info('stopped; the same command with --resume continues')
         raise

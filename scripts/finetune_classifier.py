@@ -50,6 +50,8 @@ def parse_args(argv=None):
         parser.error('--predict takes one text or two; quote each text')
     if args.labels and args.regression:
         parser.error('--labels are for classes, --regression is for numbers')
+    if args.labels and len(set(args.labels.split(','))) < len(args.labels.split(',')):
+        parser.error(f'--labels {args.labels} names a class twice')
     if args.max_len < 8:
         parser.error(f'--max_len {args.max_len} leaves no room for text; use 8 or more')
     if args.bert_model is None and (args.task_name or '').lower().startswith('sample'):
@@ -95,6 +97,8 @@ def main(argv=None):
     from bert.training import finetuning
     from bert.training.runtime import start
     runtime = start(flags.device_settings(args, args.comm, fixed_length=args.pad))
+    if not args.only_inference and args.predict is None:
+        flags.check_output(args, runtime.comm.rank)
     task, examples = read_examples(args)
     loaded = result_folder.load(flags.model_source(args))
     task = resolve_labels(args, task, examples, loaded.config)

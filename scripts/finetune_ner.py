@@ -80,6 +80,7 @@ def main(argv=None):
     from bert.training import finetuning
     from bert.training.runtime import start
     runtime = start(flags.device_settings(args, args.comm))
+    flags.check_output(args, runtime.comm.rank)
     sentences = read_sentences(args)
     loaded = result_folder.load(flags.model_source(args))
     config, source = loaded.config, loaded.source

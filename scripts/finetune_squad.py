@@ -118,8 +118,10 @@ def main(argv=None):
     from bert.training import finetuning
     from bert.training.runtime import start
     runtime = start(flags.device_settings(args, args.comm))
-    if args.predict is None:
+    if args.only_predict and args.predict is None:
         files.make_folder(args.output_dir, '--output_dir')
+    elif args.predict is None:
+        flags.check_output(args, runtime.comm.rank)
     questions = read_questions(args)
     source = dataclasses.replace(flags.model_source(args), vocab=args.sentencepiece,
                                  cased=False if args.uncased else None)

@@ -15,8 +15,8 @@ import numpy as np
 
 from ..utils.errors import DataError
 
-__all__ = ['append_checksum', 'check_finite', 'check_params', 'check_safetensors', 'data_crc',
-           'METADATA_KEY']
+__all__ = ['append_checksum', 'checksum', 'check_finite', 'check_params', 'check_safetensors',
+           'data_crc', 'METADATA_KEY']
 
 TRAILER = b'gluon-bert crc32 '
 METADATA_KEY = 'gluon_bert_crc32'
@@ -69,6 +69,17 @@ def append_checksum(path: str) -> None:
         f.write(TRAILER + b'%08x' % crc)
 
 
+def checksum(path: str) -> int:
+    """The CRC-32 in the trailer of a ``.params`` file, unverified; 0 if there is none."""
+    try:
+        with open(path, 'rb') as f:
+            f.seek(-len(TRAILER) - _HEX, os.SEEK_END)
+            end = f.read()
+        return int(end[-_HEX:], 16) if end.startswith(TRAILER) else 0
+    except (OSError, ValueError):       # a short file, or other digits
+        return 0
+
+
 def check_params(path: str) -> None:
     """Check the structure of a ``.params`` file, and its checksum if it has one.
 
@@ -97,6 +108,8 @@ def _check_params(data):
         if found != data[-_HEX:]:
             raise _Damaged(f'its checksum is {found.decode()} where it should be '
                            f'{data[-_HEX:].decode("ascii", "replace")}: it is damaged')
+    else:
+        end = len(data)
     reader = _Reader(data)
     if reader.take('Q') != _LIST_MAGIC:
         raise _Damaged('it does not begin as one')
@@ -109,6 +122,8 @@ def _check_params(data):
         raise _Damaged(f'it has {count} arrays and {names} names')
     for _ in range(names):
         reader.text(reader.take('Q'))
+    if reader.place != end:
+        raise _Damaged('its end is damaged')
 
 
 def _pass_array(reader):

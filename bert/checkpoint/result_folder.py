@@ -16,9 +16,10 @@ from mxnet.gluon import HybridBlock
 
 from ..model.config import BertConfig
 from ..model.parameters import collect, load_parameters
-from ..text import tokenizer
+from ..text import tokenizer, vocabulary
 from ..utils.errors import DataError
 from ..utils.files import read_json, write_json
+from .integrity import check_finite
 from .names import ARCHITECTURES
 from .resolve import Checkpoint, resolve
 from .source import ModelSource
@@ -57,6 +58,7 @@ def read(found: Checkpoint, cased: Optional[bool] = None) -> Tuple[
     config = found.config
     if config.vocab_size is None:
         config = config.replace(vocab_size=len(tok))
+    _check_complete(found, config, len(tok))
     check_vocabulary(len(arrays['bert.word_embed.0.weight']), len(tok), found)
     return config, tok, arrays
 
@@ -67,6 +69,23 @@ def check_vocabulary(embedded: int, tokens: int, found: Checkpoint) -> None:
         raise DataError(f'the vocabulary {found.vocab} has {tokens} tokens but the weights '
                         f'{found.weights} have {embedded}; use the vocabulary that belongs to '
                         'them')
+
+
+def _check_complete(found, config, tokens):
+    """Raise DataError if the vocabulary has lost tokens at its end."""
+    recorded, cut = tokens, False
+    if os.path.isdir(found.vocab):      # else the user has named another
+        recorded = config.settings.get('vocabulary_size', tokens)
+    if tokens < config.vocab_size and os.path.exists(found.vocab):
+        path = vocabulary.find(found.vocab)
+        if path.endswith('.txt'):
+            with open(path, 'rb') as f:
+                f.seek(-1, os.SEEK_END)
+                cut = f.read() != b'\n'
+    if cut or tokens != recorded:
+        wanted = recorded if tokens != recorded else config.vocab_size
+        raise DataError(f'the vocabulary {found.vocab} has {tokens} tokens where config.json has '
+                        f'{wanted}: it is damaged or of another model; take another copy of it')
 
 
 def describe(folder: str, config: BertConfig, tok: tokenizer.Tokenizer, head: Optional[str],
@@ -86,14 +105,15 @@ def describe(folder: str, config: BertConfig, tok: tokenizer.Tokenizer, head: Op
     labels : sequence of str or None
         None for a regression (one output); empty if the outputs are not classes (spans).
     settings : dict
-        Written to config.json under ``gluon_bert``.
+        Written to config.json under ``gluon_bert``, with the size of the vocabulary.
     arguments : dict
         Written to arguments.json.
     """
     classes = dict(ARCHITECTURES, **{'bert.': 'BertForPreTraining'})
     regression = labels is None
     config = config.replace(
-        architectures=(classes.get(head, 'BertModel'),), settings=settings,
+        architectures=(classes.get(head, 'BertModel'),),
+        settings=dict(settings, vocabulary_size=len(tok)),
         labels=('score',) if regression else tuple(labels) or None,
         problem_type='regression' if regression else None)
     tok.save(folder)
@@ -140,13 +160,13 @@ def load_last(folder: str, net: HybridBlock, stepper: Any, arguments: Mapping[st
     if not os.path.exists(path):
         return None
     before = read_json(os.path.join(folder, 'arguments.json'))
-    free = {'resume', 'output_dir', 'log_interval', 'save_interval', 'tensorboard', 'plot',
-            'offline', 'dev_batch_size', 'test_batch_size', 'predict'}.union(free)
+    free = {'resume', 'overwrite', 'output_dir', 'log_interval', 'save_interval', 'tensorboard',
+            'plot', 'offline', 'dev_batch_size', 'test_batch_size', 'predict'}.union(free)
     for flag, value in arguments.items():
         if flag not in free and before.get(flag, value) != value:
             raise DataError(f'--resume: the run in {folder} had --{flag} {before[flag]}, not '
                             f'{value}; use the same arguments, or another --output_dir')
-    arrays = read_params(path)
+    arrays = check_finite(path, read_params(path))
     try:
         state = json.loads(arrays['training.state'].tobytes().decode('utf-8'))
         load_parameters(net, arrays, path)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..utils.errors import DataError
 from ..utils.files import atomic
+from . import integrity
 from .names import from_gluonnlp, from_huggingface
 
 __all__ = ['read_weights', 'read_params', 'write_params', 'write_safetensors']
@@ -33,21 +34,27 @@ def write_params(path: str, arrays: Mapping[str, Any]) -> None:
     with atomic(path) as temporary:
         try:
             mx.nd.save(temporary, arrays)
-        except mx.MXNetError:
-            raise OSError(None, _CUT) from None
-        # MXNet misses a failure of its last buffer; the names come last, in order
-        last = next(reversed(arrays)).encode('utf-8')
-        with open(temporary, 'rb') as f:
-            f.seek(-len(last), os.SEEK_END)
-            if f.read() != last:
-                raise OSError(None, _CUT)
+            # MXNet misses a failure of its last buffer; the names come last, in order
+            last = next(reversed(arrays)).encode('utf-8')
+            with open(temporary, 'rb') as f:
+                f.seek(-len(last), os.SEEK_END)
+                whole = f.read() == last
+            integrity.append_checksum(temporary)
+        except (mx.MXNetError, OSError):
+            whole = False
+        if not whole:
+            raise OSError(None, _CUT)
 
 
 def read_params(path: str) -> Dict[str, np.ndarray]:
-    """The arrays of an MXNet ``.params`` file, under the names and types in it."""
+    """The arrays of an MXNet ``.params`` file, under the names and types in it.
+
+    Raises DataError if the file is damaged.
+    """
     import mxnet as mx
     if not os.path.isfile(path):
         raise DataError(f'{path}: no such file')
+    integrity.check_params(path)
     try:
         arrays = mx.nd.load(path)
     except (mx.MXNetError, UnicodeDecodeError) as error:    # the latter for a damaged name
@@ -63,7 +70,9 @@ def _read_safetensors(path):
     import safetensors
     try:
         with open(path, 'rb') as f:
-            tensors = safetensors.deserialize(f.read())
+            content = f.read()
+        tensors = safetensors.deserialize(content)
+        integrity.check_safetensors(path, content)
     except safetensors.SafetensorError as error:
         raise DataError(f'{path}: not a complete safetensors file ({error})') from None
     except OSError as error:
@@ -105,8 +114,10 @@ def _read_torch(path):
 def write_safetensors(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Write {name: array} as a safetensors file, atomically."""
     from safetensors.numpy import save
-    data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()},
-                metadata={'format': 'pt'})
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    metadata = {'format': 'pt'}         # Transformers asks for it
+    metadata[integrity.METADATA_KEY] = integrity.data_crc(save(arrays, metadata))
+    data = save(arrays, metadata)
     with atomic(path) as temporary, open(temporary, 'wb') as f:
         f.write(data)
 
@@ -125,7 +136,8 @@ def read_weights(path: str, architectures: Sequence[str] = ()) -> Dict[str, np.n
     Raises
     ------
     DataError
-        If the file has another format, is truncated, or contains no BERT.
+        If the file has another format, is damaged, holds values that are not finite numbers, or
+        contains no BERT.
     """
     if not os.path.isfile(path):
         raise DataError(f'{path}: no such file')
@@ -137,5 +149,6 @@ def read_weights(path: str, architectures: Sequence[str] = ()) -> Dict[str, np.n
         arrays = from_gluonnlp(read_params(path))
     if 'bert.word_embed.0.weight' not in arrays:
         raise DataError(f'{path}: contains no BERT encoder (no word embedding under a known name)')
-    return {name: np.asarray(array, np.float32) for name, array in arrays.items()
-            if not name.startswith('training.')}
+    arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()
+              if not name.startswith('training.')}
+    return integrity.check_finite(path, arrays)

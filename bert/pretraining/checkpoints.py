@@ -1,16 +1,21 @@
 """The folder of a pre-training run: the current model, and the last checkpoints."""
+import json
 import logging
 import os
 import re
-from typing import Any
+from typing import Any, Dict
+
+import numpy as np
 
 from ..checkpoint import result_folder
+from ..checkpoint.integrity import checksum
+from ..checkpoint.output import PRETRAINING, OutputFolder
 from ..checkpoint.weights import read_params
-from ..utils import files
+from ..training.distributed import agree
 from ..utils.errors import DataError
 from .settings import CheckpointSettings
 
-__all__ = ['Checkpoints']
+__all__ = ['Checkpoints', 'gather_position']
 
 # flags that may change when a run continues
 _FREE = {'start_step', 'ckpt_dir', 'ckpt_interval', 'eval_interval', 'keep', 'num_steps', 'gpu',
@@ -32,47 +37,64 @@ class Checkpoints:
 
     Attributes
     ----------
-    position : dict, where the data stream stands, or None at its beginning; :meth:`save` writes it
+    folder : str
+        Where the checkpoints are now.
+    position : dict
+        Where the data stream stands, or None at its beginning: after :meth:`load` with the
+        sub-streams of all workers; :meth:`save` needs those of this one.
     """
 
     def __init__(self, settings: CheckpointSettings, comm: Any, net: Any, stepper: Any,
                  micro_batches: int):
         self._settings, self._comm, self._net, self._stepper = settings, comm, net, stepper
-        self._micro_batches, self._folder = micro_batches, settings.folder
+        self._micro_batches = micro_batches
+        self._output = OutputFolder(settings.folder, '--ckpt_dir', PRETRAINING,
+                                    settings.resume or settings.start_step > 0,
+                                    settings.overwrite, comm)
         self.position, self._saved = None, None
-        if comm.rank == 0:
-            files.make_folder(self._folder, '--ckpt_dir')
+
+    @property
+    def folder(self) -> str:
+        return self._output.path
 
     def _path(self, step):
-        return os.path.join(self._folder, _name(step))
+        return os.path.join(self.folder, _name(step))
 
     def _steps(self):
         """The updates that have checkpoints, in order."""
-        names = os.listdir(self._folder) if os.path.isdir(self._folder) else ()
+        names = os.listdir(self.folder) if os.path.isdir(self.folder) else ()
         found = (re.fullmatch(r'step-(\d{7,})\.params', name) for name in names)
         return sorted(int(match.group(1)) for match in found if match)
 
     def load(self) -> None:
         """Load the checkpoint that the settings ask for, if any, and set ``position``.
 
-        Raises DataError if it is missing or belongs to another run, or if a new run would
-        mix with an old one.
+        Raises DataError if it is missing or belongs to another run, or if workers have different
+        ones.
         """
         steps = self._steps()
         step = self._choose(steps) if self._comm.rank == 0 else 0
         step = int(self._comm.sum([step])[0])       # worker 0 decides
         if not step:
             return
-        state = result_folder.load_last(self._folder, self._net, self._stepper,
+        state = result_folder.load_last(self.folder, self._net, self._stepper,
                                         self._settings.arguments, _name(step), _FREE)
+        same = agree(self._comm, (self._stepper.update, checksum(self._path(step))))
         if state is None:
             raise DataError(f'{self._path(step)} is missing; every worker must see --ckpt_dir, '
                             'which holds checkpoints of these updates: '
                             f"{', '.join(map(str, steps)) or 'none'}")
+        if not same:
+            raise DataError(f'{self._path(step)}: not the same file on all workers; every worker '
+                            'must see the --ckpt_dir of worker 0')
         if state['micro_batches'] != self._micro_batches:
-            raise DataError(f"the run in {self._folder} made updates of {state['micro_batches']} "
+            raise DataError(f"the run in {self.folder} made updates of {state['micro_batches']} "
                             f'micro-batches, not {self._micro_batches}; keep --accumulate x '
                             'workers x devices the same')
+        if 'streams' not in state['stream']:
+            raise DataError(f'{self._path(step)}: its position in the data is of an older version, '
+                            'which cannot be continued; start a new run from its weights '
+                            f'(--pretrained --model {self.folder}, with another --ckpt_dir)')
         if self._comm.rank == 0:
             for later in (s for s in steps if s > step):     # this run will make its own
                 os.remove(self._path(later))
@@ -85,10 +107,6 @@ class Checkpoints:
             return self._settings.start_step
         if self._settings.resume:
             return self._newest_complete(steps)
-        if steps:
-            raise DataError(f'--ckpt_dir {self._folder}: holds checkpoints of an earlier run '
-                            f'({_name(steps[-1])}); continue it with --resume, delete them, or '
-                            'name another folder')
         return 0
 
     def _newest_complete(self, steps):
@@ -99,23 +117,33 @@ class Checkpoints:
             except DataError as error:
                 logging.warning('%s; using the previous checkpoint', error)
         logging.info('%s has no checkpoint to continue from: starting at the beginning',
-                     self._folder)
+                     self.folder)
         return 0
 
-    def save(self) -> None:
-        """Write a checkpoint, and remove the older ones beyond those to keep."""
+    def save(self, publish: bool = True) -> None:
+        """Write a checkpoint, and remove the older ones beyond those to keep.
+
+        All workers call it together; worker 0 writes.  It replaces an earlier run's result, unless
+        ``publish`` is False.
+        """
         step = self._stepper.update
-        if step == self._saved:
-            return
-        if self._comm.rank == 0:
-            result_folder.save_last(self._folder, self._net, self._stepper, {
-                'stream': self.position, 'micro_batches': self._micro_batches}, _name(step))
-            result_folder.save_weights(self._folder, self._net)
-            for old in self._steps()[:-self._settings.keep]:
-                os.remove(self._path(old))
-            logging.info('checkpoint: %s; the same command with --resume continues from it',
-                         self._path(step))
-        self._saved = step
+        if step != self._saved:
+            position = gather_position(self.position, self._comm)
+            if self._comm.rank == 0:
+                self._write(step, position)
+            self._comm.sum([0.0])       # the others know that it is there once all arrive here
+            self._saved = step
+        if publish:
+            self._output.publish()
+
+    def _write(self, step, position):
+        result_folder.save_last(self.folder, self._net, self._stepper, {
+            'stream': position, 'micro_batches': self._micro_batches}, _name(step))
+        result_folder.save_weights(self.folder, self._net)
+        for old in self._steps()[:-self._settings.keep]:
+            os.remove(self._path(old))
+        logging.info('checkpoint: %s; the same command with --resume continues from it',
+                     self._path(step))
 
     def advice(self) -> str:
         """How to continue after the end of this process: a line."""
@@ -123,6 +151,26 @@ class Checkpoints:
             return 'there is no checkpoint yet: start the same command again'
         return (f'the last checkpoint is of update {self._saved}: the same command with --resume '
                 'continues')
+
+
+def gather_position(position: Dict[str, Any], comm: Any) -> Dict[str, Any]:
+    """A position with the sub-streams of all workers, of positions with those of each.
+
+    The positions are those of :class:`bert.pretraining.stream.Update`; all workers call this
+    together.
+    """
+    text = np.frombuffer(json.dumps(position['streams']).encode('ascii'), np.uint8)
+    sizes = np.zeros(comm.size)
+    sizes[comm.rank] = len(text)
+    ends = np.cumsum(comm.sum(sizes)).astype(int)
+    # a key-value store keeps memory for each size: have few of them
+    texts = np.zeros(1 << int(ends[-1]).bit_length())
+    texts[ends[comm.rank] - len(text):ends[comm.rank]] = text
+    texts = np.split(comm.sum(texts).astype(np.uint8), ends)[:comm.size]
+    streams = {}
+    for each in texts:
+        streams.update(json.loads(each.tobytes().decode('ascii')))
+    return dict(position, streams=streams)
 
 
 def _name(step):

@@ -3,6 +3,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Tuple
 
+from ..checkpoint import output
 from ..training import flags as training_flags
 from ..training.settings import OPTIMIZERS
 from ..utils import cli
@@ -147,6 +148,7 @@ def _add_running_flags(group):
                        help='continue from the last complete checkpoint in --ckpt_dir')
     group.add_argument('--start_step', type=cli.natural_int, default=0, metavar='N',
                        help='continue from the checkpoint of update N in --ckpt_dir')
+    cli.add_overwrite_flag(group, '--ckpt_dir')
     group.add_argument('--eval_interval', type=cli.positive_int, metavar='N',
                        help='updates between two evaluations (default: --ckpt_interval)')
     group.add_argument('--log_interval', type=cli.positive_int, default=250, metavar='N',
@@ -213,7 +215,8 @@ def run_settings(args: argparse.Namespace) -> settings.RunSettings:
             weight_decay=args.weight_decay, clip=args.clip, seed=args.seed),
         checkpoints=settings.CheckpointSettings(
             folder=args.ckpt_dir, arguments=vars(args), interval=args.ckpt_interval,
-            keep=args.keep, resume=args.resume, start_step=args.start_step),
+            keep=args.keep, resume=args.resume, overwrite=args.overwrite,
+            start_step=args.start_step),
         log=settings.LogSettings(
             interval=args.log_interval, eval_interval=args.eval_interval or args.ckpt_interval,
             tensorboard=args.tensorboard, plot=args.plot, profile=args.profile,
@@ -240,4 +243,7 @@ def start(args: argparse.Namespace, comm: str) -> Tuple[settings.RunSettings, 'R
     args.dtype = args.dtype or ('float16' if on_gpu else 'float32')
     running = runtime.start(training_flags.device_settings(args, comm))
     args.path = running.layout
+    if running.comm.rank == 0:
+        output.check(args.ckpt_dir, '--ckpt_dir', output.PRETRAINING,
+                     args.resume or args.start_step > 0, args.overwrite)
     return run_settings(args), running

@@ -3,7 +3,7 @@ import contextlib
 import itertools
 import logging
 import re
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 import mxnet as mx
 
@@ -46,7 +46,7 @@ def train(settings: RunSettings, machine: runtime.Runtime) -> None:
     trainer = Trainer(settings, machine, start)
     stream = Stream(source, training.batch_size, trainer.micro_batches, training.by_tokens,
                     settings.data.num_buckets, training.seed, settings.data.num_workers,
-                    trainer.checkpoints.position)
+                    trainer.checkpoints.position, comm.rank, comm.size)
 
     def announce_stop():
         return f'stopping after this update; if it does not finish: {trainer.checkpoints.advice()}'
@@ -90,7 +90,7 @@ class Trainer:
 
     def __init__(self, settings: RunSettings, machine: runtime.Runtime, start: model.StartModel):
         self._settings, self._comm = settings, machine.comm
-        comm, training, folder = machine.comm, settings.training, settings.checkpoints.folder
+        comm, training = machine.comm, settings.training
         mx.random.seed(training.seed)
         net = model.build(start, settings.model.dropout, comm.devices)
         self._network = create_forward(net, machine.layout, machine.dtype,
@@ -104,6 +104,7 @@ class Trainer:
         self.checkpoints = Checkpoints(settings.checkpoints, comm, net, self._stepper,
                                        self.micro_batches)
         self.checkpoints.load()
+        folder = self.checkpoints.folder
         if comm.rank == 0:
             result_folder.describe(folder, start.config, start.tokenizer, 'bert.', (),
                                    {'task': 'pretraining'}, dict(settings.checkpoints.arguments))
@@ -123,28 +124,33 @@ class Trainer:
         """Make the updates that remain, with checkpoints and evaluations on ``dev`` in between."""
         stepper, total = self._stepper, self._settings.training.num_steps
         for update in itertools.islice(stream, max(0, total - stepper.update)):
-            self._backward(update)
+            tokens, epoch = self._backward(update)
             step = stepper.step(stop=interrupt.requested)
-            self._progress.step(step, update.tokens, update.epoch + 1, self._meter.read)
+            self._progress.step(step, tokens, epoch + 1, self._meter.read)
             self._profile.step(step.update)
             self.checkpoints.position = update.position
             if step.stop:
                 self._stop(interrupt.exit_code)
             if step.update % self._settings.checkpoints.interval == 0:
-                self.checkpoints.save()
+                self._save()
             if dev and step.update % self._settings.log.eval_interval == 0:
                 self._evaluate(dev)
         self._profile.close()
-        self.checkpoints.save()
+        self._save()
         if dev and self._evaluated != stepper.update:
             self._evaluate(dev)
 
-    def _backward(self, update: Update) -> None:
-        """The gradients of this worker's micro-batches of an update."""
+    def _backward(self, update: Update) -> Tuple[int, int]:
+        """The gradients of this worker's micro-batches of an update.
+
+        Returns the tokens of all workers, and the epoch that all of the data have reached.
+        """
         devices = self._comm.devices
+        counts = self._comm.sum(update.counts).astype(int)
+        instances, tokens, masked, _ = counts.sum(axis=0).tolist()
         # the mean over the masked tokens, in a sum that is divided by the number of instances
-        factor = update.instances / max(1, update.masked)
-        batches = list(update.batches(self._comm.rank, self._comm.size))
+        factor = instances / max(1, masked)
+        batches = list(update.batches())
         for i in range(0, len(batches), len(devices)):
             group, losses = batches[i:i + len(devices)], []
             for batch, device in zip(group, devices):
@@ -153,9 +159,14 @@ class Trainer:
                     losses.append(words * factor + pairs)
                 self._meter.add(statistics)
             self._stepper.backward(losses, sum(len(batch.ids) for batch in group))
-        self._meter.count(update.masked, update.instances)
+        self._meter.count(masked, instances)
         _log.debug('update %d: %d instances, %d tokens, lengths %s', self._stepper.update + 1,
-                   update.instances, update.tokens, sorted({batch.length for batch in batches}))
+                   instances, tokens, sorted({batch.length for batch in batches}))
+        return tokens, int(counts[:, 3].min())
+
+    def _save(self, publish=True):
+        self.checkpoints.save(publish)
+        self._progress.move(self.checkpoints.folder)
 
     def _evaluate(self, dev):
         """Evaluate and log the metrics."""
@@ -168,7 +179,7 @@ class Trainer:
 
     def _stop(self, exit_code):
         """Save and leave the program, after all workers have finished the update."""
-        self.checkpoints.save()
+        self._save(publish=False)
         self._comm.sum([0.0])       # once a worker leaves, its launcher ends the others
         self._comm.close()
         self.close()

@@ -106,6 +106,7 @@ class CheckpointSettings:
     """Where checkpoints go, how often, and which one to continue from.
 
     ``arguments`` is what arguments.json records; continuing compares it with the earlier run's.
+    With ``overwrite`` an earlier result in ``folder`` goes once this run has one.
     """
 
     folder: str
@@ -113,6 +114,7 @@ class CheckpointSettings:
     interval: int = 25000
     keep: int = 3
     resume: bool = False
+    overwrite: bool = False
     start_step: int = 0
 
 

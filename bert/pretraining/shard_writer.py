@@ -7,7 +7,6 @@ make.  :mod:`bert.pretraining.shards` reads them.
 import datetime
 import logging
 import os
-import re
 import shutil
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple
 
 import numpy as np
 
+from ..checkpoint.output import SHARDS, OutputFolder
 from ..text.tokenizer import Tokenizer
 from ..utils import files
 from ..utils.errors import DataError
@@ -46,7 +46,7 @@ _PAUSE = 10             # seconds between two lines of progress
 
 
 def create(job: Job, arguments: Mapping[str, Any], workers: int = 1,
-           resume: bool = False) -> Dict[str, int]:
+           resume: bool = False, overwrite: bool = False) -> Dict[str, int]:
     """Make the shards ``part-000.npz``, ... of a corpus, the same with any number of workers.
 
     Parameters
@@ -58,6 +58,8 @@ def create(job: Job, arguments: Mapping[str, Any], workers: int = 1,
         Processes; 1: this one.
     resume : bool
         Keep what an interrupted run with the same job has made, and make the rest.
+    overwrite : bool
+        Replace the shards of an earlier run, once all new ones are made.
 
     Returns
     -------
@@ -71,6 +73,8 @@ def create(job: Job, arguments: Mapping[str, Any], workers: int = 1,
     """
     state = dict(arguments, files=[[path, os.path.getsize(path), os.stat(path).st_mtime_ns]
                                    for path in job.paths])
+    output = OutputFolder(job.folder, '--output_dir', SHARDS, resume, overwrite)
+    job = job._replace(folder=output.path)
     done = _prepare(job.folder, state, resume)
     if done:
         logging.info('%s: already complete', job.folder)
@@ -78,6 +82,7 @@ def create(job: Job, arguments: Mapping[str, Any], workers: int = 1,
         done = _make(job, workers)
         files.write_json(os.path.join(job.folder, DESCRIPTION), dict(state, done=done))
     shutil.rmtree(os.path.join(job.folder, _WORK))
+    output.publish()
     return done
 
 
@@ -115,11 +120,6 @@ def _prepare(folder, state, resume):
                         for i in range(done['shards'])):
             return done
         return None
-    made = [name for name in os.listdir(folder) + os.listdir(work)
-            if re.fullmatch(r'part-\d+\.npz|\d+\.rows', name)]
-    if made:
-        raise DataError(f'--output_dir {folder}: holds the data of an earlier run ({min(made)}); '
-                        'finish it with --resume, delete it, or name another folder')
     files.write_json(path, state)
     return None
 

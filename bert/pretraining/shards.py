@@ -75,3 +75,7 @@ def _check(path, arrays):
         if values.size and not low <= values.min() <= values.max() <= high:
             raise DataError(f'{path}: {name} from {values.min()} to {values.max()}, where only '
                             f'{low} to {high} are valid')
+    beyond = arrays['masked_lm_positions'] >= arrays['valid_lengths'][:, None]
+    if beyond.any():
+        raise DataError(f"{path}: masked_lm_positions beyond valid_lengths in row "
+                        f'{beyond.any(axis=1).argmax()}; is it made by create_pretraining_data.py?')

@@ -1,27 +1,25 @@
 """Predicting the logits of sentences with a :class:`bert.model.heads.Classifier`."""
-from typing import Any, Sequence
+from typing import Sequence
 
 import mxnet as mx
 import numpy as np
 
 from ..data.features import SentenceFeatures
 from .distributed import Local
-from .evaluation import score_rows
+from .evaluation import Forward, score_rows
 
 __all__ = ['logits', 'predict']
 
 
-def logits(forward: Any, features: SentenceFeatures, indices: Sequence[int],
+def logits(forward: Forward, features: SentenceFeatures, indices: Sequence[int],
            device: mx.Context) -> mx.nd.NDArray:
-    """The logits of the windows ``indices`` of some features, (windows, classes).
-
-    ``forward`` is one of :mod:`bert.model.forward`.
-    """
+    """The logits of the windows ``indices`` of some features, (windows, classes)."""
     return forward([features.ids[i] for i in indices],
                    [features.token_types[i] for i in indices], device)
 
 
-def predict(forward: Any, features: SentenceFeatures, comm: Local, batch_size: int) -> np.ndarray:
+def predict(forward: Forward, features: SentenceFeatures, comm: Local,
+            batch_size: int) -> np.ndarray:
     """The logits of every example, (examples, classes): the mean over its windows.
 
     The work is divided among workers and devices; every worker gets all.

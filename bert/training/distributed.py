@@ -11,7 +11,7 @@ import numpy as np
 
 from ..utils.errors import DataError
 
-__all__ = ['Local', 'Horovod', 'KVStore', 'create']
+__all__ = ['Local', 'Horovod', 'KVStore', 'create', 'agree']
 
 _VALUES = 1 << 20       # keys from here on are not those of parameters
 
@@ -125,6 +125,12 @@ class KVStore(Local):
     def close(self):
         mx.nd.waitall()
         self._store = None      # waits for the others; at the end of the interpreter it would abort
+
+
+def agree(comm: Local, values: Sequence[float]) -> bool:
+    """Whether ``values``, numbers that float64 holds exactly, are those of worker 0 on all."""
+    first = comm.sum(np.asarray(values, np.float64) * (comm.rank == 0))
+    return comm.sum([float(not np.array_equal(first, values))])[0] == 0
 
 
 def create(name: str, devices: List[mx.Context]) -> Local:

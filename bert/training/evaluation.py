@@ -1,14 +1,17 @@
 """Running a network over many rows: batches by length, divided among workers and devices."""
 import collections
-from typing import Callable, Sequence
+from typing import Callable, Sequence, Union
 
 import mxnet as mx
 import numpy as np
 
 from ..data.sampling import evaluation_batches
+from ..model.forward import Packed, Padded
 from .distributed import Local
 
-__all__ = ['score_rows', 'BATCH_TOKENS']
+__all__ = ['Forward', 'score_rows', 'BATCH_TOKENS']
+
+Forward = Union[Padded, Packed]     # a network, called with rows of token ids and token types
 
 # most tokens in a batch without training: on a CPU its arrays should stay in the cache
 BATCH_TOKENS = {'cpu': 1 << 11, 'gpu': 1 << 15}

@@ -8,6 +8,8 @@ import mxnet as mx
 import numpy as np
 
 from ..checkpoint import result_folder
+from ..checkpoint.integrity import checksum
+from ..checkpoint.output import FINE_TUNING, OutputFolder
 from ..checkpoint.weights import read_weights
 from ..data import sampling
 from ..model.config import BertConfig
@@ -16,6 +18,8 @@ from ..model.parameters import initialize, load_parameters
 from ..utils import files
 from ..utils.errors import DataError
 from . import plot
+from .distributed import agree
+from .evaluation import Forward
 from .progress import Progress
 from .runtime import Interrupt, Runtime
 from .schedules import linear_decay
@@ -28,7 +32,7 @@ __all__ = ['Model', 'Description', 'Run', 'build', 'report']
 class Model(NamedTuple):
     """A network with its weights, and what is needed to run it."""
     net: mx.gluon.HybridBlock
-    forward: Any                    # of bert.model.forward: rows of token ids -> logits
+    forward: Forward                # rows of token ids -> logits
     config: BertConfig
     tokenizer: Any                  # bert.text.tokenizer.Tokenizer
     runtime: Runtime
@@ -108,19 +112,17 @@ class Run:
                 fused=layout == 'packed'))
         self._best_predictions = None
         self._position = {'epoch': 0, 'done': 0, 'best': None, 'best_epoch': 0}
-        if comm.rank == 0:
-            files.make_folder(output.folder, '--output_dir')
+        self._folder = OutputFolder(output.folder, '--output_dir', FINE_TUNING, output.resume,
+                                    output.overwrite, comm)
         if output.resume:
             self._resume()
         if comm.rank == 0:
-            if not self._stepper.update:
-                for name in (result_folder.WEIGHTS, result_folder.LAST):    # of another model
-                    with contextlib.suppress(FileNotFoundError):
-                        os.remove(self._path(name))
-            result_folder.describe(output.folder, model.config, model.tokenizer, *description,
+            result_folder.describe(self._folder.path, model.config, model.tokenizer, *description,
                                    output.arguments)
-        self._progress = Progress(output.folder, self._total, self._stepper.update, comm.rank,
+        self._progress = Progress(self._folder.path, self._total, self._stepper.update, comm.rank,
                                   output.log_interval, tensorboard=output.tensorboard)
+        if self._position['best'] is not None:      # the end of the first epoch was interrupted
+            self._publish()
 
     def __enter__(self) -> 'Run':
         with contextlib.ExitStack() as stack:
@@ -133,11 +135,13 @@ class Run:
         self._exit.close()
 
     def _resume(self):
-        found = result_folder.load_last(self._output.folder, self._net, self._stepper,
-                                        self._output.arguments)
+        folder = self._folder.path
+        found = result_folder.load_last(folder, self._net, self._stepper, self._output.arguments)
+        if not agree(self._comm, (self._stepper.update, checksum(self._path(result_folder.LAST)))):
+            raise DataError(f'--resume: not all workers have the checkpoint of worker 0 in '
+                            f'{folder}; --output_dir must be on a disk that all workers share')
         if found is None:
-            logging.info('%s has no checkpoint to resume from: starting at the beginning',
-                         self._output.folder)
+            logging.info('%s has no checkpoint to resume from: starting at the beginning', folder)
         else:
             self._position = found
 
@@ -201,8 +205,9 @@ class Run:
             position.update(best=score, best_epoch=position['epoch'])
             self._best_predictions = predictions
             if self._comm.rank == 0:
-                result_folder.save_weights(self._output.folder, self._net)
+                result_folder.save_weights(self._folder.path, self._net)
         self._save_last()
+        self._publish()
         self._progress.restart_clock()
         stop = self._stalled(position['epoch'])
         if stop:
@@ -216,10 +221,15 @@ class Run:
 
     def _save_last(self):
         if self._comm.rank == 0:
-            result_folder.save_last(self._output.folder, self._net, self._stepper, self._position)
+            result_folder.save_last(self._folder.path, self._net, self._stepper, self._position)
+
+    def _publish(self):
+        """Replace an earlier result, now that there is a model."""
+        self._folder.publish()
+        self._progress.move(self._folder.path)
 
     def _path(self, name):
-        return os.path.join(self._output.folder, name)
+        return os.path.join(self._folder.path, name)
 
     def load_best(self) -> Any:
         """Load the best epoch's weights into the network.

@@ -6,13 +6,15 @@ package takes the dataclasses of :mod:`bert.training.settings`.
 import argparse
 from typing import Any, Mapping, Optional
 
+from ..checkpoint import output
 from ..checkpoint.source import ModelSource
 from ..data.tagging import SEQ_LEN
 from ..utils import cli
 from .settings import OPTIMIZERS, DeviceSettings, OutputSettings, Recipe
 
 __all__ = ['add_model_flags', 'add_training_flags', 'add_runtime_flags', 'add_device_flags',
-           'add_conll_flags', 'model_source', 'recipe', 'device_settings', 'output_settings']
+           'add_conll_flags', 'check_output', 'model_source', 'recipe', 'device_settings',
+           'output_settings']
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +88,7 @@ def add_runtime_flags(parser: argparse.ArgumentParser) -> None:
                        help='updates between checkpoints (default: one checkpoint per epoch)')
     group.add_argument('--resume', action='store_true',
                        help='continue from the last checkpoint in --output_dir')
+    cli.add_overwrite_flag(group)
     group.add_argument('--tensorboard', action='store_true',
                        help='write TensorBoard events to --output_dir (extra: tensorboard)')
     group.add_argument('--plot', action='store_true',
@@ -120,6 +123,16 @@ def add_conll_flags(group: Any) -> None:
                             '(default: %(default)s)')
     group.add_argument('--tag_column', type=int, default=-1, metavar='N',
                        help='column of the tags (default: %(default)s, the last)')
+
+
+def check_output(args: argparse.Namespace, rank: int) -> None:
+    """Raise DataError if the training run that ``args`` ask for would spoil an earlier result.
+
+    Only worker 0, which writes it, looks.
+    """
+    if rank == 0:
+        output.check(args.output_dir, '--output_dir', output.FINE_TUNING, args.resume,
+                     args.overwrite)
 
 
 def model_source(args: argparse.Namespace) -> ModelSource:
@@ -158,5 +171,6 @@ def output_settings(args: argparse.Namespace, layout: str,
     """
     arguments = dict(vars(args), path=layout, **(changes or {}))
     return OutputSettings(
-        folder=args.output_dir, resume=args.resume, save_interval=args.save_interval,
-        log_interval=args.log_interval, tensorboard=args.tensorboard, arguments=arguments)
+        folder=args.output_dir, resume=args.resume, overwrite=args.overwrite,
+        save_interval=args.save_interval, log_interval=args.log_interval,
+        tensorboard=args.tensorboard, arguments=arguments)

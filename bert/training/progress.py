@@ -40,11 +40,12 @@ class Progress:
         self._started, self._at_start = time.time(), done
         if not self._active:
             return
-        self._path = os.path.join(folder, 'metrics.jsonl')
+        self.move(folder)
         kept = []
         if done and os.path.exists(self._path):
             with open(self._path, encoding='utf-8') as f:
                 kept = [line for line in f if _update(line) <= done]
+        self._kept = {_key(json.loads(line)) for line in kept}
         with open(self._path, 'w', encoding='utf-8') as f:
             f.writelines(kept)
         if tensorboard:
@@ -90,18 +91,26 @@ class Progress:
             self._since, self._counted, self._loss, self._steps = time.time(), 0, 0.0, 0
 
     def record(self, kind: str, update: int, **values: Any) -> None:
-        """Append a line to metrics.jsonl, and its numbers to TensorBoard."""
-        if not self._active:
+        """Append a line to metrics.jsonl, and its numbers to TensorBoard.
+
+        What an earlier part of the run has recorded is not recorded again.
+        """
+        record = dict(type=kind, update=update, **values)
+        if not self._active or _key(record) in self._kept:
             return
         try:
             with open(self._path, 'a', encoding='utf-8') as f:
-                f.write(json.dumps(dict(type=kind, update=update, **values)) + '\n')
+                f.write(json.dumps(record) + '\n')
         except OSError as error:
             raise DataError(f'{self._path}: cannot be written ({error.strerror})') from None
         if self._board is not None:
             for name, value in values.items():
                 if isinstance(value, (int, float)) and name != 'epoch':
                     self._board.add_scalar(f'{kind}/{name}', value, update)
+
+    def move(self, folder: str) -> None:
+        """Continue in ``folder``, to which metrics.jsonl has been moved."""
+        self._path = os.path.join(folder, 'metrics.jsonl')
 
     def restart_clock(self) -> None:
         """Exclude the time since the last update, such as an evaluation's, from the speed."""
@@ -129,6 +138,11 @@ def _update(line):
         return json.loads(line)['update']
     except ValueError:
         return float('inf')
+
+
+def _key(record):
+    """What a run records once."""
+    return record.get('type'), record['update'], record.get('set')
 
 
 def _duration(seconds):

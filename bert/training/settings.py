@@ -96,14 +96,16 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True)
 class OutputSettings:
-    """What a run writes, and whether it continues an earlier one.
+    """What a run writes, and whether it continues or replaces an earlier one.
 
     ``arguments`` are recorded in arguments.json; ``resume`` compares them with the earlier run's.
+    With ``overwrite`` an earlier result goes once this run has one.
     """
 
     folder: str
     arguments: Mapping[str, Any]
     resume: bool = False
+    overwrite: bool = False
     save_interval: Optional[int] = None
     log_interval: int = 10
     tensorboard: bool = False

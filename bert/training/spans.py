@@ -9,24 +9,25 @@ from ..data.squad import Question
 from ..data.squad_features import SpanFeature
 from ..model.forward import unpack
 from .distributed import Local
-from .evaluation import score_rows
+from .evaluation import Forward, score_rows
 
 __all__ = ['logits', 'predict']
 
 
-def logits(forward: Any, features: Sequence[SpanFeature], device: mx.Context) -> mx.nd.NDArray:
+def logits(forward: Forward, features: Sequence[SpanFeature], device: mx.Context) -> mx.nd.NDArray:
     """Logits of each token as the first and last of the answer, (features, longest, 2) float32.
 
     Padding cannot be chosen: its logits are -1e9, so the loss of a feature does not depend on its
-    batch.  ``forward`` is one of :mod:`bert.model.forward`.
+    batch.
     """
     ids = [feature.ids for feature in features]
     return unpack(forward(ids, [feature.token_types for feature in features], device),
                   [len(row) for row in ids], fill=-1e9)
 
 
-def predict(forward: Any, questions: Sequence[Question], windows: Sequence[Sequence[SpanFeature]],
-            comm: Local, batch_size: int, **settings: Any) -> List[squad_answers.Prediction]:
+def predict(forward: Forward, questions: Sequence[Question],
+            windows: Sequence[Sequence[SpanFeature]], comm: Local, batch_size: int,
+            **settings: Any) -> List[squad_answers.Prediction]:
     """The answer to each question, on every worker.
 
     ``windows`` are the features of each question, ``settings`` those of

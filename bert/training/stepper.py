@@ -123,8 +123,8 @@ class Stepper:
         skipped = not math.isfinite(norm)
         if skipped and self.loss_scale is None:
             raise DataError(f'the gradient of update {self.update + 1} is not finite (loss '
-                            f'{loss / count:g}); lower --lr or check the data; the last '
-                            'checkpoint is intact')
+                            f'{loss / count:g}); lower --lr or check the data; '
+                            'what was saved before is intact')
         lr = self.schedule(self.update + 1)
         if not skipped:
             if self.settings.clip and norm > self.settings.clip:

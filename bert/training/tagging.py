@@ -1,5 +1,5 @@
 """Predicting the tags of words with a :class:`bert.model.heads.Tagger`."""
-from typing import Any, List, Sequence
+from typing import List, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -7,19 +7,19 @@ import numpy as np
 from ..data.tagging import TaggingFeature
 from ..model.forward import unpack
 from .distributed import Local
-from .evaluation import score_rows
+from .evaluation import Forward, score_rows
 
 __all__ = ['predict', 'token_logits', 'word_logits']
 
 
-def token_logits(forward: Any, features: Sequence[TaggingFeature],
+def token_logits(forward: Forward, features: Sequence[TaggingFeature],
                  device: mx.Context) -> mx.nd.NDArray:
     """The logits of the tokens of some features, (tokens, tags)."""
     ids = [feature.ids for feature in features]
     return forward(ids, [[0] * len(row) for row in ids], device)
 
 
-def word_logits(forward: Any, features: Sequence[TaggingFeature],
+def word_logits(forward: Forward, features: Sequence[TaggingFeature],
                 device: mx.Context) -> mx.nd.NDArray:
     """The logits of the words that the features own, (words, tags).
 
@@ -32,12 +32,11 @@ def word_logits(forward: Any, features: Sequence[TaggingFeature],
                       mx.nd.array(first, ctx=device, dtype='int32'))
 
 
-def predict(forward: Any, features: Sequence[TaggingFeature], count: int, labels: Sequence[str],
+def predict(forward: Forward, features: Sequence[TaggingFeature], count: int, labels: Sequence[str],
             comm: Local, batch_size: int) -> List[List[str]]:
     """The tags of the words of ``count`` sentences, on every worker.
 
-    ``forward`` is one of :mod:`bert.model.forward`, ``features`` come from the sentences.  The
-    work is divided among workers and devices.
+    ``features`` come from the sentences.  The work is divided among workers and devices.
     """
 
     def best_classes(part, device):

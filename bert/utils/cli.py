@@ -7,7 +7,7 @@ import sys
 from typing import Any, Callable, Dict
 
 __all__ = ['Parser', 'whole_number', 'positive_int', 'natural_int', 'positive_float',
-           'number_from_0', 'fraction', 'MAX_WORKERS']
+           'number_from_0', 'fraction', 'add_overwrite_flag', 'MAX_WORKERS']
 
 MAX_WORKERS = max(256, 4 * (os.cpu_count() or 1))   # processes; more are a slip of the finger
 
@@ -64,6 +64,12 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         self.exit(2, f'{self.prog}: error: {message} (see --help)\n')
+
+
+def add_overwrite_flag(group: Any, folder: str = '--output_dir') -> None:
+    """Let a run replace the result in the folder that the flag ``folder`` names."""
+    group.add_argument('--overwrite', action='store_true',
+                       help=f'replace an earlier result in {folder}, once the new one is whole')
 
 
 def _type(convert: Callable, accepts: Callable, wanted: str) -> Callable[[str], Any]:

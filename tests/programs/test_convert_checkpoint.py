@@ -102,7 +102,7 @@ def test_a_result_folder(tmp_path):
     config = read_json(str(theirs / 'config.json'))
     assert config['architectures'] == ['BertForSequenceClassification']
     assert config['id2label'] == {'0': 'no', '1': 'maybe', '2': 'yes'}
-    assert config['gluon_bert'] == {'task': 'custom'}
+    assert config['gluon_bert'] == {'task': 'custom', 'vocabulary_size': 120}
 
     convert(theirs, back)
     again = read_params(str(back / 'model.params'))
@@ -150,9 +150,13 @@ def test_a_target_that_would_spoil_the_source(tmp_path):
 
 def test_a_target_with_other_weights(tmp_path):
     convert(TINY, tmp_path / 'ours')
-    convert(TINY, tmp_path / 'ours')        # the same again may be written over
-    assert refused(TINY, tmp_path / 'ours', '--to', 'safetensors') == (
-        f"target {tmp_path / 'ours'}: already contains model.params; name another folder")
+    for to in 'params', 'safetensors':
+        assert refused(TINY, tmp_path / 'ours', '--to', to) == (
+            f"target {tmp_path / 'ours'}: holds an earlier result (model.params); name another "
+            'folder, or replace it with --overwrite')
+    convert(TINY, tmp_path / 'ours', '--to', 'safetensors', '--overwrite')
+    assert sorted(path.name for path in (tmp_path / 'ours').iterdir()) == [
+        'config.json', 'model.safetensors', 'tokenizer_config.json', 'vocab.txt']
 
 
 def test_what_does_not_belong_together(tmp_path):

@@ -347,7 +347,8 @@ def test_an_error_leaves_the_earlier_export(monkeypatch, models, tmp_path):
     export.main(flags(models, tmp_path))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     tampered(monkeypatch, nudge)
-    error(flags(models, tmp_path, task='ner'))
+    assert 'holds an earlier result' in error(flags(models, tmp_path, task='ner'))
+    assert 'differs from' in error(flags(models, tmp_path, '--overwrite', task='ner'))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -363,7 +364,8 @@ def test_onnx_is_checked_too(monkeypatch, models, tmp_path):
 def test_an_export_replaces_an_earlier_one(models, exports, tmp_path):
     exports('ner', 'onnx')              # or skip
     export.main(flags(models, tmp_path))
-    export.main(flags(models, tmp_path, '--format', 'onnx', task='question_answering'))
+    export.main(flags(models, tmp_path, '--format', 'onnx', '--overwrite',
+                      task='question_answering'))
     assert {path.name for path in tmp_path.iterdir()} == {
         'model.onnx', 'config.json', 'arguments.json', 'vocab.txt', 'tokenizer_config.json',
         'tokenizer.json'}

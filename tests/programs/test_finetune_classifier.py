@@ -15,10 +15,13 @@ from helpers import (
     command_of,
     launcher,
     records,
+    refused,
     wait_for_update,
     weights,
 )
 
+from bert.training import finetuning
+from bert.utils.errors import DataError
 from bert.utils.files import read_json
 from scripts import finetune_classifier
 
@@ -79,6 +82,43 @@ def test_an_epoch_in_this_process(data, tmp_path, capsys, monkeypatch):
     assert losses == pytest.approx([0.7] * len(losses), abs=0.3)
     scores = read_json(str(tmp_path / 'results.json'))['dev']
     assert f"dev: accuracy {scores['accuracy']:.4f}" in capsys.readouterr().out
+
+
+def test_a_result_is_replaced_only_by_a_whole_one(data, tmp_path, monkeypatch):
+    monkeypatch.setenv('BERT_OFFLINE', '1')
+    given = flags(data, tmp_path, '--epochs', '1')
+    finetune_classifier.main(given)
+    finetune_classifier.main(['--model_parameters', str(tmp_path), '--only_inference',
+                              '--test_file', str(data / 'dev.tsv'), '--output_dir', str(tmp_path)])
+    (tmp_path / 'curves.png').write_bytes(b'old')
+
+    def content():
+        return {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    before = content()
+    assert 'holds an earlier result (model.params)' in refused(finetune_classifier.main, given)
+
+    # a run that starts from the folder that it replaces fails in its second update
+    again = [*given, '--overwrite', '--model_parameters', str(tmp_path), '--dropout', '0']
+    original, calls = finetuning.Run.update, []
+
+    def update(self, *args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise DataError('the gradient is not finite')
+        original(self, *args)
+    monkeypatch.setattr(finetuning.Run, 'update', update)
+    assert 'not finite' in refused(finetune_classifier.main, [*again, '--save_interval', '1'])
+    assert content() == before
+    # and is continued, which replaces the folder at the end of the first epoch
+    monkeypatch.setattr(finetuning.Run, 'update', original)
+    finetune_classifier.main([*again, '--save_interval', '1', '--resume'])
+    after = content()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        set(before) - {'curves.png', 'predictions-test.tsv'})
+    assert after['model.params'] != before['model.params']
+    assert [r['update'] for r in records(tmp_path, 'dev')] == [7]
+    finetune_classifier.main([*again, '--resume'])          # nothing is left to do
+    assert content()['metrics.jsonl'] == after['metrics.jsonl']
 
 
 def test_bundle_and_inference(program, whole, data, tmp_path):
@@ -265,7 +305,8 @@ def test_early_stop_and_no_dev_set(program, data, tmp_path):
     again = program(SCRIPT, *arguments, '--resume', check=0)
     assert 'epoch 3' not in again.stderr
     at = arguments.index('--dev_file')
-    result = program(SCRIPT, *arguments[:at], *arguments[at + 2:], '--epochs', '1', check=0)
+    result = program(SCRIPT, *arguments[:at], *arguments[at + 2:], '--epochs', '1', '--overwrite',
+                     check=0)
     assert (tmp_path / 'model.params').exists() and 'dev:' not in result.stdout
 
 
@@ -303,6 +344,7 @@ def test_bad_bytes_and_unknown_dev_label(program, tmp_path):
     ([], 2, '--task_name sample works out of the box'),
     (['--task_name', 'sample', '--max_len', '4'], 2, '--max_len 4'),
     (['--task_name', 'sample', '--batch_size', '0'], 2, '--batch_size'),
+    (['--train_file', 'x', '--labels', 'a,b,a'], 2, '--labels a,b,a names a class twice'),
     (['--task_name', 'sample', '--lr', '-1'], 2, '--lr'),
     (['--task_name', 'sample', '--optimizer', 'sgd'], 2, 'bertadam'),
     (['--task_name', 'sample', '--predict', 'x'], 2, '--model_parameters'),

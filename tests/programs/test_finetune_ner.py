@@ -135,7 +135,7 @@ def test_usage_errors(capsys, main, given, message):
 
 # training
 
-def test_a_run_leaves_a_bundle_with_the_best_weights(trained, data):
+def test_a_run_leaves_a_result_folder_with_the_best_weights(trained, data):
     assert set(os.listdir(str(trained))) == {
         'model.params', 'last.params', 'config.json', 'vocab.txt', 'tokenizer_config.json',
         'arguments.json', 'metrics.jsonl', 'results.json', 'predictions-dev.txt',
@@ -197,7 +197,7 @@ def test_schemes(data, tmp_path, capsys):
     assert '1.0000         3' in capsys.readouterr().out
     # and gives its encoder to a fresh head, of other labels too
     finetune_ner.main([*common, '--pretrained_bert_parameters', str(tmp_path / 'BIOES'),
-                       '--num_epochs', '1', '--output_dir', str(out)])
+                       '--num_epochs', '1', '--output_dir', str(out), '--overwrite'])
     assert weights(out)['tag_classifier.1.weight'].shape == (4, 32)
 
 
@@ -374,8 +374,8 @@ def test_bad_models_and_texts_are_told_in_one_line(capsys, tmp_path, trained, da
 def test_an_error_leaves_the_last_good_checkpoint(program, data, trained, tmp_path):
     shutil.copytree(str(trained), str(tmp_path / 'out'))
     (tmp_path / 'bad.txt').write_text('a WHAT\n', encoding='utf-8')
-    result = program(TRAIN, *flags(data, tmp_path / 'out', '--dev-path', str(tmp_path / 'bad.txt')),
-                     check=1)
+    result = program(TRAIN, *flags(data, tmp_path / 'out', '--dev-path', str(tmp_path / 'bad.txt'),
+                                   '--overwrite'), check=1)
     assert result.stderr == (f"finetune_ner.py: error: {tmp_path / 'bad.txt'}:1: 'WHAT' is not a "
                              "tag like O, B-PER, "
                              'I-PER, E-PER or S-PER; correct it, or name the column of the tags\n')

@@ -262,7 +262,8 @@ def test_the_sample_runs_out_of_the_box(call, caplog, tmp_path, version):
     assert config['gluon_bert'] == {
         'task': 'squad', 'version_2': second, 'max_seq_length': 384, 'doc_stride': 128,
         'max_query_length': 64, 'n_best_size': 20, 'max_answer_length': 30,
-        'null_score_diff_threshold': 0.0}
+        'null_score_diff_threshold': 0.0,
+        'vocabulary_size': len((out / 'vocab.txt').read_text(encoding='utf-8').splitlines())}
 
 
 def test_it_learns_and_keeps_the_best(whole):
@@ -337,7 +338,7 @@ def test_a_withheld_answer_makes_a_suggestion(capsys):
                                        '--null_score_diff_threshold 0.75\n')
 
 
-def test_answers_from_a_bundle(call, whole, data):
+def test_answers_from_a_result_folder(call, whole, data):
     """Line by line the same as from the file, three batches of lines; and where they are."""
     questions = squad.read(str(data / 'dev.json'), train=False)
     said = call('--model_parameters', str(whole / 'model.params'), '--predict', '--test_batch_size',
@@ -362,7 +363,7 @@ def test_answers_from_a_bundle(call, whole, data):
 def test_bad_lines_to_answer(call, whole):
     assert call('--model_parameters', str(whole), '--predict',
                 text='Who?\t\n') == '(no answer)\t1.0000\t-\t-\n'
-    with pytest.raises(DataError, match='standard input line 10: one text'):
+    with pytest.raises(DataError, match='standard input line 10: only one text'):
         call('--model_parameters', str(whole), '--predict', '--test_batch_size', '1',
              text='Who?\tHe.\n' * 9 + 'no tab\n')
 
@@ -377,7 +378,7 @@ def test_one_answer_listed_and_another_given(call, whole):
     assert float(probability) < 0.5
 
 
-def test_a_bundle_with_a_broken_setting(call, whole, tmp_path):
+def test_a_result_folder_with_a_broken_setting(call, whole, tmp_path):
     shutil.copytree(str(whole), str(tmp_path / 'out'))
     path = tmp_path / 'out' / 'config.json'
     path.write_text(path.read_text(encoding='utf-8').replace('"doc_stride": 12',

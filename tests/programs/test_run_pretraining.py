@@ -342,7 +342,14 @@ def test_a_gradient_that_is_not_finite_leaves_the_checkpoint(program, shards, wh
     before = path.read_bytes()
     result = program(ALONE, *flags(shards, tmp_path / 'out', *STEPS, '--num_steps', '9',
                                    '--resume'), check=1)
-    assert 'is not finite' in result.stderr and 'the last checkpoint is intact' in result.stderr
+    assert 'bert.pooler.bias has values that are not finite' in result.stderr
+    assert path.read_bytes() == before
+    # a new run that replaces an old one, and fails at once
+    weights = (tmp_path / 'out' / 'model.params').read_bytes()
+    result = program(ALONE, *flags(shards, tmp_path / 'out', *STEPS, '--lr', '1e38',
+                                   '--overwrite'), check=1)
+    assert 'is not finite' in result.stderr and 'what was saved before is intact' in result.stderr
+    assert (tmp_path / 'out' / 'model.params').read_bytes() == weights
     assert path.read_bytes() == before
 
 

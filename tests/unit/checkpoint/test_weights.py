@@ -14,6 +14,7 @@ import pytest
 import safetensors.numpy
 from helpers import ROOT, refused
 
+from bert.checkpoint import integrity
 from bert.checkpoint.weights import read_params, read_weights, write_params, write_safetensors
 from bert.utils import files
 
@@ -49,7 +50,7 @@ def test_safetensors_there_and_back(tmp_path):
     assert arrays['bert.pooler.weight'].tolist() == [[0, 3], [1, 4], [2, 5]]
     assert same({name: arrays[name] for name in ARRAYS}, ARRAYS)
     with safetensors.safe_open(path, 'np') as f:
-        assert f.metadata() == {'format': 'pt'}     # Transformers asks for it
+        assert f.metadata()['format'] == 'pt'       # Transformers asks for it
 
 
 FULL_DISK = '''
@@ -130,7 +131,8 @@ def test_cut_params(tmp_path):
     path = tmp_path / 'a.params'
     write_params(str(path), ARRAYS)
     whole = path.read_bytes()
-    for size in range(len(whole)):
+    no_checksum = whole.index(integrity.TRAILER)    # this much is as whole as files of others are
+    for size in {*range(len(whole))} - {no_checksum}:
         path.write_bytes(whole[:size])
         assert refused(read_weights, str(path)).startswith(
             f'{path}: not a complete MXNet parameter file (')
@@ -255,3 +257,31 @@ def test_torch_reads_weights_alone(tmp_path):
     path.write_bytes(b'')
     assert 'torch cannot read weights alone' in refused(read_weights, str(path))
     assert not marker.exists()
+
+
+def test_a_flipped_bit_is_refused(tmp_path):
+    for name, write, arrays in (('a.params', write_params, ARRAYS),
+                                ('a.safetensors', write_safetensors, THEIRS)):
+        path = tmp_path / name
+        write(str(path), arrays)
+        whole = bytearray(path.read_bytes())
+        place = whole.index(np.float32(7).tobytes())
+        whole[place] ^= 1
+        path.write_bytes(whole)
+        assert 'checksum' in refused(read_weights, str(path))
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    path = str(tmp_path / 'a.params')
+    write_params(path, dict(ARRAYS, **{'bert.pooler.bias': np.array([0, np.nan], np.float32)}))
+    assert 'bert.pooler.bias has values that are not finite' in refused(read_weights, path)
+
+
+def test_others_read_files_with_a_checksum(tmp_path):
+    net = mx.gluon.nn.Dense(2, in_units=3)
+    net.initialize()
+    write_params(str(tmp_path / 'a.params'), {'weight': mx.nd.ones((2, 3)), 'bias': mx.nd.ones(2)})
+    net.load_parameters(str(tmp_path / 'a.params'))
+    assert net.weight.data().asnumpy().tolist() == [[1.0] * 3] * 2
+    write_safetensors(str(tmp_path / 'a.safetensors'), THEIRS)
+    assert same(safetensors.numpy.load_file(str(tmp_path / 'a.safetensors')), THEIRS)

@@ -136,7 +136,7 @@ def test_interrupted_and_resumed(make, monkeypatch, stop):
     monkeypatch.setattr(corpus, '_LARGEST', 2000)
     folder = whole.parent / 'out'
     assert len(parts(folder)) == (stop == 'between the shards')
-    with pytest.raises(DataError, match=r'holds the data of an earlier run \(.*--resume'):
+    with pytest.raises(DataError, match=r'holds an unfinished run \(.*--resume'):
         make(shards=3)
     with pytest.raises(DataError, match=r'had other seed \(1\); give the same'):
         make(shards=3, arguments={'seed': 3}, resume=True)
@@ -168,7 +168,7 @@ def test_resume_of_what_is_finished_or_was_never_begun(make, text):
         f.write('\nw1\n')
     with pytest.raises(DataError, match='had other files'):
         make(resume=True)
-    with pytest.raises(DataError, match=r'earlier run \(part-000.npz\)'):
+    with pytest.raises(DataError, match=r'earlier result \(part-000.npz\)'):
         make()
 
 
@@ -256,6 +256,8 @@ def shard(make, tmp_path):
     (lambda good: {'valid_lengths': good['valid_lengths'] + 32},
      r'valid_lengths from \d+ to \d+, where only 1 to 32'),
     (lambda good: {'valid_lengths': good['valid_lengths'] * 0}, 'valid_lengths from 0 to 0'),
+    (lambda good: {'valid_lengths': good['valid_lengths'] * 0 + 2},
+     'masked_lm_positions beyond valid_lengths in row 0'),
     (lambda good: {'masked_lm_positions': good['masked_lm_positions'] + 32},
      'masked_lm_positions from 32 to'),
     (lambda good: {'masked_lm_positions': good['masked_lm_positions'] - 1},

@@ -6,7 +6,7 @@ from bert.training.evaluation import score_rows
 
 
 class Two:
-    """A communicator of two workers, of which the test plays one after the other."""
+    """Two workers, of which the test plays one after the other."""
     size = 2
 
     def __init__(self, rank):

@@ -1,0 +1,161 @@
+"""The folder that a program writes its result to: an earlier result there is never lost.
+
+A folder that holds a result is refused, unless the run continues it or is to replace it.  What is
+to replace it grows in the sub-folder ``.overwrite`` and takes its place once it is whole.
+"""
+import contextlib
+import os
+import re
+import shutil
+from typing import Any, Optional
+
+from ..utils.errors import DataError
+from ..utils.files import make_folder, read_json, write_json
+
+__all__ = ['OutputFolder', 'check', 'check_distinct', 'FINE_TUNING', 'PRETRAINING', 'SHARDS']
+
+# what a run of each kind continues from, as a regular expression of names
+FINE_TUNING, PRETRAINING = r'last\.params', r'step-\d{7,}\.params'
+SHARDS = r'pretraining_data\.json'
+
+_CHECKPOINT = f'{FINE_TUNING}|{PRETRAINING}'
+_RESULT = (r'model\.(params|safetensors|onnx)|pytorch_model\.bin|model-symbol\.json'
+           r'|model-\d{4}\.params|part-\d+\.npz')
+_BESIDE = (r'config\.json|arguments\.json|metrics\.jsonl|results\.json|labels\.txt|vocab\.txt'
+           r'|spm\.model|tokenizer(_config)?\.json|(nbest_)?predictions\.json|null_odds\.json'
+           r'|predictions-.+\.(tsv|txt)|(curves|precision-recall|confusion-.+)\.png'
+           r'|events\.out\.tfevents\..+')
+_ALL = '|'.join([_CHECKPOINT, _RESULT, _BESIDE, SHARDS])
+_ROWS = 'unfinished'        # of the shards that are being made
+_NEW, _COMPLETE = '.overwrite', '.overwrite-complete'
+_STALE = '.stale.json'      # in both: what the new result makes stale
+
+
+def check(folder: str, flag: str, state: Optional[str] = None, resume: bool = False,
+          overwrite: bool = False) -> None:
+    """Make the folder that ``flag`` names; raise DataError if a run there would spoil a result.
+
+    Parameters
+    ----------
+    folder, flag : str
+    state : str, optional
+        What the program resumes from: :data:`FINE_TUNING`, :data:`PRETRAINING` or :data:`SHARDS`;
+        None if it cannot resume.
+    resume, overwrite : bool
+        Whether the run may continue what is there, or replace it.
+    """
+    make_folder(folder, flag)
+    _finish(folder)
+    name, whole = _earlier(folder)
+    if name is None or overwrite or (resume and state and _resumable(folder, state)):
+        return
+    kind = 'an earlier result' if whole else 'an unfinished run'
+    what = f'{flag} {folder}: holds {kind} ({name})'
+    if resume:
+        raise DataError(f'{what}, but no checkpoint to --resume from; name another folder, or '
+                        'replace it with --overwrite')
+    cure = 'continue it with --resume, ' if state else ''
+    raise DataError(f'{what}; name another folder, {cure}or replace it with --overwrite')
+
+
+def check_distinct(folder: str, flag: str, *sources: Optional[str]) -> None:
+    """Raise DataError if ``folder`` is one of ``sources``, files or folders, or contains it."""
+    for source in filter(None, sources):
+        source = source if os.path.isdir(source) else os.path.dirname(source) or '.'
+        if os.path.realpath(folder) == os.path.realpath(source):
+            raise DataError(f'{flag} {folder}: this is the folder of the source; name another')
+
+
+class OutputFolder:
+    """An output folder while a program runs.
+
+    Parameters
+    ----------
+    folder, flag, state, resume, overwrite
+        As for :func:`check`, which the constructor calls.
+    comm : a communicator of :mod:`bert.training.distributed`, optional
+        Worker 0 decides and works on the disk; all must construct it together.
+    staged : bool
+        Write beside what is there in any case.
+
+    Attributes
+    ----------
+    path : str, the folder to write to: ``folder`` or, until :meth:`publish`, one in it
+    """
+
+    def __init__(self, folder: str, flag: str, state: Optional[str] = None, resume: bool = False,
+                 overwrite: bool = False, comm: Any = None, staged: bool = False):
+        self._folder, self._leads = folder, comm is None or comm.rank == 0
+        new = os.path.join(folder, _NEW)
+        if self._leads:
+            check(folder, flag, state, resume, overwrite)
+            goes_on = resume and state and (overwrite or _holds(new, state))
+            if not (goes_on and os.path.isdir(new)):
+                shutil.rmtree(new, ignore_errors=True)
+                if staged or (overwrite and _earlier(folder)[0]
+                              and not (resume and state and _resumable(folder, state))):
+                    os.mkdir(new)
+            staged = os.path.isdir(new)
+        if comm is not None:
+            staged = comm.sum([float(self._leads and staged)])[0] > 0
+        self.path = new if staged else folder
+
+    def publish(self) -> None:
+        """Let what was written replace the earlier result: it must be whole now."""
+        if self.path == self._folder:
+            return
+        if self._leads:
+            fresh = set(os.listdir(self.path))
+            stale = [name for name in os.listdir(self._folder)
+                     if name not in fresh and (name == _ROWS or re.fullmatch(_ALL, name))]
+            write_json(os.path.join(self.path, _STALE), stale)
+            os.rename(self.path, os.path.join(self._folder, _COMPLETE))
+            _finish(self._folder)
+        self.path = self._folder
+
+    def discard(self) -> None:
+        """Remove what was written beside the earlier result, unless it was published."""
+        if self._leads and self.path != self._folder:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _earlier(folder):
+    """(name, whether it is whole) of a result in a folder, or (None, False)."""
+    names = sorted(os.listdir(folder))
+    rows = os.path.join(folder, _ROWS)
+    if os.path.isdir(rows) and any(name.endswith('.rows') for name in os.listdir(rows)):
+        return _ROWS, False
+    for pattern, whole in (_RESULT, True), (_CHECKPOINT, False):
+        found = [name for name in names if re.fullmatch(pattern, name)]
+        if found:
+            return found[0], whole
+    if 'config.json' in names and 'arguments.json' not in names:    # of a model that is not ours
+        return 'config.json', True
+    if _holds(os.path.join(folder, _NEW), f'{_CHECKPOINT}|{SHARDS}'):
+        return _NEW, False
+    return None, False
+
+
+def _holds(folder, state):
+    return os.path.isdir(folder) and any(re.fullmatch(state, name) for name in os.listdir(folder))
+
+
+def _resumable(folder, state):
+    return _holds(folder, state) or _holds(os.path.join(folder, _NEW), state)
+
+
+def _finish(folder):
+    """Put a whole new result in its place; if the process is killed, the next one finishes it."""
+    complete = os.path.join(folder, _COMPLETE)
+    if not os.path.isdir(complete):
+        return
+    if os.path.exists(os.path.join(complete, _STALE)):
+        for name in read_json(os.path.join(complete, _STALE), list):
+            if name == _ROWS or re.fullmatch(_ALL, name):
+                with contextlib.suppress(FileNotFoundError):
+                    remove = shutil.rmtree if name == _ROWS else os.remove
+                    remove(os.path.join(folder, name))
+    for name in os.listdir(complete):
+        if name != _STALE:
+            os.replace(os.path.join(complete, name), os.path.join(folder, name))
+    shutil.rmtree(complete)

@@ -1,0 +1,159 @@
+"""Output folders: an earlier result is refused, or replaced once the new one is whole."""
+import os
+import shutil
+
+import pytest
+from helpers import refused
+
+from bert.checkpoint import output
+from bert.checkpoint.output import FINE_TUNING, PRETRAINING, SHARDS, OutputFolder
+
+MODEL = {'model.params': 'old', 'config.json': '{}', 'arguments.json': '{}', 'vocab.txt': 'a',
+         'metrics.jsonl': '', 'results.json': '{}', 'last.params': 'old', 'curves.png': '',
+         'confusion-dev.png': '', 'predictions-test.tsv': '', 'predictions.json': '{}'}
+
+
+def fill(folder, files):
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content)
+
+
+def content(folder):
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize('files, what', [
+    (MODEL, 'an earlier result (model.params)'),
+    ({'model.safetensors': ''}, 'an earlier result (model.safetensors)'),
+    ({'config.json': '{}', 'other.bin': ''}, 'an earlier result (config.json)'),
+    ({'part-000.npz': '', 'pretraining_data.json': ''}, 'an earlier result (part-000.npz)'),
+    ({'model.onnx': ''}, 'an earlier result (model.onnx)'),
+    ({'last.params': '', 'config.json': '{}', 'arguments.json': '{}'},
+     'an unfinished run (last.params)'),
+    ({'step-0000002.params': ''}, 'an unfinished run (step-0000002.params)'),
+    ({'unfinished/000000.rows': ''}, 'an unfinished run (unfinished)'),
+    ({'.overwrite/last.params': ''}, 'an unfinished run (.overwrite)'),
+])
+def test_what_is_refused(tmp_path, files, what):
+    fill(tmp_path, files)
+    start = f'--output_dir {tmp_path}: holds {what}; name another folder, '
+    assert refused(output.check, str(tmp_path), '--output_dir', FINE_TUNING) == (
+        start + 'continue it with --resume, or replace it with --overwrite')
+    assert refused(output.check, str(tmp_path), '--output_dir') == (
+        start + 'or replace it with --overwrite')
+    output.check(str(tmp_path), '--output_dir', FINE_TUNING, overwrite=True)
+    assert set(files) == {str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*')
+                          if path.is_file()}
+
+
+def test_what_is_no_result(tmp_path):
+    # a run that was stopped before its first checkpoint, predictions, and files of others
+    fill(tmp_path, {'config.json': '{}', 'arguments.json': '{}', 'metrics.jsonl': '',
+                    'vocab.txt': 'a', 'predictions-dev.tsv': '', 'notes.txt': 'x'})
+    assert OutputFolder(str(tmp_path), '--output_dir', FINE_TUNING).path == str(tmp_path)
+    assert OutputFolder(str(tmp_path / 'new'), '--output_dir').path == str(tmp_path / 'new')
+
+
+@pytest.mark.parametrize('state, name', [(FINE_TUNING, 'last.params'), (SHARDS,
+                                         'pretraining_data.json'),
+                                         (PRETRAINING, 'step-0000004.params')])
+def test_a_run_is_resumed_only_from_its_own_kind_of_checkpoint(tmp_path, state, name):
+    fill(tmp_path, {'model.params': ''})
+    assert 'but no checkpoint to --resume from' in refused(
+        output.check, str(tmp_path), '--output_dir', state, True)
+    fill(tmp_path, {name: ''})
+    assert OutputFolder(str(tmp_path), '--output_dir', state, resume=True).path == str(tmp_path)
+
+
+def test_the_earlier_result_stays_until_the_new_one_is_whole(tmp_path):
+    fill(tmp_path, dict(MODEL, **{'notes.txt': 'mine', 'unfinished/000001.rows': 'old'}))
+    folder = OutputFolder(str(tmp_path), '--output_dir', FINE_TUNING, overwrite=True)
+    assert folder.path != str(tmp_path)
+    new = {'model.params': 'new', 'config.json': '{"new": 1}', 'spm.model': 'b'}
+    for name, text in new.items():
+        with open(os.path.join(folder.path, name), 'w') as f:
+            f.write(text)
+    assert content(tmp_path) == dict(MODEL, **{'notes.txt': 'mine'})
+    folder.publish()
+    assert folder.path == str(tmp_path)
+    folder.publish()                # once is enough
+    folder.discard()                # too late
+    assert content(tmp_path) == dict(new, **{'notes.txt': 'mine'})
+    assert sorted(os.listdir(str(tmp_path))) == sorted([*new, 'notes.txt'])
+
+
+def test_what_is_discarded_leaves_the_earlier_result(tmp_path):
+    fill(tmp_path, MODEL)
+    folder = OutputFolder(str(tmp_path), '--output_dir', overwrite=True)
+    fill(tmp_path / '.overwrite', {'model.params': 'new'})
+    folder.discard()
+    assert content(tmp_path) == MODEL and sorted(os.listdir(str(tmp_path))) == sorted(MODEL)
+
+
+def test_a_run_that_overwrites_is_resumed(tmp_path):
+    fill(tmp_path, MODEL)
+    new = str(tmp_path / '.overwrite')
+    assert OutputFolder(str(tmp_path), '-', FINE_TUNING, overwrite=True).path == new
+    # without a checkpoint of its own: with --overwrite it begins again, without it is the old run
+    assert OutputFolder(str(tmp_path), '-', FINE_TUNING, True, overwrite=True).path == new
+    assert OutputFolder(str(tmp_path), '-', FINE_TUNING, True).path == str(tmp_path)
+    assert OutputFolder(str(tmp_path), '-', FINE_TUNING, overwrite=True).path == new
+    fill(tmp_path / '.overwrite', {'last.params': 'new'})
+    for overwrite in True, False:
+        assert OutputFolder(str(tmp_path), '-', FINE_TUNING, True, overwrite).path == new
+    assert refused(OutputFolder, str(tmp_path), '-', FINE_TUNING)
+    # and a new one with --overwrite begins at the beginning
+    assert OutputFolder(str(tmp_path), '-', FINE_TUNING, overwrite=True).path == new
+    assert not os.listdir(new)
+
+
+def test_a_replacement_that_was_killed_is_finished(tmp_path, monkeypatch):
+    new = {'model.params': 'new', 'config.json': '{"new": 1}', 'last.params': 'new'}
+
+    def interrupted(*args):
+        if not calls:
+            raise KeyboardInterrupt
+        calls.pop()
+        return original(*args)
+    for name in 'remove', 'replace':
+        for count in 0, 1, 2:
+            shutil.rmtree(str(tmp_path))
+            fill(tmp_path, MODEL)
+            folder = OutputFolder(str(tmp_path), '-', FINE_TUNING, overwrite=True)
+            fill(tmp_path / '.overwrite', new)
+            # writing the list of stale files calls os.replace once, and tidies up by os.remove
+            original, calls = getattr(os, name), [1] * (count + 1)
+            with monkeypatch.context() as patch:
+                patch.setattr(os, name, interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    folder.publish()
+            assert 'earlier result' in refused(output.check, str(tmp_path), '-', FINE_TUNING)
+            assert content(tmp_path) == new and len(os.listdir(str(tmp_path))) == len(new)
+
+
+def test_workers_follow_worker_0(tmp_path):
+    class Communicator:
+        def __init__(self, rank, total):
+            self.rank, self.total = rank, total
+
+        def sum(self, values):
+            assert values == [float(self.total and not self.rank)]
+            return [self.total]
+    fill(tmp_path, MODEL)
+    new = str(tmp_path / '.overwrite')
+    first = OutputFolder(str(tmp_path), '-', None, overwrite=True, comm=Communicator(0, 1.0))
+    second = OutputFolder(str(tmp_path), '-', None, overwrite=True, comm=Communicator(1, 1.0))
+    assert first.path == second.path == new
+    second.publish()            # which moves nothing
+    assert second.path == str(tmp_path) and content(tmp_path) == MODEL
+    assert OutputFolder(str(tmp_path), '-', comm=Communicator(1, 0.0)).path == str(tmp_path)
+
+
+def test_the_folder_of_the_source(tmp_path):
+    fill(tmp_path, MODEL)
+    output.check_distinct(str(tmp_path / 'x'), 'target', str(tmp_path / 'model.params'), None)
+    for source in tmp_path, tmp_path / 'model.params':
+        assert 'the folder of the source' in refused(
+            output.check_distinct, str(tmp_path), 'target', str(source))

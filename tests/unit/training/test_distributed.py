@@ -1,0 +1,45 @@
+"""What workers agree on."""
+import threading
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from bert.training.distributed import Local, agree
+
+
+class Worker(Local):
+    """One of two workers that are threads."""
+
+    barrier, given = threading.Barrier(2, timeout=30), {}
+
+    def __init__(self, rank):
+        super().__init__([mx.cpu()])
+        self.rank, self.size = rank, 2
+
+    def sum(self, values):
+        self.given[self.rank] = np.asarray(values, np.float64)
+        self.barrier.wait()
+        total = self.given[0] + self.given[1]
+        self.barrier.wait()
+        return total
+
+
+@pytest.mark.parametrize('first, second, same', [
+    ((3, 2 ** 32 - 1), (3, 2 ** 32 - 1), True), ((3, 2 ** 32 - 1), (3, 2 ** 32 - 2), False),
+    ((0, 0), (4, 17), False), ((4, 17), (0, 0), False)])
+def test_agreement_with_worker_0(first, second, same):
+    found = {}
+
+    def run(rank, values):
+        found[rank] = agree(Worker(rank), values)
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate((first, second))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {0: same, 1: same}
+
+
+def test_a_worker_alone_agrees_with_itself():
+    assert agree(Local([mx.cpu()]), (3, 5))
