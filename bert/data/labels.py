@@ -60,8 +60,10 @@ def model_order(task: Sequence[str], model: Optional[Sequence[str]], count: int,
     stated : sequence of str, optional
         The order that the user states with ``--labels``.
 
-    Raises :class:`~bert.utils.errors.DataError`, which shows both lists, where they cannot be
-    matched.
+    Raises
+    ------
+    DataError
+        If the two lists cannot be matched; it shows both.
     """
     lists = f"the labels of the task are {', '.join(task)}; those of {source} are " + (
         ', '.join(model) if model else f'{count} without names')
