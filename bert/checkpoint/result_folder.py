@@ -123,8 +123,8 @@ def _check_complete(found, config, tokens):
                 cut = f.read() != b'\n'
     if cut or tokens != recorded:
         wanted = recorded if tokens != recorded else config.vocab_size
-        raise DataError(f'the vocabulary {found.vocab} has {tokens} tokens where config.json has '
-                        f'{wanted}: it is damaged or of another model; take another copy of it')
+        raise DataError(f'the vocabulary {found.vocab} has {tokens} tokens but config.json has '
+                        f'{wanted}: it is damaged or of another model; get another copy')
 
 
 def describe(folder: str, config: BertConfig, tok: tokenizer.Tokenizer, head: Optional[str],

@@ -141,8 +141,10 @@ def model_order(task: Sequence[str], model: Optional[Sequence[str]], count: int,
     aliases : dict, optional
         Other names of the task's labels: {name: label}.
 
-    Raises :class:`~bert.utils.errors.DataError`, which shows both lists, where they cannot be
-    matched.
+    Raises
+    ------
+    DataError
+        If the two lists cannot be matched; it shows both.
     """
     lists = f"the labels of the task are {', '.join(task)}; those of {source} are " + (
         ', '.join(model) if model else f'{count} without names')

@@ -101,7 +101,7 @@ class OutputSettings:
     """What a run writes, and whether it continues or replaces an earlier one.
 
     ``arguments`` are recorded in arguments.json; ``resume`` compares them with the earlier run's.
-    With ``overwrite`` an earlier result goes once this run has one.
+    With ``overwrite``, this run's first result replaces an earlier one.
     """
 
     folder: str
