@@ -58,7 +58,8 @@ def main(argv=None):
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.INFO,
                         format='%(message)s')
     start, folder = time.time(), os.path.expanduser(args.output_dir)
-    output.check(folder, '--output_dir', output.SHARDS, args.resume, args.overwrite)
+    if os.path.isdir(folder):
+        output.check(folder, '--output_dir', output.SHARDS, args.resume, args.overwrite)
     wanted = flags.vocabulary_settings(args)
     tok, source = vocabulary.load_tokenizer(wanted)
     paths = corpus.expand(args.input_file)
