@@ -43,7 +43,7 @@ setup(
                   'bert.model.ops': ['*.h', '*.cc']},
     install_requires=[
         'gluonnlp==0.10.0',
-        'numpy>=1.19,<2',               # MXNet 1.9.1 knows no numpy 2
+        'numpy>=1.19,<2',               # MXNet 1.9.1 does not support numpy 2
         'huggingface_hub>=0.20',
         'requests',
         'safetensors>=0.3',

@@ -1,14 +1,14 @@
 """The shared package of gluon-bert: models, tokenizers, data and the training step.
 
-Importing it only makes MXNet 1.9 ready to be imported, so ``import bert`` stands before
+Importing it only prepares the import of MXNet 1.9, so ``import bert`` must come before
 ``import mxnet``:
 
 - numpy gets back the aliases (``np.bool``, ...) that MXNet uses and numpy 1.24 removed.
-- ``OMP_NUM_THREADS``, where it is not set, becomes this process's share of the machine's cores.
-  MXNet's own default is half the processors, which takes every machine to have two threads a
-  core and leaves half of a virtual machine idle.
-- ``MXNET_MKLDNN_CACHE_NUM``, where it is not set, becomes 100.  Of each kind of operator MXNet
-  would else keep what it has prepared, scratch memory included, for every size that it ever met.
+- ``OMP_NUM_THREADS``, unless set, becomes this process's share of the machine's cores.
+  MXNet's own default is half the processors, which assumes two threads per core and leaves half
+  of a virtual machine idle.
+- ``MXNET_MKLDNN_CACHE_NUM``, unless set, becomes 100.  Otherwise MXNet would keep every primitive
+  that it has prepared, with its scratch memory, for every size that an operator has ever had.
 """
 import os
 
@@ -30,7 +30,7 @@ def _cores(processors):
         try:
             with open(path, encoding='ascii') as f:
                 cores.add(f.read())
-        except OSError:                 # not told: take each processor for a core
+        except OSError:                 # unknown: count each processor as a core
             cores.add(number)
     return len(cores)
 

@@ -43,15 +43,15 @@ class BertEmbedding:
     ctx : mxnet.Context or list of them, optional
         Where to run; None is the CPU.
     dtype : str
-        float32; float16 on GPUs, bfloat16 on CPUs, for the whole process.  Vectors are float32
-        whatever it is.
+        float32; float16 on GPUs, bfloat16 on CPUs, for the whole process.  Vectors are always
+        float32.
     model, dataset_name, params_path : str
         The flags ``--bert_model``, ``--bert_dataset`` and ``--pretrained_bert_parameters`` of the
         other programs: a model's name, folder or hub repository, what a named model was
         pre-trained on, and weights that replace the model's.
     max_seq_length : int, optional
         Tokens of a window, special ones included; None takes all the positions of the model.  A
-        longer text is taken as overlapping windows, with a warning; no text is cut.
+        longer text is split into overlapping windows, with a warning; no text is cut.
     batch_size : int
         The most windows that go through the model at once; fewer where they are long.
     sentencepiece : str, optional
@@ -61,7 +61,7 @@ class BertEmbedding:
     offline : bool
         Use local files only.
     path, force_dtype : str, bool
-        The flags of these names: how batches are laid out, and whether bfloat16 is taken anyway.
+        The flags of these names: how batches are laid out, and whether to use bfloat16 on any CPU.
 
     Raises DataError if there is no such model, or a value does not fit it.
     """
@@ -88,12 +88,12 @@ class BertEmbedding:
         length = max_seq_length or config.max_position_embeddings
         if not 3 <= length <= config.max_position_embeddings:
             raise DataError(f'--max_seq_length {length}: this model takes 3 to '
-                            f'{config.max_position_embeddings} tokens; longer texts are taken as '
-                            'windows anyway')
+                            f'{config.max_position_embeddings} tokens; longer texts are always '
+                            'split into windows')
         for layer in layers:
             if not 1 <= abs(layer) <= depth:
-                raise DataError(f'--layers: there is no layer {layer}, they are 1 to {depth}, or '
-                                f'from the highest down -1 to -{depth}')
+                raise DataError(f'--layers: there is no layer {layer}; they are 1 to {depth}, '
+                                f'or -1 to -{depth} from the top')
         layers = [layer % (depth + 1) for layer in layers]
         unused = tuple(f'bert.encoder.transformer_cells.{i}.' for i in range(max(layers), depth))
         self._net = TokenVectors(config, layers)
@@ -167,18 +167,18 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                        help='the layers to average, from 1 up, or from -1, the last, down: '
                             '-4,-3,-2,-1 are the last four (default: -1)')
     group.add_argument('--max_seq_length', type=cli.positive_int, metavar='TOKENS',
-                       help='of a window; a longer text is taken as overlapping windows, never '
+                       help='of a window; a longer text is split into overlapping windows, never '
                             "cut (default: the model's limit, mostly 512)")
     group.add_argument('--batch_size', type=cli.positive_int, default=256, metavar='N',
-                       help='the most texts at once; fewer where they are long '
+                       help='maximum number of texts at once; fewer if they are long '
                             '(default: %(default)s)')
     group.add_argument('--sentencepiece', metavar='FILE',
                        help="a SentencePiece model that replaces the model's vocabulary")
     use = parser.add_argument_group('output', 'The vectors are printed, or one of:')
     one = use.add_mutually_exclusive_group()
     one.add_argument('--output', metavar='FILE',
-                     help='write them: .npz, .jsonl, or (sentences) .npy; they may be many, as '
-                          'they are not held in memory')
+                     help='write them: .npz, .jsonl, or (sentences) .npy; they are not held in '
+                          'memory, so there may be many')
     one.add_argument('--similarity', metavar='QUERY',
                      help='print the texts nearest to this one: cosine, number and text')
     one.add_argument('--map', metavar='FILE.png',
@@ -191,7 +191,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     kind = args.output and vectors.suffix(args.output)
     if args.output and kind not in vectors.FORMATS:
-        parser.error(f"--output {args.output}: end its name in one of {', '.join(vectors.FORMATS)}")
+        parser.error(f"--output {args.output}: end the name in one of {', '.join(vectors.FORMATS)}")
     if args.similarity is not None or args.map or kind == '.npy':
         args.pooling = args.pooling or 'mean'
         args.normalize |= args.similarity is not None
@@ -200,7 +200,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     if args.oov_way and args.pooling:
         parser.error('--oov_way is for vectors of words, and these are of sentences')
     if args.top and args.similarity is None:
-        parser.error('--top goes with --similarity')
+        parser.error('--top needs --similarity')
     return args
 
 

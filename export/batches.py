@@ -16,7 +16,7 @@ from .network import Batch
 
 __all__ = ['TEXTS', 'join', 'random_batches', 'read_texts', 'text_batches']
 
-TEXTS = 64      # the most that are taken from a file
+TEXTS = 64      # the maximum number that is read from a file
 
 
 def read_texts(path: Optional[str] = None) -> List[Tuple[str, Optional[str]]]:

@@ -1,4 +1,4 @@
-"""What was written beside the live model: the same numbers, and for int8 how far they are off."""
+"""Compares an export with the live model: equal numbers, or for int8 how far they are off."""
 import os
 import time
 from typing import Callable, Dict, List, Sequence
@@ -7,7 +7,8 @@ import numpy as np
 
 from bert.utils.errors import DataError
 
-from .network import Batch, ExportTask
+from .network import Batch
+from .tasks import ExportTask
 
 __all__ = ['TOLERANCE', 'check', 'differences', 'size', 'speed']
 
@@ -27,15 +28,15 @@ def check(predict: Predict, batches: Sequence[Batch], expected: Sequence[List[np
     for batch, outputs in zip(batches, expected):
         got = predict(batch)
         if [array.shape for array in got] != [array.shape for array in outputs]:
-            raise DataError('the export gives outputs of the shapes '
-                            f'{[array.shape for array in got]} where the model gives '
+            raise DataError('the export returns outputs of shapes '
+                            f'{[array.shape for array in got]} but the model returns '
                             f'{[array.shape for array in outputs]}')
         for a, b in zip(got, outputs):
             difference = np.abs(a - b).max() / (max(1.0, np.abs(b).max()) if relative else 1.0)
             worst = np.maximum(worst, difference)       # not a number stays that
     if not worst <= TOLERANCE:
-        raise DataError(f'the export differs from the model by {worst:.3g} where {TOLERANCE:g} is '
-                        'the limit; nothing was written')
+        raise DataError(f'the export differs from the model by {worst:.3g}, more than '
+                        f'{TOLERANCE:g}; nothing was written')
     return float(worst)
 
 

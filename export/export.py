@@ -30,10 +30,12 @@ from bert.training import flags
 from bert.utils import cli
 from bert.utils.errors import DataError, run
 
+from . import formats
+from .tasks import TASKS
+
 if TYPE_CHECKING:       # --help needs no MXNet
     from bert.checkpoint.result_folder import LoadedModel
 
-TASKS = ('classification', 'regression', 'question_answering', 'ner', 'embedding')
 LABELS = 'labels.txt'
 HEADS = ('classifier.', 'tag_classifier.', 'span_classifier.', 'bert.pooler.')
 
@@ -44,42 +46,39 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     flags.add_model_flags(parser)
     parser.alias('--bert_model', '--model_name')
     parser.add_argument('--pretrained', action='store_true',
-                        help='take the pre-trained weights of --model_name; without it and without '
+                        help='use the pre-trained weights of --model_name; without it and without '
                              '--model_parameters the weights are random')
     parser.add_argument('--dropout', type=cli.fraction, default=0.1,
-                        help='to train the export further (default: %(default)s)')
+                        help='dropout rate if the export is trained further (default: %(default)s)')
     parser.add_argument('--seq_length', type=cli.positive_int, default=64, metavar='TOKENS',
-                        help='where texts are cut; noted in config.json (default: %(default)s)')
-    parser.add_argument('--format', choices=('symbol', 'onnx'), default='symbol',
+                        help='where texts are cut; recorded in config.json (default: %(default)s)')
+    parser.add_argument('--format', choices=formats.FORMATS, default='symbol',
                         help='(default: %(default)s; onnx needs the extra of that name)')
     parser.add_argument('--quantize', choices=('int8',),
-                        help='8-bit matrix products; prints what that does to results, size, speed')
+                        help='8-bit matrix products; prints the effect on results, size and speed')
     parser.add_argument('--text_file', metavar='FILE',
-                        help='one text per line, or two separated by a tab, to check with and to '
-                             'calibrate int8 by (default: sample text in English)')
+                        help='one text per line, or two separated by a tab, for the check and '
+                             'for calibrating int8 (default: sample text in English)')
     parser.add_argument('--output_dir', default='./output_dir', metavar='DIR',
                         help='folder for the export (default: %(default)s)')
     cli.add_overwrite_flag(parser)
     args = parser.parse_args(argv)
     if args.task is None and not args.model_parameters:
-        parser.error('--task is missing; it is only known from a result folder in '
-                     '--model_parameters')
+        parser.error('--task is missing; it can only be omitted if --model_parameters '
+                     'is a result folder')
     if args.seq_length < 8:
-        parser.error(f'--seq_length {args.seq_length} leaves no room for text; take 8 or more')
+        parser.error(f'--seq_length {args.seq_length} leaves no room for text; use 8 or more')
     return args
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format='%(message)s')
-    if args.format == 'onnx':
-        from .onnx import require_packages
-        require_packages()
+    form, trained = formats.find(args.format), bool(args.model_parameters)
+    form.require_packages()
     from . import batches, checks
-    from .formats import FORMATS
-    from .network import TASKS, predictor
+    from .network import predictor
     check_output(args)
-    form, trained = FORMATS[args.format], bool(args.model_parameters)
     source = flags.model_source(args)
     model = load(source, bool(source.weights or args.pretrained))
     task = choose_task(args.task, model, trained)
@@ -132,7 +131,7 @@ def choose_task(wanted: Optional[str], model: 'LoadedModel', trained: bool) -> s
     found = find_task(model.config, model.arrays)
     task = wanted or found
     if task is None:
-        raise DataError(f'{model.source}: an encoder without a head; take --task embedding')
+        raise DataError(f'{model.source}: an encoder without a head; use --task embedding')
     if trained and task not in (found, 'embedding'):
         has = f'a head for {found}' if found else 'no head for a task'
         raise DataError(f'--task {task}: {model.source} has {has}; train one first, or leave '
@@ -148,7 +147,7 @@ def check_length(length: int, positions: int) -> None:
 
 def find_labels(task: str, model: 'LoadedModel') -> Optional[Tuple[str, ...]]:
     """The labels in the order of the outputs; None for a regression, () if there are no classes."""
-    from .network import TASKS, count_classes
+    from .network import count_classes
     if task not in ('classification', 'ner'):
         return None if task == 'regression' else ()
     count = count_classes(task, model.arrays)
@@ -193,13 +192,13 @@ def staged(output_dir: str) -> Iterator[str]:
     """A temporary folder whose files replace those in ``output_dir`` if the block succeeds."""
     from bert.utils import files
 
-    from . import formats, tokenizer_json
+    from . import tokenizer_json
     new = not os.path.exists(output_dir)
     files.make_folder(output_dir, '--output_dir')
     folder = tempfile.mkdtemp(dir=output_dir, prefix='.export.')
     try:
         yield folder
-        earlier = {name for form in formats.FORMATS.values() for name in form.files}
+        earlier = {name for form in formats.FORMATS for name in formats.find(form).files}
         for name in earlier | {LABELS, tokenizer_json.NAME, 'vocab.txt', 'spm.model'}:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(output_dir, name))
@@ -213,12 +212,12 @@ def staged(output_dir: str) -> Iterator[str]:
 
 
 def quantize(task: str, form: Any, net: Any, folder: str, texts: list) -> Dict[str, dict]:
-    """Make the export int8; print what that does on texts that it was not calibrated with.
+    """Make the export int8; print the effect on texts that it was not calibrated with.
 
     Returns what :func:`export.checks.differences` does.
     """
     from . import batches, checks
-    from .network import TASKS, predictor
+    from .network import predictor
     full = form.load(folder)
     full_size = checks.size(folder, form.files)
     calibration, held_out = (texts[::2], texts[1::2]) if len(texts) > 1 else (texts, texts)
@@ -228,11 +227,11 @@ def quantize(task: str, form: Any, net: Any, folder: str, texts: list) -> Dict[s
     small = form.load(folder)
     found = checks.differences(TASKS[task], small, held_out, live)
     fast, slow = checks.speed([small, full], held_out)
-    how = (f'calibrated on {len(calibration[0])} others' if form.calibrated
-           else 'nothing to calibrate, each input sets its own ranges')
+    how = (f'calibrated on {len(calibration[0])} other texts' if form.calibrated
+           else 'not calibrated: ranges come from each input')
     print(f'int8 beside float32, on {sum(len(batch[0]) for batch in held_out)} texts ({how}):')
     for name, row in found.items():
-        same = '' if row['same'] is None else f", {row['same']:.1%} the same choice"
+        same = '' if row['same'] is None else f", {row['same']:.1%} equal predictions"
         print(f"  {name}: largest difference {row['largest']:.3g}, mean {row['mean']:.3g}, cosine "
               f"{row['cosine']:.4f}{same}")
     note = ' (MXNet makes the weights int8 when it runs them)' if form.calibrated else ''

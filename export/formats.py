@@ -1,10 +1,16 @@
-"""The formats of an export by name.
+"""The formats of an export by name; importing this needs no MXNet.
 
-A new one is a class with the attributes and methods of :class:`~.symbol.Symbol`, and an entry here.
+A new one is a module with a class that has the attributes and methods of
+:class:`~export.symbol.Symbol`, and an entry here.
 """
-from .onnx import Onnx
-from .symbol import Symbol
+import importlib
+from typing import Any
 
-__all__ = ['FORMATS']
+__all__ = ['FORMATS', 'find']
 
-FORMATS = {'symbol': Symbol, 'onnx': Onnx}
+FORMATS = {'symbol': 'Symbol', 'onnx': 'Onnx'}      # the module in this package -> its class
+
+
+def find(name: str) -> Any:
+    """The class of a format."""
+    return getattr(importlib.import_module('.' + name, __package__), FORMATS[name])

@@ -3,7 +3,7 @@
 Arrays in this package are numpy's.  A batch is (ids, token types, lengths) as in
 :mod:`bert.model.heads`: (batch, length) int32 twice, and (batch,) float32.
 """
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -13,27 +13,11 @@ from bert.model.config import BertConfig
 from bert.model.heads import Classifier, HiddenStates, QuestionAnswering, Tagger
 from bert.model.parameters import initialize, load_parameters
 
-__all__ = ['TASKS', 'Batch', 'ExportTask', 'build', 'count_classes', 'find_task', 'predictor']
+from .tasks import TASKS
+
+__all__ = ['Batch', 'build', 'count_classes', 'find_task', 'predictor']
 
 Batch = Tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
-class ExportTask(NamedTuple):
-    """What is exported for a task."""
-    head: Optional[str]             # the prefix of the head's parameters
-    outputs: Tuple[str, ...]        # under the names that Transformers gives them
-    by_token: Tuple[str, ...] = ()  # outputs whose second axis is the tokens
-    classes: int = 2                # of a head with random weights
-
-
-_SPAN = ('start_logits', 'end_logits')
-TASKS = {
-    'classification': ExportTask('classifier.1.', ('logits',)),
-    'regression': ExportTask('classifier.1.', ('logits',), classes=1),
-    'question_answering': ExportTask('span_classifier.', _SPAN, _SPAN),
-    'ner': ExportTask('tag_classifier.1.', ('logits',), ('logits',), classes=9),
-    'embedding': ExportTask(None, ('last_hidden_state', 'pooler_output'), ('last_hidden_state',)),
-}
 
 
 def find_task(config: BertConfig, arrays: Dict[str, np.ndarray]) -> Optional[str]:

@@ -11,20 +11,9 @@ from bert.utils.errors import DataError
 from .network import Batch
 from .symbol import Symbol, last_line, quiet
 
-__all__ = ['Onnx', 'require_packages']
+__all__ = ['Onnx']
 
 _OPSET = 13     # the newest that MXNet's converters are written for
-
-
-def require_packages() -> None:
-    """Raise ModuleNotFoundError or DataError if the packages for ONNX are missing or unfit."""
-    import onnx
-    import onnxruntime  # noqa: F401
-    try:
-        from onnx import mapping  # noqa: F401
-    except ImportError:
-        raise DataError(f'onnx {onnx.__version__} is too new for MXNet; install a fitting one '
-                        'with: pip install "gluon-bert[onnx]"') from None
 
 
 class Onnx:
@@ -35,6 +24,17 @@ class Onnx:
     # other operators round differently: 1.4e-5 on outputs up to 5 of a 12-layer model was seen
     relative = True
     calibrated = False      # int8 takes the ranges of activations from each input
+
+    @staticmethod
+    def require_packages() -> None:
+        """Raise ModuleNotFoundError or DataError if the packages for ONNX are missing or unfit."""
+        import onnx
+        import onnxruntime  # noqa: F401
+        try:
+            from onnx import mapping  # noqa: F401
+        except ImportError:
+            raise DataError(f'onnx {onnx.__version__} is too new for MXNet; install a compatible '
+                            'version: pip install "gluon-bert[onnx]"') from None
 
     @classmethod
     def write(cls, net: Any, folder: str, batch: Batch, outputs: Sequence[str]) -> None:

@@ -24,6 +24,10 @@ class Symbol:
     relative = False        # see :func:`export.checks.check`
     calibrated = True       # int8 needs a batch to find the ranges of activations
 
+    @staticmethod
+    def require_packages() -> None:
+        """It needs no other packages."""
+
     @classmethod
     def write(cls, net: Any, folder: str, batch: Batch, outputs: Sequence[str] = ()) -> None:
         """Write ``net`` in float32; ``batch`` is to run it once, its shape is not kept.
@@ -65,7 +69,7 @@ class Symbol:
         from mxnet.contrib.quantization import quantize_net_v2
         if not mx.runtime.Features().is_enabled('MKLDNN'):
             raise DataError('--quantize int8: this build of MXNet has no int8 operators (oneDNN); '
-                            'take --format onnx')
+                            'use --format onnx')
         data = mx.io.NDArrayIter({name: array.astype(np.float32)
                                   for name, array in zip(cls.inputs, batch)},
                                  batch_size=min(8, len(batch[0])))
@@ -81,7 +85,7 @@ class Symbol:
             before = predictor(small)(batch)
         except mx.MXNetError as error:
             raise DataError('--quantize int8: MXNet cannot do it for this model '
-                            f'({last_line(error)}); take --format onnx') from None
+                            f'({last_line(error)}); use --format onnx') from None
         cls._save(small, folder)
         check(cls.load(folder), [batch], [before])
 

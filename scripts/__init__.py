@@ -1,1 +1,1 @@
-"""The programs, one recipe a file."""
+"""The programs, one recipe per file."""

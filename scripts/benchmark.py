@@ -1,17 +1,17 @@
-"""Measure the programs of this toolkit, alone or beside their peers, and print a table.
+"""Measure the programs of this toolkit, alone or compared with their peers, and print a table.
 
     python scripts/benchmark.py --quick
     python scripts/benchmark.py --rows train,ragged --model FOLDER
     python scripts/benchmark.py --peer_python peer/bin/python --plot
 
-Each measurement is a process of its own, so that its peak memory is its own.  With --peer_python,
-an interpreter that has torch and transformers (and sentence-transformers, onnxruntime), the peers
-do the same work with the same weights and threads, in turn with ours in every round.  A figure is
-the median over the rounds and a ratio the median of the rounds' ratios, above 1 if ours is better.
-MB is the peak memory of the largest process.
+Each measurement runs in its own process, so that its peak memory can be measured.  With
+--peer_python, an interpreter that has torch and transformers (and sentence-transformers,
+onnxruntime), the peers do the same work with the same weights and threads, alternating with ours in
+every round.  A figure is the median over the rounds, and a ratio the median of the rounds' ratios,
+above 1 if ours is better.  MB is the peak memory of the largest process.
 
-Steps (train, pretrain) leave out the first ones, embed leaves out loading; s is a whole script
-from start to end.  OMP_NUM_THREADS says how many threads both use (default: the cores).
+Figures per step (train, pretrain) leave out the first steps, embed leaves out loading; s is a whole
+script from start to end.  OMP_NUM_THREADS says how many threads both use (default: the cores).
 """
 if not __package__:     # run as a file: `bert` is the checkout's
     import os.path
@@ -36,7 +36,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     parser = cli.Parser(description=__doc__)
     names = [row.name for row in all_measurements(cores=threads())]
-    parser.add_argument('--rows', metavar='A,B', help='only these, or those whose names begin so '
+    parser.add_argument('--rows', metavar='A,B', help='only these rows, by name or its beginning '
                         '(train-6l): ' + ', '.join(dict.fromkeys(n.split('-')[0] for n in names)))
     parser.add_argument('--rounds', type=cli.positive_int, metavar='N',
                         help='(default: 3, with --quick 1)')

@@ -6,7 +6,7 @@
         --dataset_name sample --max_seq_length 128 --max_predictions_per_seq 20
 
 The text is UTF-8, with one sentence per line and a blank line between documents.  It may be larger
-than the memory.  The same seed gives the same shards with any number of workers.
+than memory.  The same seed gives the same shards with any number of workers.
 """
 if not __package__:     # run as a file: `bert` is the checkout's
     import os.path

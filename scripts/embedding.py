@@ -1,4 +1,4 @@
-"""The program of bert/embedding.py, among the others: vectors of words and of sentences.
+"""The program of bert/embedding.py, for scripts/: vectors of words and of sentences.
 
     python embedding.py --sentences "A sentence to embed."
 """

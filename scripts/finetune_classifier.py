@@ -65,9 +65,7 @@ def parse_args(argv=None):
 def add_data_flags(group):
     """What to learn and predict."""
     group.add_argument('--task_name',
-                       help='MRPC, QQP, QNLI, RTE, STS-B, CoLA, MNLI, WNLI, SST, AX, XNLI, LCQMC, '
-                            'ChnSentiCorp, or the sample tasks sample, sample-pairs and '
-                            'sample-regression')
+                       help=f"one of: {', '.join(task.name for task in tasks.TASKS)}")
     group.add_argument('--data_dir', metavar='DIR', help="the task's official files")
     group.add_argument('--train_file', metavar='FILE',
                        help='your own data: .csv, .tsv or .jsonl with named columns')

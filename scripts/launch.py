@@ -4,13 +4,13 @@
     python launch.py -n 4 -s 2 -H host0,host1 python run_pretraining.py --kvstore dist_sync \\
         --data '/path/*.npz'
 
-With -H, the first host is this one, and the others are reached by ssh without a password; they need
-the same checkout, interpreter and working directory at the same paths.  Where there is no ssh, add
+With -H, the first host is this one, and ssh reaches the other hosts without a password; they need
+the same checkout, interpreter and working directory at the same paths.  Without ssh, add
 --by_hand: the command to run on each of the other hosts is printed, and the job starts when all of
 them have joined.
 
-When a process dies, or a host is not heard of for 20 seconds, every host ends its processes and
-says which one it was.  On Ctrl-C the workers save and stop.
+When a process dies, or a host is silent for 20 seconds, every host ends its processes and
+logs which one it was.  On Ctrl-C the workers save and stop.
 """
 if not __package__:     # run as a file: `bert` is the checkout's
     import os.path
@@ -47,8 +47,8 @@ def parse_args(argv=None):
                         help='(default: as many as workers)')
     parser.add_argument('-H', '--hosts', metavar='HOST,HOST', help='(default: this one)')
     parser.add_argument('--address', metavar='IP',
-                        help='of this host for the others (default: the one that reaches the '
-                             'second host)')
+                        help='of this host, for the other hosts (default: the one that reaches '
+                             'the second host)')
     parser.add_argument('--ssh', default='ssh -o BatchMode=yes -o ConnectTimeout=10',
                         metavar='COMMAND', help='(default: %(default)s)')
     parser.add_argument('--by_hand', '--by-hand', action='store_true',

@@ -7,8 +7,7 @@
     horovodrun --gloo -np 2 python run_pretraining_hvd.py --cpus 1 --model sample --raw \\
         --data sample_text.txt --max_seq_length 64 --num_steps 200 --lr 1e-3 --log_interval 20
 
-An update takes --accumulate batches of each worker.  Each worker reads all data and takes its share
-of every update: on many GPUs, shards of create_pretraining_data.py keep up where --raw does not.
+An update takes --accumulate batches of each worker.  Each worker reads its own share of the data.
 Rank 0 writes --ckpt_dir; for --resume it must be on a disk that all workers see.  Everything else
 is as in run_pretraining.py; its --help has the recipe for two phases.  Build Horovod with
 scripts/install_horovod.sh.

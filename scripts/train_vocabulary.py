@@ -1,10 +1,10 @@
-"""Make a vocabulary for pre-training from nothing: WordPiece, or a SentencePiece model.
+"""Make a vocabulary for pre-training from scratch: WordPiece, or a SentencePiece model.
 
     python train_vocabulary.py --input_file 'text/*.txt' --output_dir vocabulary --vocab_size 30522
     python train_vocabulary.py --input_file 'text/*.txt' --output_dir vocabulary \\
         --kind sentencepiece --model_type bpe --vocab_size 30000
 
-The text files are those of create_pretraining_data.py and run_pretraining.py --raw, which take the
+The text files are those of create_pretraining_data.py and run_pretraining.py --raw, which use the
 result with --vocab vocabulary.  WordPiece needs the tokenizers library (extra: vocabulary).
 """
 if not __package__:     # run as a file: `bert` is the checkout's
@@ -42,7 +42,7 @@ def parse_args(argv=None):
                         help='replace the vocabulary in --output_dir')
     args = parser.parse_args(argv)
     if args.vocab_size < 100:
-        parser.error(f'--vocab_size {args.vocab_size} is too small for a vocabulary; take 100 or '
+        parser.error(f'--vocab_size {args.vocab_size} is too small for a vocabulary; use 100 or '
                      'more')
     return args
 
@@ -106,7 +106,7 @@ def train_sentencepiece(texts, folder, args):
     except (RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise DataError(f'SentencePiece cannot make {args.vocab_size} tokens of this text '
-                        f'({reason}); take another --vocab_size, or more text') from None
+                        f'({reason}); use another --vocab_size, or more text') from None
     return prefix + '.model'
 
 

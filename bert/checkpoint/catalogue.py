@@ -13,7 +13,7 @@ class PublishedModel(NamedTuple):
     """A set of weights that GluonNLP published.
 
     ``hub`` names the Hugging Face repository with the same weights, or is None; ``lacks`` names
-    the heads that GluonNLP's file has not: 'decoder' (masked LM), 'classifier' (next sentence).
+    the heads that GluonNLP's file lacks: 'decoder' (masked LM), 'classifier' (next sentence).
     """
 
     model: str

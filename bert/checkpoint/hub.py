@@ -40,7 +40,7 @@ def model_folder(repo: str, weights: bool, local: bool) -> str:
         raise DataError('neither vocab.txt nor tokenizer.json')
     if weights and not fetch('model.safetensors', commit):
         if not importlib.util.find_spec('torch'):
-            raise DataError('no model.safetensors (a pickled pytorch_model.bin is taken only where '
-                            'torch is installed to load it weights-only)')
+            raise DataError('no model.safetensors (pytorch_model.bin is a pickle, and only used '
+                            'if torch is installed to load it weights-only)')
         fetch('pytorch_model.bin', commit)
     return folder

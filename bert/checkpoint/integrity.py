@@ -1,4 +1,4 @@
-"""Checks of files of weights before their content is believed: structure, checksum, finite values.
+"""Checks of files of weights before their content is trusted: structure, checksum, finite values.
 
 A ``.params`` file that we write ends in a trailer that MXNet does not read: :data:`TRAILER` and the
 CRC-32 of all bytes before, in hexadecimal.  A safetensors file of ours has the CRC-32 of its data
@@ -83,8 +83,7 @@ def checksum(path: str) -> int:
 def check_params(path: str) -> None:
     """Check the structure of a ``.params`` file, and its checksum if it has one.
 
-    MXNet believes the sizes in such a file: a damaged one makes it take gigabytes of memory, or
-    crash.
+    MXNet trusts the sizes in such a file: a damaged one can make it allocate gigabytes, or crash.
 
     Raises :class:`~bert.utils.errors.DataError`.
     """
@@ -97,8 +96,8 @@ def check_params(path: str) -> None:
     except OSError as error:
         raise DataError(f'{path}: cannot be read ({error.strerror})') from None
     except _Damaged as reason:
-        raise DataError(f'{path}: not a complete MXNet parameter file ({reason}); take another '
-                        'copy of it') from None
+        raise DataError(f'{path}: not a complete MXNet parameter file ({reason}); get another '
+                        'copy') from None
 
 
 def _check_params(data):
@@ -167,14 +166,14 @@ def check_safetensors(path: str, content: bytes) -> None:
     header = json.loads(content[8:8 + int.from_bytes(content[:8], 'little')].decode('utf-8'))
     wanted: Optional[str] = (header.get('__metadata__') or {}).get(METADATA_KEY)
     if wanted is not None and data_crc(content) != wanted:
-        raise DataError(f'{path}: damaged (its checksum is {data_crc(content)} where it should be '
-                        f'{wanted}); take another copy of it')
+        raise DataError(f'{path}: damaged (its checksum is {data_crc(content)} but should be '
+                        f'{wanted}); get another copy')
 
 
 def check_finite(path: str, arrays: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
     """``arrays`` again, or DataError where one holds infinite values or NaN."""
     for name, array in arrays.items():
         if array.dtype.kind == 'f' and not np.isfinite(array).all():
-            raise DataError(f'{path}: {name} has values that are not finite numbers; take another '
-                            'copy of it, or the weights of an earlier checkpoint')
+            raise DataError(f'{path}: {name} has values that are not finite numbers; get another '
+                            'copy, or use the weights of an earlier checkpoint')
     return dict(arrays)

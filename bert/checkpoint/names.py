@@ -91,8 +91,8 @@ def to_huggingface(arrays):
 def from_huggingface(arrays, architectures=()):
     """Arrays under Hugging Face's names -> under ours; what BERT does not have is left out.
 
-    ``architectures`` is config.json's list, or its null: it tells a tagger's ``classifier`` from
-    a sentence classifier's.  A bare ``BertModel`` (names without ``bert.``) and the older
+    ``architectures`` is config.json's list, or its null: by it a tagger's ``classifier`` is known
+    from a sentence classifier's.  A bare ``BertModel`` (names without ``bert.``) and the older
     ``gamma`` and ``beta`` are understood.
     """
     whole = {theirs: ours for ours, theirs in _WHOLE.items()}

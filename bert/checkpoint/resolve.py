@@ -29,7 +29,7 @@ Checkpoint.__doc__ = """What :func:`resolve` found.
 - vocab: what :func:`bert.text.tokenizer.load` takes, a file or a folder
 - config: a BertConfig; its ``vocab_size`` is None where only ``vocab`` knows it
 - cased: bool, or None where the files at ``vocab`` say it
-- source: where they come from, for people
+- source: where they come from, for messages
 """
 
 _DEFAULT = 'bert_12_768_12'

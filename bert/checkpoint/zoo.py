@@ -17,7 +17,7 @@ def cache() -> str:
 
 
 def cached(name: str, sha1: str) -> str:
-    """Path of a file in the cache; DataError where it is missing or its SHA-1 is another."""
+    """Path of a file in the cache; DataError if it is missing or has another SHA-1."""
     path = os.path.join(cache(), name)
     if not os.path.exists(path):
         raise DataError(f'{name} is not there')
@@ -27,7 +27,7 @@ def cached(name: str, sha1: str) -> str:
 
 
 def fetched(name: str, sha1: str, offline: bool) -> str:
-    """Path of a file of the Gluon repository, in the cache; DataError where it can't be had."""
+    """Path of a file of the Gluon repository, in the cache; DataError if it cannot be fetched."""
     path = os.path.join(cache(), name)
     stem, kind = os.path.splitext(name)
     kind = 'models' if kind == '.params' else 'dataset/vocab'

@@ -68,7 +68,7 @@ def model_order(task: Sequence[str], model: Optional[Sequence[str]], count: int,
     cure = ('state the order of its outputs in labels of the task, '
             f"--labels {','.join(task)} if it is this one")
     if count != len(task):
-        raise DataError(f'{lists}: take a model with {len(task)} classes')
+        raise DataError(f'{lists}: use a model with {len(task)} classes')
     if stated:
         meant = translate(stated, task)
         order = tuple(meant.get(label, label) for label in stated)
@@ -77,8 +77,8 @@ def model_order(task: Sequence[str], model: Optional[Sequence[str]], count: int,
                             'once')
         return order
     if not model:
-        _log.warning("%s does not name its labels; its outputs are taken in the task's order: %s "
-                     '(--labels states another)', source, ', '.join(task))
+        _log.warning("%s does not name its labels; assuming the task's order for its outputs: %s "
+                     '(set another with --labels)', source, ', '.join(task))
         return tuple(task)
     meant = translate(model, task)
     order = tuple(meant.get(label, '') for label in model)

@@ -37,7 +37,7 @@ class SpanFeature(NamedTuple):
 
 def featurize(name: str, tokenizer: Tokenizer, questions: Sequence[Question], max_seq_length: int,
               doc_stride: int, max_query_length: int) -> List[List[SpanFeature]]:
-    """The :func:`features` of each question, cached on disk; ``name`` is for the log."""
+    """The :func:`features` of each question, cached on disk; ``name`` is used in the log."""
     settings = max_seq_length, doc_stride, max_query_length
     fields = SpanFeature._fields[1:]        # all but the question's id
 

@@ -42,7 +42,7 @@ def check_length(seq_len: int, positions: int) -> None:
     """Raise DataError unless ``seq_len`` has room for text and the model for ``seq_len`` tokens."""
     if not 3 <= seq_len <= positions:
         raise DataError(f'--seq_len {seq_len}: this model takes 3 to {positions} tokens; longer '
-                        'sentences are split into windows anyway')
+                        'sentences are always split into windows')
 
 
 def find_labels(sentences: Sequence[Sentence], scheme: str) -> Tuple[str, ...]:

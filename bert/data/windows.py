@@ -29,7 +29,7 @@ class WindowEncoder:
     forward : callable
         (ids, token types, device) -> float32 NDArray (tokens of all rows, size).
     devices : sequence of mxnet.Context
-        They take batches in turn.
+        Batches are assigned to them round-robin.
     size : int
         Of a vector.
     max_length : int
@@ -48,7 +48,7 @@ class WindowEncoder:
         """(ids, vectors) of each text, in constant memory.
 
         ``ids`` are those of its sub-words, ``vectors`` is float32 (sub-words + 2, size), of which
-        the first is of [CLS] and the last of [SEP].  A longer text is taken as overlapping
+        the first is of [CLS] and the last of [SEP].  A longer text is split into overlapping
         windows, with a warning: each token's vector comes from the window that shows most around
         it, those of [CLS] and [SEP] are the mean over the windows.
         """
@@ -59,9 +59,9 @@ class WindowEncoder:
             ids = self.tokenizer.ids(text)
             if len(ids) > self._room:
                 _log.log(logging.DEBUG if warned else logging.WARNING,
-                         'text %d has %d tokens, %d with [CLS] and [SEP]; it is taken as '
+                         'text %d has %d tokens, %d with [CLS] and [SEP]; it is split into '
                          'overlapping windows of %d%s', number, len(ids), len(ids) + 2,
-                         self._room + 2, '' if warned else ', as other texts of such length are')
+                         self._room + 2, '' if warned else ', as are other texts of this length')
                 warned = True
             chunk.append(ids)
             tokens += len(ids) + 2

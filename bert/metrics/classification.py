@@ -64,7 +64,7 @@ def compute(names: Sequence[str], labels: Any, predictions: Any) -> Dict[str, fl
     if predictions.ndim == 2:
         predictions = predictions.argmax(axis=1)
     if labels.shape != predictions.shape or labels.ndim != 1 or not len(labels):
-        raise ValueError(f'no metric of {labels.shape} labels and {given} predictions')
+        raise ValueError(f'{labels.shape} labels cannot be compared with {given} predictions')
     result = {}
     for name in names:
         with warnings.catch_warnings():

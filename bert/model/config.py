@@ -4,15 +4,12 @@ import math
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ..utils.errors import DataError
+from .operators import ACTIVATIONS
 
-__all__ = ['ACTIVATIONS', 'BertConfig']
-
-# Hugging Face's names of an activation -> ours; both GELUs of theirs are one function
-ACTIVATIONS = {'gelu': 'gelu', 'relu': 'relu', 'gelu_new': 'approx_gelu',
-               'gelu_pytorch_tanh': 'approx_gelu'}
+__all__ = ['BertConfig']
 
 _REQUIRED = ('hidden_size', 'num_hidden_layers', 'num_attention_heads', 'intermediate_size')
-# the largest value of each size that is taken for a BERT's, not for a damaged file
+# the largest plausible value of each size; above it, the file is damaged or not of a BERT
 _SIZES = {'hidden_size': 1 << 16, 'num_hidden_layers': 1 << 10, 'num_attention_heads': 1 << 12,
           'intermediate_size': 1 << 18, 'vocab_size': 1 << 24, 'max_position_embeddings': 1 << 20,
           'type_vocab_size': 1 << 10}
@@ -57,10 +54,10 @@ class BertConfig:
         value is missing, has the wrong type or range, or describes no BERT.
         """
         if not isinstance(values, dict):
-            raise DataError(f'{source}: not a JSON object; take the config.json of a BERT model')
+            raise DataError(f'{source}: not a JSON object; use the config.json of a BERT model')
         if values.get('model_type', 'bert') != 'bert':
             raise DataError(f"{source}: not of a BERT model (model_type {values['model_type']!r}); "
-                            'take a BERT checkpoint')
+                            'use a BERT checkpoint')
         if values.get('position_embedding_type', 'absolute') != 'absolute':
             raise DataError(f'{source}: position_embedding_type '
                             f'"{values["position_embedding_type"]}" is not supported, only '
@@ -107,7 +104,7 @@ class BertConfig:
 
 
 def _refuse(source, key, value, wanted):
-    raise DataError(f'{source}: {key} is {repr(value)[:80]} where {wanted} is needed; take the '
+    raise DataError(f'{source}: {key} is {repr(value)[:80]}, but must be {wanted}; use the '
                     'config.json that belongs to the model')
 
 
@@ -134,21 +131,21 @@ def _number(values, key, source):
 def _text(values, key, source):
     value = values.get(key)
     if value is not None and not isinstance(value, str):
-        _refuse(source, key, value, 'a text')
+        _refuse(source, key, value, 'a string')
     return value
 
 
 def _strings(values, key, source):
     value = values.get(key) or []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        _refuse(source, key, value, 'a list of texts')
+        _refuse(source, key, value, 'a list of strings')
     return value
 
 
 def _activation(values, source):
     value = _text(values, 'hidden_act', source)
     if value is not None and value not in ACTIVATIONS:
-        raise DataError(f'{source}: hidden_act "{value}" is not known; one of: '
+        raise DataError(f'{source}: hidden_act "{value}" is not supported; choose one of: '
                         f"{', '.join(sorted(ACTIVATIONS))}")
     return value
 

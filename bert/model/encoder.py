@@ -11,8 +11,8 @@ from typing import Any, List, Optional, Tuple
 from mxnet.gluon import HybridBlock, Parameter, nn
 
 from ..utils.errors import DataError
-from .config import ACTIVATIONS, BertConfig
-from .operators import Array, Operators
+from .config import BertConfig
+from .operators import ACTIVATIONS, Array, Operators
 
 __all__ = ['Bert', 'Encoder', 'Layer', 'Decoder']
 

@@ -41,11 +41,11 @@ def choose_layout(path: str, dtype: str, devices: Sequence[mx.Context], pad: boo
     """
     obstacle = None
     if any(device.device_type != 'cpu' for device in devices):
-        obstacle = 'packed tokens are for the CPU; leave out --gpu and --gpus'
+        obstacle = 'packed batches need the CPU; omit --gpu and --gpus'
     elif dtype == 'float16':
-        obstacle = 'packed tokens are not for --dtype float16; take float32 or bfloat16'
+        obstacle = 'packed batches do not support --dtype float16; use float32 or bfloat16'
     elif pad:
-        obstacle = 'there is no padding in packed tokens; leave out --pad'
+        obstacle = 'packed batches have no padding; omit --pad'
     if path == 'packed' and obstacle:
         raise DataError(f'--path packed: {obstacle}')
     if path == 'padded' or obstacle:

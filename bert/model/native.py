@@ -63,9 +63,9 @@ class Native(Operators):
         return self.F.bert_bfloat16(self._adding(x)) if self._bfloat16 else x
 
     def activate(self, x, activation):
-        if activation == 'relu':
-            return self.F.Activation(x, act_type=activation)
-        return self.F.bert_gelu(x, approx=int(activation == 'approx_gelu'))
+        if activation in ('gelu', 'approx_gelu'):
+            return self.F.bert_gelu(x, approx=int(activation == 'approx_gelu'))
+        return super().activate(x, activation)
 
     def add_norm(self, x, residual, gamma, beta, epsilon, dropout):
         inputs = (x,) if residual is None else (x, residual)

@@ -4,13 +4,18 @@ The encoder (:mod:`bert.model.encoder`) states BERT's maths once; what a batch l
 operators compute it is injected as an :class:`Operators`.  :class:`Portable` takes padded batches
 through MXNet's own operators: on any device, in float16 and bfloat16, and in the graphs that are
 exported or made int8.  :class:`bert.model.native.Native` takes packed tokens through the operators
-of :mod:`bert.model.ops`.  To try another attention, norm or activation, edit a method of these two.
+of :mod:`bert.model.ops`.  To try another attention or norm, edit a method of these two.
 """
 import abc
 import math
 from typing import Any, Optional, Sequence, Tuple
 
-__all__ = ['Operators', 'Portable']
+__all__ = ['ACTIVATIONS', 'Operators', 'Portable']
+
+# hidden_act in config.json -> the name that Operators.activate knows; a new one needs an entry
+# here and its formula there
+ACTIVATIONS = {'gelu': 'gelu', 'relu': 'relu', 'gelu_new': 'approx_gelu',
+               'gelu_pytorch_tanh': 'approx_gelu'}
 
 Array = Any     # an NDArray, or a Symbol while a graph is made
 
@@ -47,9 +52,17 @@ class Operators(abc.ABC):
     def lower(self, x: Array) -> Array:
         """float32 -> low, of the same shape."""
 
-    @abc.abstractmethod
     def activate(self, x: Array, activation: str) -> Array:
-        """'gelu' (by the error function), 'approx_gelu' (by tanh) or 'relu', element by element."""
+        """One of the values of :data:`ACTIVATIONS`, element by element: low -> low.
+
+        MXNet's operators compute it on both layouts, unless a subclass has a faster one.
+        """
+        if activation == 'relu':
+            return self.F.Activation(x, act_type='relu')
+        if activation == 'approx_gelu':
+            inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x ** 3))
+            return 0.5 * x * (1 + self.F.tanh(inner))
+        raise NotImplementedError(f'{type(self).__name__} has no formula for {activation}')
 
     @abc.abstractmethod
     def add_norm(self, x: Array, residual: Optional[Array], gamma: Array, beta: Array,
@@ -118,14 +131,11 @@ class Portable(Operators):
     # the ends of these names
 
     def activate(self, x, activation):
-        self._activations += 1
         if activation == 'gelu':
+            self._activations += 1
             return self.F.LeakyReLU(x, act_type='gelu',
                                     name=f'activation{self._activations}_gelu0_leakyrelu0')
-        if activation == 'approx_gelu':
-            inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x ** 3))
-            return 0.5 * x * (1 + self.F.tanh(inner))
-        return self.F.Activation(x, act_type=activation)
+        return super().activate(x, activation)
 
     def add_norm(self, x, residual, gamma, beta, epsilon, dropout):
         self._norms += 1
@@ -139,7 +149,7 @@ class Portable(Operators):
 
     def attention(self, x, weights, biases, units, heads, dropout):
         F = self.F
-        # MXNet's operators take queries, keys and values interleaved, a head's beside each other
+        # MXNet's operators take queries, keys and values interleaved, those of a head adjacent
         weight = F.concat(*[F.reshape(each, shape=(heads, -1, 0), reverse=True)
                             for each in weights], dim=-2)       # (heads, 3 * size, units)
         weight = F.reshape(weight, shape=(-1, 0), reverse=True)             # (3 * units, units)

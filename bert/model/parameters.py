@@ -56,16 +56,16 @@ def check_parameters(net: Block, arrays: Dict[str, np.ndarray], source: str,
     missing = [name for name in fresh if not name.startswith(tuple(optional))]
     if missing:
         raise DataError(f'{source}: {len(missing)} of {len(parameters)} parameters of this model '
-                        f'are missing, {missing[0]} the first; these are weights of another model')
+                        f'are missing, first {missing[0]}; these are the weights of another model')
     beyond = [name for name in arrays if name.startswith('bert.encoder.')
               and name not in parameters]
     if beyond:
-        raise DataError(f'{source}: has {beyond[0]}, which this model has not; take the config or '
-                        'the model name that belong to these weights')
+        raise DataError(f'{source}: has {beyond[0]}, which this model does not have; use '
+                        'the config or the model name that belong to these weights')
     for name, parameter in parameters.items():
         if name in arrays and arrays[name].shape != parameter.shape:
-            raise DataError(f'{source}: {name} has the shape {arrays[name].shape} where this model '
-                            f'needs {parameter.shape}; take the config, '
+            raise DataError(f'{source}: {name} has the shape {arrays[name].shape} but this model '
+                            f'needs {parameter.shape}; use the config, '
                             'the labels or the model name that belong to these weights')
     return fresh
 

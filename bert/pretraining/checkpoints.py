@@ -1,8 +1,11 @@
 """The folder of a pre-training run: the current model, and the last checkpoints."""
+import json
 import logging
 import os
 import re
-from typing import Any
+from typing import Any, Dict
+
+import numpy as np
 
 from ..checkpoint import result_folder
 from ..checkpoint.integrity import checksum
@@ -12,7 +15,7 @@ from ..training.distributed import agree
 from ..utils.errors import DataError
 from .settings import CheckpointSettings
 
-__all__ = ['Checkpoints']
+__all__ = ['Checkpoints', 'gather_position']
 
 # flags that may change when a run continues
 _FREE = {'start_step', 'ckpt_dir', 'ckpt_interval', 'eval_interval', 'keep', 'num_steps', 'gpu',
@@ -34,8 +37,11 @@ class Checkpoints:
 
     Attributes
     ----------
-    folder : str, where the checkpoints are now
-    position : dict, where the data stream stands, or None at its beginning; :meth:`save` writes it
+    folder : str
+        Where the checkpoints are now.
+    position : dict
+        Where the data stream stands, or None at its beginning: after :meth:`load` with the
+        sub-streams of all workers; :meth:`save` needs those of this one.
     """
 
     def __init__(self, settings: CheckpointSettings, comm: Any, net: Any, stepper: Any,
@@ -63,7 +69,7 @@ class Checkpoints:
     def load(self) -> None:
         """Load the checkpoint that the settings ask for, if any, and set ``position``.
 
-        Raises DataError where it is missing or belongs to another run, or workers have different
+        Raises DataError if it is missing or belongs to another run, or if workers have different
         ones.
         """
         steps = self._steps()
@@ -85,6 +91,10 @@ class Checkpoints:
             raise DataError(f"the run in {self.folder} made updates of {state['micro_batches']} "
                             f'micro-batches, not {self._micro_batches}; keep --accumulate x '
                             'workers x devices the same')
+        if 'streams' not in state['stream']:
+            raise DataError(f'{self._path(step)}: its position in the data is of an older version, '
+                            'which cannot be continued; start a new run from its weights '
+                            f'(--pretrained --model {self.folder}, with another --ckpt_dir)')
         if self._comm.rank == 0:
             for later in (s for s in steps if s > step):     # this run will make its own
                 os.remove(self._path(later))
@@ -105,7 +115,7 @@ class Checkpoints:
                 read_params(self._path(step))
                 return step
             except DataError as error:
-                logging.warning('%s; taking the one before', error)
+                logging.warning('%s; using the previous checkpoint', error)
         if steps:
             raise DataError(f'--resume: no checkpoint in {self.folder} is complete; name another '
                             '--ckpt_dir, or replace the run with --overwrite')
@@ -116,20 +126,22 @@ class Checkpoints:
     def save(self, publish: bool = True) -> None:
         """Write a checkpoint, and remove the older ones beyond those to keep.
 
-        It replaces an earlier run's result, unless ``publish`` is False.
+        All workers call it together; worker 0 writes.  It replaces an earlier run's result, unless
+        ``publish`` is False.
         """
         step = self._stepper.update
         if step != self._saved:
+            position = gather_position(self.position, self._comm)
             if self._comm.rank == 0:
-                self._write(step)
+                self._write(step, position)
             self._comm.sum([0.0])       # the others know that it is there once all arrive here
             self._saved = step
         if publish:
             self._output.publish()
 
-    def _write(self, step):
+    def _write(self, step, position):
         result_folder.save_last(self.folder, self._net, self._stepper, {
-            'stream': self.position, 'micro_batches': self._micro_batches}, _name(step))
+            'stream': position, 'micro_batches': self._micro_batches}, _name(step))
         result_folder.save_weights(self.folder, self._net)
         for old in self._steps()[:-self._settings.keep]:
             os.remove(self._path(old))
@@ -142,6 +154,26 @@ class Checkpoints:
             return 'there is no checkpoint yet: start the same command again'
         return (f'the last checkpoint is of update {self._saved}: the same command with --resume '
                 'continues')
+
+
+def gather_position(position: Dict[str, Any], comm: Any) -> Dict[str, Any]:
+    """A position with the sub-streams of all workers, of positions with those of each.
+
+    The positions are those of :class:`bert.pretraining.stream.Update`; all workers call this
+    together.
+    """
+    text = np.frombuffer(json.dumps(position['streams']).encode('ascii'), np.uint8)
+    sizes = np.zeros(comm.size)
+    sizes[comm.rank] = len(text)
+    ends = np.cumsum(comm.sum(sizes)).astype(int)
+    # a key-value store keeps memory for each size: have few of them
+    texts = np.zeros(1 << int(ends[-1]).bit_length())
+    texts[ends[comm.rank] - len(text):ends[comm.rank]] = text
+    texts = np.split(comm.sum(texts).astype(np.uint8), ends)[:comm.size]
+    streams = {}
+    for each in texts:
+        streams.update(json.loads(each.tobytes().decode('ascii')))
+    return dict(position, streams=streams)
 
 
 def _name(step):

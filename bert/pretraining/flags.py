@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Tuple
 
 from ..checkpoint import output
 from ..training import flags as training_flags
+from ..training.settings import OPTIMIZERS
 from ..utils import cli
 from . import settings
 
@@ -22,7 +23,7 @@ def add_vocabulary_flags(parser: cli.Parser) -> None:
     """Which vocabulary to take, and how."""
     group = parser.add_argument_group('vocabulary')
     group.add_argument('--dataset_name', '--bert_dataset', metavar='NAME',
-                       help='that of a model pre-trained on this (default: '
+                       help='the vocabulary of a model pre-trained on this (default: '
                             'book_corpus_wiki_en_uncased), or of the model sample')
     group.add_argument('--vocab', metavar='PATH',
                        help='a vocabulary file, or the folder of a model')
@@ -32,7 +33,7 @@ def add_vocabulary_flags(parser: cli.Parser) -> None:
                             'where its files do not specify the casing')
     group.add_argument('--sp_nbest', type=cli.whole_number(-1), default=0, metavar='N',
                        help='SentencePiece: sample the sub-words of a word from its N best splits, '
-                            'from all with -1 (default: always take the best)')
+                            'from all with -1 (default: always the best)')
     group.add_argument('--sp_alpha', type=cli.number_from_0, default=1.0,
                        help='SentencePiece: smoothing of the sampling (default: %(default)s)')
     group.add_argument('--offline', action='store_true',
@@ -113,22 +114,22 @@ def _add_training_flags(group):
                        help='make one update from N batches per device (default: %(default)s)')
     group.add_argument('--batch_size_eval', type=cli.positive_int, default=8, metavar='N',
                        help='instances at once in evaluation (default: %(default)s)')
-    group.add_argument('--optimizer', choices=('bertadam', 'adam', 'adamw', 'lamb'),
-                       default='bertadam', help='(default: %(default)s)')
+    group.add_argument('--optimizer', choices=OPTIMIZERS, default='bertadam',
+                       help='(default: %(default)s)')
     group.add_argument('--lr', type=cli.positive_float, default=1e-4,
                        help='peak learning rate (default: %(default)s)')
     group.add_argument('--warmup_ratio', type=cli.fraction, default=0.01,
-                       help='share of the updates over which the learning rate rises '
+                       help='fraction of the updates during which the learning rate increases '
                             '(default: %(default)s)')
     group.add_argument('--schedule', choices=('linear', 'poly'), default='linear',
-                       help='how the learning rate falls: linearly, or as a polynomial of degree '
+                       help='how the learning rate decays: linearly, or as a polynomial of degree '
                             '--power (default: %(default)s)')
     group.add_argument('--power', type=cli.positive_float, default=0.5,
-                       help='of --schedule poly (default: %(default)s)')
+                       help='degree of --schedule poly (default: %(default)s)')
     group.add_argument('--epsilon', type=cli.positive_float, default=1e-6,
                        help="the optimizer's epsilon (default: %(default)s)")
     group.add_argument('--weight_decay', type=cli.number_from_0, default=0.01,
-                       help='not on biases and LayerNorm (default: %(default)s)')
+                       help='except on biases and LayerNorm (default: %(default)s)')
     group.add_argument('--clip', type=cli.positive_float, default=1.0, metavar='NORM',
                        help='bound on the global norm of the gradient (default: %(default)s)')
     group.add_argument('--seed', type=_SEED, default=0,
@@ -164,20 +165,20 @@ def _add_running_flags(group):
 def check(parser: cli.Parser, args: argparse.Namespace) -> argparse.Namespace:
     """``args``, or the parser's error where two flags contradict each other."""
     if args.max_seq_length < 5:
-        parser.error(f'--max_seq_length {args.max_seq_length} leaves no room for two texts; take 5 '
+        parser.error(f'--max_seq_length {args.max_seq_length} leaves no room for two texts; use 5 '
                      'or more')
     if args.sentencepiece and args.vocab:
-        parser.error('--sentencepiece and --vocab both name a vocabulary; give one')
+        parser.error('--sentencepiece and --vocab both name a vocabulary; use only one')
     if args.cased and not (args.sentencepiece or args.vocab):
         parser.error('--cased is for --sentencepiece and --vocab; name a cased model with '
                      '--dataset_name book_corpus_wiki_en_cased')
     if not hasattr(args, 'num_steps'):
         return args
     if bool(args.data) == args.synthetic_data:
-        parser.error('name your files with --data, or take random ones with --synthetic_data')
+        parser.error('name your files with --data, or use random data with --synthetic_data')
     if args.resume and args.start_step:
-        parser.error('--resume continues from the last checkpoint, --start_step from the one you '
-                     'name; give one')
+        parser.error('--resume continues from the last checkpoint, --start_step from the one that '
+                     'you name; use only one of them')
     return args
 
 

@@ -76,11 +76,13 @@ class Buffer:
                    np.concatenate([buffer.origin for buffer in buffers]))
 
     @classmethod
-    def of_chunk(cls, instances: Instances, epoch: int, chunk: int) -> 'Buffer':
-        """The buffer of the instances of one chunk."""
+    def of_chunk(cls, instances: Instances, epoch: int, chunk: int, part: int = 0,
+                 parts: int = 1) -> 'Buffer':
+        """The buffer of one chunk, or of its rows ``part``, ``part + parts``, ..."""
         rows = np.arange(len(instances.lengths))
-        return cls(instances, np.stack([np.full_like(rows, epoch), np.full_like(rows, chunk),
-                                        rows], axis=1))
+        whole = cls(instances, np.stack([np.full_like(rows, epoch), np.full_like(rows, chunk),
+                                         rows], axis=1))
+        return whole if parts == 1 else whole.select(rows[part::parts])
 
     def select(self, rows: np.ndarray) -> 'Buffer':
         """A buffer of only some rows, in the given order."""

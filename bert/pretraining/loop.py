@@ -3,7 +3,7 @@ import contextlib
 import itertools
 import logging
 import re
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 import mxnet as mx
 
@@ -41,12 +41,12 @@ def train(settings: RunSettings, machine: runtime.Runtime) -> None:
     longest = max(s.max_length for s in (source, dev) if s)
     if longest > start.config.max_position_embeddings:
         raise DataError(f'instances of {longest} tokens, but the model has positions for '
-                        f'{start.config.max_position_embeddings}; take shorter ones '
+                        f'{start.config.max_position_embeddings}; use shorter ones '
                         '(--max_seq_length)')
     trainer = Trainer(settings, machine, start)
     stream = Stream(source, training.batch_size, trainer.micro_batches, training.by_tokens,
                     settings.data.num_buckets, training.seed, settings.data.num_workers,
-                    trainer.checkpoints.position)
+                    trainer.checkpoints.position, comm.rank, comm.size)
 
     def announce_stop():
         return f'stopping after this update; if it does not finish: {trainer.checkpoints.advice()}'
@@ -124,9 +124,9 @@ class Trainer:
         """Make the updates that remain, with checkpoints and evaluations on ``dev`` in between."""
         stepper, total = self._stepper, self._settings.training.num_steps
         for update in itertools.islice(stream, max(0, total - stepper.update)):
-            self._backward(update)
+            tokens, epoch = self._backward(update)
             step = stepper.step(stop=interrupt.requested)
-            self._progress.step(step, update.tokens, update.epoch + 1, self._meter.read)
+            self._progress.step(step, tokens, epoch + 1, self._meter.read)
             self._profile.step(step.update)
             self.checkpoints.position = update.position
             if step.stop:
@@ -140,12 +140,17 @@ class Trainer:
         if dev and self._evaluated != stepper.update:
             self._evaluate(dev)
 
-    def _backward(self, update: Update) -> None:
-        """The gradients of this worker's micro-batches of an update."""
+    def _backward(self, update: Update) -> Tuple[int, int]:
+        """The gradients of this worker's micro-batches of an update.
+
+        Returns the tokens of all workers, and the epoch that all of the data have reached.
+        """
         devices = self._comm.devices
+        counts = self._comm.sum(update.counts).astype(int)
+        instances, tokens, masked, _ = counts.sum(axis=0).tolist()
         # the mean over the masked tokens, in a sum that is divided by the number of instances
-        factor = update.instances / max(1, update.masked)
-        batches = list(update.batches(self._comm.rank, self._comm.size))
+        factor = instances / max(1, masked)
+        batches = list(update.batches())
         for i in range(0, len(batches), len(devices)):
             group, losses = batches[i:i + len(devices)], []
             for batch, device in zip(group, devices):
@@ -154,9 +159,10 @@ class Trainer:
                     losses.append(words * factor + pairs)
                 self._meter.add(statistics)
             self._stepper.backward(losses, sum(len(batch.ids) for batch in group))
-        self._meter.count(update.masked, update.instances)
+        self._meter.count(masked, instances)
         _log.debug('update %d: %d instances, %d tokens, lengths %s', self._stepper.update + 1,
-                   update.instances, update.tokens, sorted({batch.length for batch in batches}))
+                   instances, tokens, sorted({batch.length for batch in batches}))
+        return tokens, int(counts[:, 3].min())
 
     def _save(self, publish=True):
         self.checkpoints.save(publish)

@@ -84,6 +84,6 @@ def build(model: StartModel, dropout: Optional[float], devices: List[mx.Context]
         fresh = load_parameters(net, model.arrays, model.source, (
             'bert.decoder.', 'bert.classifier.', 'bert.pooler.'))
         if fresh:
-            logging.warning('%s lacks %s and %d more: these start from random values',
+            logging.warning('%s lacks %s and %d more parameters: these start from random values',
                             model.source, fresh[0], len(fresh) - 1)
     return net

@@ -1,69 +1,119 @@
 """Worker processes: chunks read ahead of training, and calls mapped in any order."""
 import collections
 import contextlib
+import ctypes
 import itertools
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
-import threading
-import time
+import weakref
 from concurrent import futures
-from typing import Any, Callable, Iterable, Iterator, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, NamedTuple, Tuple
 
 from ..utils.errors import DataError
-from .instances import Instances
 
-__all__ = ['ReadAhead', 'unordered_map']
+if TYPE_CHECKING:       # a data process looks for its parent before it imports much
+    from .instances import Instances
 
-Place = Tuple[int, int, int]        # epoch, index in the order of its chunks, chunk
+__all__ = ['Place', 'Reader', 'unordered_map']
+
+_PR_SET_PDEATHSIG = 1       # of Linux' prctl: the signal to get when the parent dies
 
 
-class ReadAhead:
-    """Reads the chunks of a source that come next, in ``workers`` processes or, with 0, a thread.
+class Place(NamedTuple):
+    """A chunk in the order in which a reader takes them.
 
-    ``source`` is one of :mod:`bert.pretraining.sources`.
+    A chunk may be shared by ``parts`` readers, ``here`` of which are in this process; this one
+    keeps its rows ``part``, ``part + parts``, ...
+    """
+    epoch: int
+    index: int          # among the reader's chunks of the epoch
+    chunk: int
+    part: int
+    parts: int
+    here: int
+    is_last: bool       # of the epoch
+
+
+class Reader:
+    """Reads chunks of a source in ``workers`` processes or, with 0, in a thread.
+
+    ``source`` is one of :mod:`bert.pretraining.sources`.  A chunk that several want is read once;
+    at most ``keep`` of them are kept for those who have not come for them yet.
     """
 
-    def __init__(self, source: Any, workers: int):
-        self._pending, self._depth = collections.deque(), workers + 1
+    def __init__(self, source: Any, workers: int, keep: int = 0):
+        self._futures = weakref.WeakValueDictionary()   # those that somebody waits for
+        self._kept, self._keep = {}, keep               # (future, how many will come for it)
         if workers:
             # a fork is not safe once MXNet and MPI run threads
             self._executor = futures.ProcessPoolExecutor(
                 workers, multiprocessing.get_context('spawn'), _start_detached,
-                (os.getpid(), source))
+                (os.getpid(), pickle.dumps(source)))
             self._function = _read
         else:
             self._executor = futures.ThreadPoolExecutor(1)
             self._function = source.read
 
-    def read(self, places: Iterable[Place]) -> Iterator[Tuple[Place, Instances]]:
-        """Yield each place with the instances of its chunk, in the given order.
+    def submit(self, epoch: int, chunk: int, here: int = 1) -> 'futures.Future[Instances]':
+        """Begin to read a chunk, for which ``here`` callers come; :meth:`result` has its
+        instances."""
+        key = epoch, chunk
+        future = self._futures.get(key)
+        if future is None:
+            with _lost_process():
+                future = self._executor.submit(self._function, epoch, chunk)
+            self._futures[key] = future
+        if here > 1:
+            left = self._kept.pop(key, (future, here))[1] - 1
+            if left:
+                self._kept[key] = future, left
+            if len(self._kept) > self._keep:    # the oldest: its readers began behind it
+                del self._kept[next(iter(self._kept))]
+        return future
 
-        Raises DataError for bad data, and when a process was killed.
+    def result(self, future: 'futures.Future[Instances]') -> 'Instances':
+        """What was read.  Raises DataError for bad data, and when a process was killed."""
+        with _lost_process():
+            return future.result()
+
+    def read(self, places: Iterable[Place], depth: int) -> Iterator[Tuple[Place, 'Instances']]:
+        """Begin to read now; yield each place with the instances of its whole chunk, in order.
+
+        ``depth`` chunks are read ahead.  Raises DataError as :meth:`result` does.
         """
-        places = iter(places)
-        while True:
-            try:
-                for place in itertools.islice(places, self._depth - len(self._pending)):
-                    epoch, _, chunk = place
-                    self._pending.append(
-                        (place, self._executor.submit(self._function, epoch, chunk)))
-                if not self._pending:
-                    return
-                place, future = self._pending.popleft()
-                instances = future.result()
-            except futures.BrokenExecutor:
-                raise DataError('a process that prepares the data was killed, perhaps for lack of '
-                                'memory; continue with --resume and fewer --num_data_workers'
-                                ) from None
-            yield place, instances
+        places, pending = iter(places), collections.deque()
+
+        def begin():
+            for place in itertools.islice(places, depth - len(pending)):
+                pending.append((place, self.submit(place.epoch, place.chunk, place.here)))
+
+        def results():
+            while pending:
+                place, future = pending.popleft()
+                begin()
+                instances = [self.result(future)]
+                del future
+                yield place, instances.pop()    # nothing here holds the chunk from now on
+        begin()
+        return results()
 
     def close(self) -> None:
         """Stop reading, after the chunks that are being read."""
-        for _, future in self._pending:
+        for future in list(self._futures.values()):
             future.cancel()
         self._executor.shutdown()
+
+
+@contextlib.contextmanager
+def _lost_process():
+    try:
+        yield
+    except futures.BrokenExecutor:
+        raise DataError('a process that prepares the data was killed, perhaps for lack of memory; '
+                        'continue with --resume and fewer --num_data_workers') from None
 
 
 @contextlib.contextmanager
@@ -80,7 +130,7 @@ def unordered_map(shared: tuple, workers: int) -> Iterator[Callable]:
     # a fork starts sooner, but is not safe once MXNet runs threads
     context = multiprocessing.get_context('spawn' if 'mxnet' in sys.modules else None)
     with futures.ProcessPoolExecutor(workers, context, _start_interruptible,
-                                     (os.getpid(), shared)) as executor:
+                                     (os.getpid(), pickle.dumps(shared))) as executor:
         def run(function, *columns):
             rows, running = enumerate(zip(*columns)), {}
             while True:
@@ -112,14 +162,17 @@ def _start_interruptible(parent, shared):
 
 
 def _start(parent, shared):
+    """Begin a worker process; ``shared`` is pickled, since to load it imports much."""
     global _shared
-    _shared = shared
+    _end_with(parent)
+    _shared = pickle.loads(shared)
 
-    def follow_parent():
-        while os.getppid() == parent:
-            time.sleep(1)
+
+def _end_with(parent):
+    """Let the kernel end this process with its parent; end now if that is gone already."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
         os._exit(1)
-    threading.Thread(target=follow_parent, daemon=True).start()
 
 
 def _read(epoch, chunk):

@@ -19,7 +19,7 @@ from .vocabulary import draws_subwords
 
 __all__ = ['Shards', 'Synthetic', 'Text', 'open_sources']
 
-_SYNTHETIC_ROWS = 1024
+_SYNTHETIC_ROWS, _SYNTHETIC_CHUNKS = 1024, 256
 
 
 class Shards:
@@ -84,7 +84,7 @@ class Text:
 class Synthetic:
     """Random tokens as a source: instances of one length, for measurements."""
 
-    num_chunks = 1
+    num_chunks = _SYNTHETIC_CHUNKS
 
     def __init__(self, length: int, masked: int, vocab_size: int, seed: int):
         self.max_length, self._masked = length, min(masked, length)

@@ -1,63 +1,78 @@
-"""Instances for pre-training -> the same stream of updates for every worker.
+"""Instances for pre-training -> updates that are the same for any number of workers.
 
-A source (:mod:`bert.pretraining.sources`) has its instances in chunks.  An *epoch* reads all of
-them once, in random order.  Some consecutive chunks at a time fill a *buffer*, whose instances are
-cut into micro-batches of similar length, and these into updates.  What does not fill an update
-goes into the next buffer, so nothing is lost.  The stream depends on the source, the seed and the
-number of micro-batches in an update alone: each of N workers walks all of it and takes every N-th
-micro-batch, so N workers do what one worker does that accumulates N times as much.
+A source (:mod:`bert.pretraining.sources`) has its instances in chunks.  An update takes one
+micro-batch from each of M *sub-streams*, which share the chunks: N workers have M / N sub-streams
+each, and read only what these need; one worker that accumulates M micro-batches has all of them,
+and makes the same updates.
 
-A *position*, from which a stream continues, is a dict that checkpoints keep as JSON: ``pass`` (the
-epoch), ``piece`` (the next chunk, as an index in the order of the epoch), ``done`` (the updates
-made of the buffer that begins there) and ``carried`` (the origins of the instances left over from
-the buffer before).
+An *epoch* is a random order of the chunks, the same for all sub-streams.  Sub-stream m takes the
+chunks m, m + M, ... (m + 1, m + 1 + M, ... in the next epoch, and so on); where fewer than M are
+left, several sub-streams read the same chunk and divide its rows.  After its last chunk, a
+sub-stream begins its own next epoch.  Some consecutive
+chunks at a time fill its *buffer*, whose instances are cut into micro-batches of similar length.
+What does not fill a micro-batch goes into the next buffer, so nothing is lost.
+
+A *position*, from which a stream continues, is a dict that checkpoints keep as JSON: ``updates``
+(how many were made) and ``streams``.  The latter has, by its number, where the buffer of each
+sub-stream begins: ``epoch``, ``index`` (of the next chunk among the sub-stream's own), ``first``
+(the update that takes the first micro-batch) and ``carried`` (the origins of the instances left
+over from the buffer before).
 """
 import itertools
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..utils.errors import DataError
 from .instances import Batch, Buffer
-from .processes import ReadAhead
+from .processes import Place, Reader
 
-__all__ = ['Stream', 'Update', 'edges', 'evaluation']
+__all__ = ['Stream', 'Update', 'edges', 'evaluation', 'share']
 
-_BUFFER_UPDATES = 32        # in a buffer, for most to be of one length
-_BUFFER_TOKENS = 1 << 24    # in a buffer at most, for memory
+_BUFFER_BATCHES = 32        # micro-batches in a buffer, for most to be of one length
+_BUFFER_TOKENS = 1 << 24    # in the buffers of all sub-streams at most, for memory
+_EMPTY_EPOCHS = 8           # after so many epochs, and M more, without an instance, there are none
+
+
+class _MicroBatch(NamedTuple):
+    buffer: Buffer
+    rows: np.ndarray
+    epoch: int
+    position: Dict[str, Any]    # of the sub-stream after it
 
 
 class Update:
-    """The instances of one update.
+    """One worker's share of an update.
 
     Attributes
     ----------
-    size : int, the number of micro-batches
-    instances, tokens, masked : int, in all of them
-    origin : (instances, 3) int64, as :class:`~bert.pretraining.instances.Buffer` has it
-    epoch : int, the epoch that has reached this update, from 0
-    position : dict, where the stream stands after this update, for :class:`Stream`
+    counts : (M, 4) int64
+        Of each micro-batch: instances, tokens, masked tokens, and the epoch that its sub-stream
+        has reached, from 0.  Other workers' rows are 0: the sum over workers is the whole table.
+    position : dict
+        Where the stream stands after this update, for :class:`Stream`; only this worker's
+        sub-streams are in it.
     """
 
-    def __init__(self, buffer: Buffer, batches: List[np.ndarray], edges: np.ndarray, epoch: int,
-                 position: Dict[str, Any]):
-        self._buffer, self._batches, self._edges = buffer, batches, edges
-        self.epoch, self.position, self.size = epoch, position, len(batches)
-        rows = np.concatenate(batches)
-        self.instances = len(rows)
-        self.tokens = int(buffer.instances.lengths[rows].sum())
-        self.masked = int(buffer.instances.counts[rows].sum())
-        self.origin = buffer.origin[rows]
+    def __init__(self, micro_batches: Dict[int, _MicroBatch], count: int, edges: np.ndarray,
+                 number: int):
+        self._micro_batches, self._edges = list(micro_batches.values()), edges
+        self.counts = np.zeros((count, 4), np.int64)
+        for m, (buffer, rows, epoch, _) in micro_batches.items():
+            self.counts[m] = (len(rows), buffer.instances.lengths[rows].sum(),
+                              buffer.instances.counts[rows].sum(), epoch)
+        self.position = {'updates': number + 1, 'streams': {
+            str(m): micro_batch.position for m, micro_batch in micro_batches.items()}}
 
-    def batches(self, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
-        """Yield one worker's micro-batches."""
-        for rows in self._batches[rank::world_size]:
-            longest = self._buffer.instances.lengths[rows].max()
-            yield self._buffer.batch(rows, int(self._edges[np.searchsorted(self._edges, longest)]))
+    def batches(self) -> Iterator[Batch]:
+        """Yield this worker's micro-batches."""
+        for buffer, rows, _, _ in self._micro_batches:
+            longest = buffer.instances.lengths[rows].max()
+            yield buffer.batch(rows, int(self._edges[np.searchsorted(self._edges, longest)]))
 
 
 class Stream:
-    """The updates of a training run, without end; a context manager.
+    """One worker's share of the updates of a training run, without end; a context manager.
 
     Parameters
     ----------
@@ -74,109 +89,175 @@ class Stream:
     workers : int
         Processes that read ahead; 0: a thread of this one.
     position : dict, optional
-        Where to start: that of the update before.
+        Where to start: that of the update before, of all workers.
+    rank, world_size : int
+        This worker makes the micro-batches ``rank``, ``rank + world_size``, ... of each update.
     """
 
     def __init__(self, source: Any, batch_size: int, micro_batches: int, by_tokens: bool = False,
                  num_buckets: int = 10, seed: int = 0, workers: int = 0,
-                 position: Optional[Dict[str, Any]] = None):
-        self._source, self._batch_size, self._micro_batches = source, batch_size, micro_batches
-        self._by_tokens, self._seed = by_tokens, seed
-        self._position = dict(position or {'pass': 0, 'piece': 0, 'done': 0, 'carried': []})
+                 position: Optional[Dict[str, Any]] = None, rank: int = 0, world_size: int = 1):
+        self._position = position or {'updates': 0, 'streams': {}}
+        self._micro_batches, self._owned = micro_batches, range(rank, micro_batches, world_size)
+        self._reader = Reader(source, workers, 2 * len(self._owned))
+        self._depth = max(1, -(-workers // len(self._owned)))
         self._edges = edges(source.max_length, num_buckets)
-        tokens = batch_size if by_tokens else batch_size * source.max_length
-        self._buffer_tokens = min(_BUFFER_UPDATES * micro_batches * tokens, _BUFFER_TOKENS)
-        self._ahead = ReadAhead(source, workers)
+        tokens = _BUFFER_BATCHES * batch_size * (1 if by_tokens else source.max_length)
+        self._recipe = _Recipe(source, batch_size, by_tokens, micro_batches, self._owned, seed,
+                               self._edges, min(tokens, _BUFFER_TOKENS // micro_batches))
 
     def __enter__(self) -> 'Stream':
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._ahead.close()
+        self._reader.close()
 
     def __iter__(self) -> Iterator[Update]:
         """Yield :class:`Update`; DataError for bad data, and where there are no instances."""
-        start, carried = self._position, self._carried()
-        chunks = self._ahead.read(self._order(start['pass'], start['piece']))
-        any_found = carried is not None
+        begun = {'epoch': 0, 'index': 0, 'first': 0, 'carried': []}
+        updates, streams = self._position['updates'], self._position['streams']
+        # all of them begin to read, then the first one waits
+        all_batches = {m: _SubStream(self._recipe, self._reader, self._depth, m,
+                                     streams.get(str(m), begun)).micro_batches(updates)
+                       for m in self._owned}
+        for number in itertools.count(updates):
+            yield Update({m: next(batches) for m, batches in all_batches.items()},
+                         self._micro_batches, self._edges, number)
+
+
+class _Recipe(NamedTuple):
+    """What all sub-streams have in common."""
+    source: Any
+    batch_size: int
+    by_tokens: bool
+    micro_batches: int
+    owned: Sequence[int]
+    seed: int
+    edges: np.ndarray
+    buffer_tokens: int
+
+
+class _SubStream:
+    """The micro-batches of sub-stream ``number``, from a position; begins to read at once."""
+
+    def __init__(self, recipe: _Recipe, reader: Reader, depth: int, number: int,
+                 position: Dict[str, Any]):
+        self._recipe, self._reader, self._number, self._start = recipe, reader, number, position
+        self._origin = np.array(position['carried'], np.int64).reshape(-1, 3)
+        self._old = [(epoch, chunk, reader.submit(epoch, chunk)) for epoch, chunk in
+                     np.unique(self._origin[:, :2], axis=0).tolist()]
+        self._chunks = reader.read(self._places(position['epoch'], position['index']), depth)
+
+    def micro_batches(self, done: int) -> Iterator[_MicroBatch]:
+        """Yield what the updates from number ``done`` on, counted from 0, take."""
+        start, carried, empty = self._start, self._carried(), 0
         while True:
-            fresh, tokens = [], 0
-            for (epoch, index, chunk), instances in chunks:
-                fresh.append(Buffer.of_chunk(instances, epoch, chunk))
-                tokens += len(instances.ids)
-                is_last = index + 1 == self._source.num_chunks
-                if is_last or tokens >= self._buffer_tokens:
-                    break
-            any_found = any_found or tokens > 0
-            if is_last and not any_found:
-                raise DataError('no instances in the training data; a document of text needs two '
-                                'sentences')
-            buffer = Buffer.joined(fresh if carried is None else [carried, *fresh])
-            updates, rest = self._cut(buffer, 0 if carried is None else len(carried.origin),
-                                      [start['pass'], start['piece']])
+            place, buffer = self._fill(carried)
+            empty = 0 if len(buffer.origin) else empty + place.is_last
+            if empty > _EMPTY_EPOCHS + self._recipe.micro_batches:
+                raise DataError('no instances in the training data, or too few for updates of '
+                                f'{self._recipe.micro_batches} micro-batches; a document of text '
+                                'needs two sentences')
+            batches, rest = self._cut(buffer, 0 if carried is None else len(carried.origin), start)
             carried = buffer.select(rest) if len(rest) else None
-            following = {'pass': epoch + is_last, 'piece': 0 if is_last else index + 1, 'done': 0,
-                         'carried': buffer.origin[rest].tolist()}
-            for done, batches in enumerate(updates, 1):
-                if done > start['done']:
-                    yield Update(buffer, batches, self._edges, epoch, following
-                                 if done == len(updates) else dict(start, done=done))
+            numbers = range(start['first'], start['first'] + len(batches))
+            following = {'epoch': place.epoch + place.is_last,
+                         'index': 0 if place.is_last else place.index + 1,
+                         'first': numbers.stop, 'carried': buffer.origin[rest].tolist()}
+            for number in numbers:
+                # all sub-streams take a short one, or all a long one: workers wait less
+                draw = np.random.default_rng([self._recipe.seed, number]).random()
+                rows = batches.pop(int(draw * len(batches)))
+                if number >= done:
+                    yield _MicroBatch(buffer, rows, place.epoch, start if batches else following)
             start = following
 
-    def _order(self, epoch, index):
-        """The chunks from a place on: (epoch, index in its order, chunk)."""
-        for number in itertools.count(epoch):
-            rng = np.random.default_rng([self._seed, number])
-            order = rng.permutation(self._source.num_chunks)
-            for i in range(index, len(order)):
-                yield number, i, int(order[i])
+    def _fill(self, carried):
+        """The place of the last chunk that was taken, and the buffer of what was left over and
+        what is new."""
+        buffers, tokens = [] if carried is None else [carried], 0
+        for place, instances in self._chunks:
+            buffers.append(Buffer.of_chunk(instances, place.epoch, place.chunk, place.part,
+                                           place.parts))
+            tokens += len(buffers[-1].instances.ids)
+            if place.is_last or tokens >= self._recipe.buffer_tokens:
+                break
+        return place, Buffer.joined(buffers)
+
+    def _places(self, first, index):
+        """The sub-stream's chunks from an epoch and an index in it on."""
+        for epoch in itertools.count(first):
+            rng = np.random.default_rng([self._recipe.seed, epoch])
+            order = rng.permutation(self._recipe.source.num_chunks)
+            own, *others = [share(len(order), m + epoch, self._recipe.micro_batches)
+                            for m in (self._number, *self._recipe.owned)]
+            for i in range(index, len(own)):
+                at, part, parts = own[i]
+                here = 1 if parts == 1 else sum(other[-1][0] == at for other in others)
+                yield Place(epoch, i, int(order[at]), part, parts, here, i + 1 == len(own))
             index = 0
 
     def _carried(self):
         """The buffer of what was left over where the stream starts, or None."""
-        origin = np.array(self._position['carried'], np.int64).reshape(-1, 3)
         buffers = []
-        for epoch, chunk in np.unique(origin[:, :2], axis=0).tolist():
-            rows = origin[(origin[:, :2] == (epoch, chunk)).all(axis=1), 2]
-            whole = Buffer.of_chunk(self._source.read(epoch, chunk), epoch, chunk)
+        for epoch, chunk, future in self._old:
+            rows = self._origin[(self._origin[:, :2] == (epoch, chunk)).all(axis=1), 2]
+            whole = Buffer.of_chunk(self._reader.result(future), epoch, chunk)
             buffers.append(whole.select(rows))
+        self._old = []
         if not buffers:
             return None
         buffer = Buffer.joined(buffers)
         places = {tuple(row): i for i, row in enumerate(buffer.origin.tolist())}
-        return buffer.select(np.array([places[tuple(row)] for row in origin.tolist()]))
+        return buffer.select(np.array([places[tuple(row)] for row in self._origin.tolist()]))
 
-    def _cut(self, buffer, carried, where):
-        """A buffer's updates, lists of row arrays, one per micro-batch; and the rows left over."""
-        lengths = buffer.instances.lengths
-        rng = np.random.default_rng([self._seed] + where)
+    def _cut(self, buffer, carried, start):
+        """A buffer's micro-batches, arrays of rows, from short to long; and the rows left over."""
+        lengths, size = buffer.instances.lengths, self._recipe.batch_size
+        rng = np.random.default_rng(
+            [self._recipe.seed, self._number, start['epoch'], start['index']])
         # what has waited longest comes first
         order = np.concatenate([np.arange(carried),
                                 carried + rng.permutation(len(lengths) - carried)])
-        buckets = np.searchsorted(self._edges, lengths[order])
-        updates, rest, size = [], np.ones(len(order), bool), self._batch_size
+        buckets = np.searchsorted(self._recipe.edges, lengths[order])
+        batches, is_left = [], np.ones(len(order), bool)
         for bucket in np.unique(buckets).tolist():      # from short to long
             places = np.flatnonzero(buckets == bucket)
             rows = order[places]
-            if self._by_tokens:
-                size = max(1, int(self._batch_size / lengths[rows].mean()))
-            end = self._group(rows, size, updates)
-            rest[places[:end]] = False
-        # what does not fill an update makes some of several lengths, first what has waited longest;
-        # the size is that of the longest, for memory
-        rest = order[rest]
-        whole = size * self._micro_batches
-        end = len(rest) // whole * whole
-        self._group(rest[:end][np.argsort(-lengths[rest[:end]], kind='stable')], size, updates)
-        return [updates[i] for i in rng.permutation(len(updates))], rest[end:]
+            if self._recipe.by_tokens:
+                size = max(1, int(self._recipe.batch_size / lengths[rows].mean()))
+            batches += _whole(rows, size)
+            is_left[places[:len(rows) // size * size]] = False
+        # what is left makes some of several lengths, first what has waited longest; the size is
+        # that of the longest, for memory
+        rest = order[is_left]
+        mixed, rest = np.split(rest, [len(rest) // size * size])
+        batches += _whole(mixed[np.argsort(-lengths[mixed], kind='stable')], size)
+        return sorted(batches, key=lambda rows: lengths[rows].max()), rest
 
-    def _group(self, rows, size, updates):
-        """Append to ``updates`` those that ``rows`` fill; return how many rows they take."""
-        whole = size * self._micro_batches
-        count = len(rows) // whole
-        updates += [np.split(rows[i * whole:(i + 1) * whole], self._micro_batches)
-                    for i in range(count)]
-        return count * whole
+
+def _whole(rows, size):
+    """As many groups of ``size`` as the rows fill."""
+    return [rows[end - size:end] for end in range(size, len(rows) + 1, size)]
+
+
+def share(num_chunks: int, number: int, count: int) -> List[Tuple[int, int, int]]:
+    """What reader ``number`` (modulo ``count``) of ``count`` takes of chunks in some order.
+
+    Each of them takes one of ``count`` chunks at a time; the fewer than ``count`` that are left
+    in the end are shared.
+
+    Returns
+    -------
+    list of (index, part, parts)
+        Of chunk ``index`` the reader takes the rows ``part``, ``part + parts``, ...
+    """
+    number, left = number % count, num_chunks % count
+    own = [(i, 0, 1) for i in range(number, num_chunks - left, count)]
+    if left:
+        first = number % left
+        own.append((num_chunks - left + first, number // left, len(range(first, count, left))))
+    return own
 
 
 def edges(max_length: int, num_buckets: int) -> np.ndarray:
@@ -189,19 +270,21 @@ def evaluation(source: Any, batch_size: int, rank: int = 0,
                world_size: int = 1) -> Iterator[Batch]:
     """Yield one worker's share of a whole source, in batches of ``batch_size`` or less.
 
-    Each instance comes once, always the same, in the order of the chunks.
+    Each instance comes once among all workers, in batches that are the same for any number of
+    them.
     """
-    count = itertools.count()
-    ahead = ReadAhead(source, 0)
+    reader = Reader(source, 0)
     lengths_of = edges(source.max_length, source.max_length)
+    places = (Place(0, i, i, part, parts, 1, False)
+              for i, part, parts in share(source.num_chunks, rank, world_size))
     try:
-        for (_, _, chunk), instances in ahead.read((0, i, i) for i in range(source.num_chunks)):
-            buffer = Buffer.of_chunk(instances, 0, chunk)
+        for place, instances in reader.read(places, 1):
+            buffer = Buffer.of_chunk(instances, 0, place.chunk)
             order = np.argsort(-instances.lengths, kind='stable')
-            for start in range(0, len(order), batch_size):
-                if next(count) % world_size == rank:
-                    rows = order[start:start + batch_size]
-                    longest = np.searchsorted(lengths_of, instances.lengths[rows[0]])
-                    yield buffer.batch(rows, int(lengths_of[longest]))
+            starts = range(0, len(order), batch_size)
+            for start in starts[place.part::place.parts]:
+                rows = order[start:start + batch_size]
+                longest = np.searchsorted(lengths_of, instances.lengths[rows[0]])
+                yield buffer.batch(rows, int(lengths_of[longest]))
     finally:
-        ahead.close()
+        reader.close()

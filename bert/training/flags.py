@@ -10,7 +10,7 @@ from ..checkpoint import output
 from ..checkpoint.source import ModelSource
 from ..data.tagging import SEQ_LEN
 from ..utils import cli
-from .settings import DeviceSettings, OutputSettings, Recipe
+from .settings import OPTIMIZERS, DeviceSettings, OutputSettings, Recipe
 
 __all__ = ['add_model_flags', 'add_training_flags', 'add_runtime_flags', 'add_device_flags',
            'add_conll_flags', 'check_output', 'model_source', 'recipe', 'device_settings',
@@ -49,8 +49,8 @@ def add_training_flags(parser: argparse.ArgumentParser, lr: float, epochs: int, 
     group.add_argument('--accumulate', type=cli.positive_int, default=1, metavar='N',
                        help='make each update from N batches: a larger batch in the same memory '
                             '(default: %(default)s)')
-    group.add_argument('--optimizer', choices=('bertadam', 'adam', 'adamw', 'lamb'),
-                       default='bertadam', help='(default: %(default)s)')
+    group.add_argument('--optimizer', choices=OPTIMIZERS, default='bertadam',
+                       help='(default: %(default)s)')
     group.add_argument('--lr', type=cli.positive_float,
                        help=f'peak learning rate (default: {lr:g}, more for the sample model)')
     group.add_argument('--epsilon', type=cli.positive_float, default=1e-6,
@@ -108,7 +108,7 @@ def add_device_flags(group: Any) -> None:
     group.add_argument('--force_dtype', action='store_true',
                        help='use bfloat16 even if it is slower on this CPU')
     group.add_argument('--path', choices=('auto', 'packed', 'padded'), default='auto',
-                       help='layout of batches: packed has no padding and needs a CPU, its '
+                       help='layout of batches: packed has no padding and needs a CPU; its '
                             'operators are compiled on first use; padded runs on any device '
                             '(default: %(default)s, packed if possible)')
 

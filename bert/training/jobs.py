@@ -1,7 +1,7 @@
-"""One host's part of a job over several hosts: its processes, and the watch over the others.
+"""One host's part of a job over several hosts: its processes, and the watch over other hosts.
 
 Used by scripts/launch.py.  Each host is connected to the one that started the job, and they send
-each other a word every other second; whoever sees something fail tells the others.
+each other a heartbeat every other second; a host that sees a failure reports it to the rest.
 """
 import ctypes
 import json
@@ -23,7 +23,7 @@ SERVE = [sys.executable, '-c', f'import sys; sys.path.insert(0, {ROOT!r}); impor
 GRACE = 5           # seconds for processes to end in when they are asked to
 STOP_GRACE = 30     # seconds for the other workers to stop in after the first one has
 SILENCE = 20        # seconds without a word from a host after which it counts as lost
-ENDED = 'the others are ended now'
+ENDED = 'ending all other processes'
 
 
 class Host:

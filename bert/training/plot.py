@@ -124,7 +124,7 @@ def growth(path: str, curves: Mapping[str, Any]) -> str:
 
 
 def sentence_map(path: str, points: Any, texts: Sequence[str], shares: Sequence[float]) -> str:
-    """Draw texts as numbered points, with a list beside them if they are few.
+    """Draw texts as numbered points, with a legend if there are few.
 
     ``points`` is (texts, 2); ``shares`` are the fractions of the variance that the two axes show.
     """

@@ -13,7 +13,7 @@ __all__ = ['Progress']
 
 
 class Progress:
-    """Reports the progress of a training run on worker 0; does nothing on the others.
+    """Reports the progress of a training run on worker 0; does nothing on other workers.
 
     Parameters
     ----------

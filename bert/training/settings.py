@@ -2,7 +2,10 @@
 import dataclasses
 from typing import Any, Mapping, Optional
 
-__all__ = ['DeviceSettings', 'OptimizerSettings', 'OutputSettings', 'Recipe']
+__all__ = ['OPTIMIZERS', 'DeviceSettings', 'OptimizerSettings', 'OutputSettings', 'Recipe']
+
+# the choices of --optimizer; Stepper has their updates
+OPTIMIZERS = ('bertadam', 'adam', 'adamw', 'lamb')
 
 
 @dataclasses.dataclass(frozen=True)

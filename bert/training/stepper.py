@@ -14,9 +14,8 @@ from ..utils.errors import DataError
 from .distributed import Local
 from .settings import OptimizerSettings
 
-__all__ = ['Stepper', 'Step', 'OPTIMIZERS']
+__all__ = ['Stepper', 'Step']
 
-OPTIMIZERS = ('bertadam', 'adam', 'adamw', 'lamb')
 _CHUNK = 40         # tensors in one call of MXNet's multi-tensor updates
 
 

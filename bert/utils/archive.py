@@ -27,7 +27,7 @@ def extract(archive: str, folder: str) -> str:
     Raises
     ------
     DataError
-        When the archive is broken, refused, or of another format.
+        If the archive is damaged, refused, or in another format.
     """
     parent = os.path.dirname(os.path.abspath(folder))
     os.makedirs(parent, exist_ok=True)

@@ -29,7 +29,7 @@ _LONGEST_WAIT = 60          # seconds, whatever a server asks for in its Retry-A
 _REACH = 2.5                # seconds; three hosts that can't be reached take less than 10
 _CHUNK = 1 << 15            # bytes; a broken connection loses at most this many
 _LARGE = 10 << 20           # bytes from which a download is announced where no bar can be drawn
-_RERUN = 'check the network (HTTPS_PROXY?) and run again: it goes on where it stopped'
+_RERUN = 'check the network (HTTPS_PROXY?) and run again: the download continues where it stopped'
 
 
 class DownloadError(DataError):
@@ -243,7 +243,7 @@ def locked(path: str) -> Iterator[None]:
             except BlockingIOError:
                 print(f'waiting for another process that fetches {path}', file=sys.stderr)
                 fcntl.flock(f, fcntl.LOCK_EX)
-            try:                        # a file that its last holder removed keeps nobody out
+            try:                        # a file that its last holder removed locks out no process
                 if not os.path.samestat(os.fstat(f.fileno()), os.stat(lock)):
                     continue
             except FileNotFoundError:

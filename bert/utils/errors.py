@@ -26,8 +26,8 @@ class DataError(Exception):
 def run(main: Callable[[], Optional[int]]) -> None:
     """Call ``main()`` as a program, and exit: 0, 1 for bad data, 2 for usage (argparse's own).
 
-    A :class:`DataError`, a missing optional package, an operating-system error and a lack of
-    memory become one line on standard error.  Set ``BERT_DEBUG=1`` to see the traceback instead.
+    A :class:`DataError`, a missing optional package, an operating-system error and running
+    out of memory become one line on standard error; ``BERT_DEBUG=1`` shows the traceback instead.
     """
     _open_standard_streams()
     try:
@@ -90,13 +90,13 @@ def _is_one_of_many():
 
 
 def _explain(error):
-    """The line for ``error``, or None where the fault is this program's own."""
+    """The line for ``error``, or None if it is a bug in this program."""
     if isinstance(error, DataError):    # may hold a line for each of several attempts
         return '\n'.join(line.rstrip() for line in str(error).splitlines() if line.strip())
     if isinstance(error, ModuleNotFoundError):
         return _missing_module((error.name or '').split('.')[0])
     if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
-        return ('not enough memory; take a smaller --batch_size (with --accumulate the updates '
+        return ('not enough memory; use a smaller --batch_size (with --accumulate the updates '
                 'stay the same), shorter texts or a smaller model')
     if isinstance(error, OSError):
         if error.filename is not None:

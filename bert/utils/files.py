@@ -23,7 +23,7 @@ _TEMPORARY = '.unfinished'      # how the names of temporary files end
 def atomic(path: str) -> Iterator[str]:
     """The name of a temporary file beside ``path`` that replaces it if the block ends well.
 
-    On any error (a full disk, say) the temporary file goes and what stood at ``path`` stays.  If
+    On any error, such as a full disk, the temporary file is removed and ``path`` is unchanged.  If
     the process is killed it stays behind; :func:`make_folder` removes it then.
     """
     path = os.path.abspath(path)
@@ -41,8 +41,8 @@ def atomic(path: str) -> Iterator[str]:
             os.fsync(f.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise DataError(f'{path}: cannot be written ({error.strerror or error}); what stood there '
-                        'before is intact') from None
+        raise DataError(f'{path}: cannot be written ({error.strerror or error}); the previous '
+                        'file is intact') from None
     finally:
         os.close(handle)
         with contextlib.suppress(OSError):
@@ -63,7 +63,7 @@ def _sweep(folder):
     for name in os.listdir(folder):
         if name.startswith('.') and name.endswith(_TEMPORARY):
             with contextlib.suppress(OSError), open(os.path.join(folder, name), 'rb') as f:
-                if _lock(f.fileno()):       # nobody writes it
+                if _lock(f.fileno()):       # no process is writing it
                     os.remove(f.name)
 
 
@@ -108,7 +108,7 @@ def read_json(path: str, kind: Optional[type] = None) -> Any:
     except UnicodeDecodeError as error:
         raise DataError(f'{path}: not UTF-8 text (byte {error.start})') from None
     except RecursionError:
-        raise DataError(f'{path}: not JSON of a sensible depth; is it damaged?') from None
+        raise DataError(f'{path}: JSON that is nested too deeply; is it damaged?') from None
     except ValueError as error:
         raise DataError(f'{path}: not JSON ({error})') from None
     except OSError as error:

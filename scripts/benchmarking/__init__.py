@@ -1,1 +1,1 @@
-"""Measuring the programs beside their peers: what scripts/benchmark.py is made of."""
+"""Measuring the programs and their peers: what scripts/benchmark.py is made of."""

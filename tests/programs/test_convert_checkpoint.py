@@ -165,7 +165,7 @@ def test_what_does_not_belong_together(tmp_path):
         write_json(str(tmp_path / name / 'config.json'),
                    dict(read_json(str(TINY / 'config.json')), **change))
         return tmp_path / name
-    assert 'bert.encoder.position_weight has the shape (40, 32) where this model needs (512, 32)' \
+    assert 'bert.encoder.position_weight has the shape (40, 32) but this model needs (512, 32)' \
         in refused(folder('positions', max_position_embeddings=512), tmp_path / 'out')
     assert 'parameters of this model are missing, bert.encoder.transformer_cells.2.' in refused(
         folder('layers', num_hidden_layers=3), tmp_path / 'out')

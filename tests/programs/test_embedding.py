@@ -152,8 +152,8 @@ def test_long_texts_are_windows_and_a_notice(bert, plain, tok, caplog):
         (_, short), (tokens, rows) = bert(['good', text])
     assert len(tokens) == len(rows) == 70
     assert [r.getMessage() for r in caplog.records] == [
-        'text 2 has 70 tokens, 72 with [CLS] and [SEP]; it is taken as overlapping windows of 40, '
-        'as other texts of such length are']
+        'text 2 has 70 tokens, 72 with [CLS] and [SEP]; it is split into overlapping windows of '
+        '40, as are other texts of this length']
     starts = [0, 19, 32]                # of windows of 38, half of that apart, the last one full
     windows = [plain(ids[start:start + room])[-1] for start in starts]
     # between two windows the change is halfway through what both see: 19 to 38, and 32 to 57
@@ -408,7 +408,7 @@ def test_map(lines, tmp_path, capsys, count):
     (['--oov_way', 'mean'], 'invalid choice'), (['--pooling', 'sum'], 'invalid choice'),
     (['--batch_size', '0'], 'from 1 up'), (['--max_seq_length', 'x'], 'x is not a whole number'),
     (['--dtype', 'int8'], 'invalid choice'), (['--layers', 'x'], '"x" is not a list such as -2,-1'),
-    (['--normalize'], 'add --pooling mean'), (['--top', '3'], 'goes with --similarity'),
+    (['--normalize'], 'add --pooling mean'), (['--top', '3'], 'needs --similarity'),
     (['--output', 'v.txt'], 'one of .npz, .npy, .jsonl'),
     (['--output', 'v.npz', '--map', 'm.png'], 'not allowed with'),
     (['--pooling', 'cls', '--oov_way', 'sum'], '--oov_way is for vectors of words')])
@@ -422,7 +422,7 @@ def test_wrong_flags(capsys, flags, message):
 
 def test_wrong_layers():
     for layer in 0, 3, -3:
-        with pytest.raises(DataError, match=f'no layer {layer}, they are 1 to 2'):
+        with pytest.raises(DataError, match=f'no layer {layer}; they are 1 to 2'):
             BertEmbedding(model=TINY, layers=(-1, layer))
 
 

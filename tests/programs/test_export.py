@@ -22,15 +22,14 @@ from bert.model.parameters import initialize, load_parameters
 from bert.text import tokenizer, transform
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
-from export import batches, checks, export, network, tokenizer_json
-from export.formats import FORMATS as FORMS
+from export import batches, checks, export, formats, network, tokenizer_json
+from export.formats import FORMATS
 from export.symbol import Symbol
 
 EXAMPLES = os.path.join(ROOT, 'export', 'examples')
 LABELS = {'classification': ('good', 'bad', 'so so'), 'regression': None,
           'question_answering': (), 'ner': ('O', 'B-PER', 'I-PER', 'B-LOC')}
 TASKS = (*LABELS, 'embedding')
-FORMATS = ('symbol', 'onnx')
 # run by a process that has no `bert`: outputs of the symbol in each folder for its inputs.npz
 ALONE = '''
 import sys
@@ -272,7 +271,7 @@ def test_a_model_with_one_token_type(exports, tmp_path, form):
     export.main(['--task', 'embedding', '--model_parameters', str(folder), '--output_dir', str(out),
                  '--seq_length', '16', '--format', form])
     ids, _, lengths = BATCHES['a']
-    assert_equal(FORMS[form].load(str(out))((ids, ids * 0, lengths)),
+    assert_equal(formats.find(form).load(str(out))((ids, ids * 0, lengths)),
                  live(str(folder), 'embedding')((ids, ids * 0, lengths)))
 
 
@@ -451,12 +450,12 @@ def test_int8(models, exports, texts, tmp_path, capsys, task, form):
                       *(['--task', 'embedding'] if task == 'embedding' else []), task=task))
     printed = capsys.readouterr().out
     assert 'int8 beside float32, on ' in printed and 'size: ' in printed and 'speed: ' in printed
-    assert ('calibrated on 5 others' in printed) == (form == 'symbol')
+    assert ('calibrated on 5 other texts' in printed) == (form == 'symbol')
     about = read_json(str(out / 'config.json'))['gluon_bert']['export']
     assert about['quantize'] == 'int8' and set(about['int8']) == set(about['outputs'])
     assert all(row['largest'] > 1e-4 and row['cosine'] > least_cosine()
                for row in about['int8'].values()), about['int8']
-    predict, exact = (FORMS[form].load(folder) for folder in (str(out), full))
+    predict, exact = (formats.find(form).load(folder) for folder in (str(out), full))
     given = list(BATCHES.values())          # random ids and other lengths than it was made for
     found = checks.differences(network.TASKS[task], predict, given,
                                [exact(arrays) for arrays in given])

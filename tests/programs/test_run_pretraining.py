@@ -260,7 +260,7 @@ def test_a_killed_run_goes_on_bit_equal(program, shards, whole, tmp_path):
     with open(str(copy / 'step-0000006.params'), 'r+b') as f:
         f.truncate(5000)
     result = program(ALONE, *flags(shards, copy, *STEPS), '--resume', check=0)
-    assert 'taking the one before' in result.stderr and 'from update 4' in result.stderr
+    assert 'using the previous checkpoint' in result.stderr and 'from update 4' in result.stderr
     assert_same(weights(whole), weights(copy))
     # a fresh start does not wipe out a run
     assert '--resume' in program(ALONE, *flags(shards, copy, *STEPS), check=1).stderr

@@ -9,12 +9,12 @@
     bert_sum_squares(*gradients, n=..)
 
 ``x`` and ``qkv`` are float32 or bfloat16, all else is float32 (``starts`` and ``lengths`` also
-int32).  ``seed``, shape (1,), draws the dropout; a negative one turns it off.  The C++ files say
-more.
+int32).  ``seed``, shape (1,), draws the dropout; a negative one turns it off.  See the C++
+files for more.
 
-MXNet does not tell a library's operators to add to a gradient, so they would overwrite it.  Two
-kinds of input go in through ``F.identity``, which adds: one with ``grad_req='add'``, and one that
-eight or more operators use (there MXNet sums gradients in place).
+MXNet does not pass ``grad_req`` on to a library's operators, so they overwrite a gradient that they
+should add to.  Two kinds of input therefore pass through ``F.identity``, which adds: one with
+``grad_req='add'``, and one that eight or more operators use (MXNet sums its gradients in place).
 """
 import logging
 
@@ -27,10 +27,10 @@ _loaded = None      # not tried yet
 
 
 def load():
-    """Register the operators in this process; whether they are there.
+    """Register the operators in this process; returns whether they are available.
 
-    Where they cannot be built or loaded, one line of notice says why and the answer is False:
-    the portable path does the same, slower.
+    If they cannot be built or loaded, one warning says why and the result is False: the portable
+    operators compute the same, more slowly.
     """
     global _loaded
     if _loaded is None:
@@ -38,6 +38,6 @@ def load():
             build.register(build.library())
             _loaded = True
         except build.Unavailable as reason:
-            _log.warning('the portable operators are used, which are slower: %s', reason)
+            _log.warning('using the portable operators, which are slower: %s', reason)
             _loaded = False
     return _loaded

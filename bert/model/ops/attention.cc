@@ -3,7 +3,7 @@
 //   out = dropout(softmax(q k^T / sqrt(size))) v for each head
 // A thread takes one head of one segment at a time, and in it a block of queries at a time, so that
 // scratch grows with the length and not with its square.  The backward pass computes the
-// probabilities anew.
+// probabilities again.
 #include <algorithm>
 
 #include "dropout.h"

@@ -39,15 +39,15 @@ _ACCEPTS = ('  case 12:\n    dltensor.dtype.code = 4;\n    dltensor.dtype.bits =
 
 
 class Unavailable(Exception):
-    """Why the operators cannot be had, and what to do, in one line."""
+    """Why the operators are unavailable, and what to do, in one line."""
 
 
 def library():
-    """The path of the built library, built now if need be; Unavailable where it cannot be."""
+    """The path of the built library, built now if necessary; Unavailable if it cannot be."""
     if os.environ.get('BERT_OPS') == '0':
         raise Unavailable('BERT_OPS=0 asks for them')
     if sys.platform != 'linux' or platform.machine() not in ('x86_64', 'AMD64'):
-        raise Unavailable(f'the fast ones are for Linux on x86-64, this is {platform.system()} on '
+        raise Unavailable(f'the fast ones need Linux on x86-64, but this is {platform.system()} on '
                           f'{platform.machine()}')
     command, version = _compiler()
     flags = FLAGS + ([] if 'clang' in version else ['-fno-gnu-unique'])
@@ -85,7 +85,7 @@ def register(path):
 
 
 def _compiler():
-    """(command, what it says of its version)"""
+    """(command, its version as it prints it)"""
     if os.environ.get('CXX'):
         try:
             command = shlex.split(os.environ['CXX'])
@@ -119,8 +119,8 @@ def _read(path):
         with open(path, encoding='utf-8') as f:
             return f.read()
     except OSError as error:
-        raise Unavailable(f'{path}: {error.strerror}; install MXNet 1.9.1 and this '
-                          'package anew') from None
+        raise Unavailable(f'{path}: {error.strerror}; reinstall MXNet 1.9.1 and '
+                          'this package') from None
 
 
 def _cpu():
@@ -133,7 +133,7 @@ def _cpu():
 
 @contextlib.contextmanager
 def _lock(folder):
-    """Held by one process at a time; the others wait and find what it built."""
+    """Held by one process at a time; other processes wait and then use what it built."""
     with open(os.path.join(folder, 'operators.lock'), 'w', encoding='utf-8') as f:
         with contextlib.suppress(OSError):      # some network disks have no locks: all build
             fcntl.flock(f, fcntl.LOCK_EX)
@@ -162,7 +162,7 @@ def _build(command, api, mxnet, path):
 
 
 def _seal(path):
-    """Append the SHA-256 of a library, which its loader ignores, and write all to the disk."""
+    """Append the SHA-256 of a library, which its loader ignores, and sync it to the disk."""
     with open(path, 'rb+') as f:
         f.write(hashlib.sha256(f.read()).digest())
         f.flush()
@@ -180,7 +180,7 @@ def _is_whole(path):
 
 
 def _sweep(folder, current):
-    """Remove what killed builds left, and libraries that nobody loaded for a month.
+    """Remove what killed builds left, and libraries that were not loaded for a month.
 
     The lock is held, so no other process is building.
     """

@@ -36,7 +36,7 @@ void forward(long rows, long classes, const T *scores, const float *labels, floa
   }
 }
 
-// d loss / d score = softmax - 1 for the class and softmax for the others; the softmax is
+// d loss / d score = softmax - 1 for the class and softmax for all other classes; the softmax is
 // exp(score - own score - loss)
 template <class T>
 void backward(long rows, long classes, const float *gradients, const T *scores,

@@ -1,7 +1,7 @@
 // Dropout, residual sum and layer normalisation (Ba et al. 2016) in one sweep over each row:
 //   y = LN(dropout(x) + residual), or with post=1: y = dropout(LN(x + residual)),
 // LN with gamma and beta.
-// The backward pass computes rows anew from the inputs.
+// The backward pass recomputes rows from the inputs.
 #include <algorithm>
 
 #include "dropout.h"
@@ -78,7 +78,7 @@ void forward(Settings s, const T *x, const float *residual, const float *gamma, 
   }
 }
 
-// The gradients that come in, and those that go out; a pointer may be null where there is none.
+// The gradients that come in, and those that go out; a pointer is null if there is no such gradient.
 template <class T>
 struct Gradients {
   const float *y;

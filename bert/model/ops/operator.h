@@ -28,7 +28,7 @@ constexpr int kFloat32 = 0, kFloat64 = 1, kInt32 = 4, kBfloat16 = 12;
 // MXNet turns a std::exception into an MXNetError with this message.
 [[noreturn]] inline void fail(const std::string &message) { throw std::invalid_argument(message); }
 
-// The number an attribute gives, or the default where it is not given.
+// The number that an attribute gives, or the default if it is absent.
 inline double number(const Attributes &attributes, const char *key, double otherwise) {
   auto found = attributes.find(key);
   if (found == attributes.end()) return otherwise;

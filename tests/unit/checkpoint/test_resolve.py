@@ -317,8 +317,8 @@ def test_hub_files_of_other_forms(server, monkeypatch):
              'pytorch_model.bin': b'pickle' * 1000}
     put_hub(server, 'org/bin', files)
     monkeypatch.setattr(hub.importlib.util, 'find_spec', lambda name: None)
-    with pytest.raises(DataError, match=r'no model\.safetensors .a pickled pytorch_model\.bin is '
-                       'taken only where torch is installed'):
+    with pytest.raises(DataError, match=r'no model\.safetensors .pytorch_model\.bin is a pickle, '
+                       'and only used if torch is installed'):
         resolve('org/bin')
     assert not any('pytorch_model' in path for _, path, _ in server.requests)
     monkeypatch.setattr(hub.importlib.util, 'find_spec', lambda name: 'torch')

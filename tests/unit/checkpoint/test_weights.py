@@ -93,7 +93,7 @@ def test_a_full_disk(tmp_path, kind, reason):
     result = subprocess.run([sys.executable, '-c', FULL_DISK, kind, path], cwd=ROOT, text=True,
                             capture_output=True, timeout=120)
     assert result.stdout.splitlines() == [
-        f'{path}: cannot be written ({reason}); what stood there before is intact',
+        f'{path}: cannot be written ({reason}); the previous file is intact',
         "True ['a.weights']"] * 6 + ['False'], result.stderr
 
 

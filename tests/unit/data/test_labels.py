@@ -24,8 +24,8 @@ def test_names_that_mean_nothing_to_the_task_are_refused():
     assert line == ('the labels of the task are 0, 1; those of the/model are paraphrase, '
                     'not_paraphrase; state the order of its outputs in labels of the task, '
                     '--labels 0,1 if it is this one')
-    assert 'take a model with 2 classes' in refused(model_order, RTE, ('a', 'b', 'c'), 3, 'm')
-    assert 'take a model with 2 classes' in refused(model_order, RTE, None, 3, 'm')
+    assert 'use a model with 2 classes' in refused(model_order, RTE, ('a', 'b', 'c'), 3, 'm')
+    assert 'use a model with 2 classes' in refused(model_order, RTE, None, 3, 'm')
 
 
 def test_the_order_can_be_stated(caplog):

@@ -9,8 +9,9 @@ from helpers import TINY
 from networks import Whole, under
 
 from bert.checkpoint.weights import read_weights
-from bert.model.config import ACTIVATIONS, BertConfig
+from bert.model.config import BertConfig
 from bert.model.encoder import Bert
+from bert.model.operators import ACTIVATIONS
 from bert.model.parameters import collect, initialize, load_parameters
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
@@ -174,9 +175,9 @@ def test_shapes_are_known_before_the_first_batch(options):
 @pytest.mark.parametrize('change, message', [
     ({'num_attention_heads': 5}, 'hidden_size 32 is not a multiple of num_attention_heads 5'),
     ({'num_attention_heads': 0},
-     'num_attention_heads is 0 where a whole number from 1 to 4096 is needed; take the config.json '
+     'num_attention_heads is 0, but must be a whole number from 1 to 4096; use the config.json '
      'that belongs to the model'),
-    ({'hidden_act': 'mish'}, 'hidden_act "mish" is not known; one of: gelu, gelu_new, '
+    ({'hidden_act': 'mish'}, 'hidden_act "mish" is not supported; choose one of: gelu, gelu_new, '
                              'gelu_pytorch_tanh, relu'),
     ({'position_embedding_type': 'relative_key'},
      'position_embedding_type "relative_key" is not supported, only "absolute"'),

@@ -12,9 +12,10 @@ from bert.model import heads, ops
 from bert.model.config import BertConfig
 from bert.model.forward import Packed, choose_layout, create_forward, unpack
 from bert.model.heads import PreTraining, QuestionAnswering, TokenVectors
+from bert.model.operators import ACTIVATIONS
 from bert.model.parameters import collect, initialize, load_parameters
 from bert.training import distributed
-from bert.training.settings import OptimizerSettings
+from bert.training.settings import OPTIMIZERS, OptimizerSettings
 from bert.training.stepper import Stepper
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
@@ -58,7 +59,7 @@ def gradients(net, path, dtype='float32'):
 
 
 @needs_operators
-@pytest.mark.parametrize('change', [{}, {'hidden_act': 'gelu_new'}, {'hidden_act': 'relu'},
+@pytest.mark.parametrize('change', [*({'hidden_act': name} for name in ACTIVATIONS),
                                     {'layer_norm_eps': 1e-5}])
 @pytest.mark.parametrize('kind', ['Classifier', 'Tagger', 'spans', 'vectors'])
 def test_scores_losses_and_every_gradient_are_the_same(kind, change):
@@ -96,7 +97,7 @@ def test_pretraining_scores_and_gradients_are_the_same():
 
 
 @needs_operators
-@pytest.mark.parametrize('name', ['bertadam', 'adamw', 'lamb'])
+@pytest.mark.parametrize('name', OPTIMIZERS)
 def test_ten_updates_are_the_same(name):
     weights = {}
     start = {key: p.data().asnumpy() for key, p in collect(network('Classifier')).items()}
@@ -212,9 +213,9 @@ def test_the_path_is_chosen_by_what_there_is(monkeypatch):
     assert choose_layout('padded', 'float32', cpu) == 'padded'
     assert choose_layout('auto', 'float32', cpu, pad=True) == 'padded'
     assert choose_layout('auto', 'float32', gpu) == 'padded'
-    for arguments, words in ((('packed', 'float32', gpu), 'leave out --gpu'),
+    for arguments, words in ((('packed', 'float32', gpu), 'omit --gpu'),
                              (('packed', 'float16', cpu), '--dtype float16'),
-                             (('packed', 'float32', cpu, True), 'leave out --pad')):
+                             (('packed', 'float32', cpu, True), 'omit --pad')):
         with pytest.raises(DataError, match=words):
             choose_layout(*arguments)
     monkeypatch.setattr(ops, 'load', lambda: False)

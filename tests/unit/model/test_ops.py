@@ -11,6 +11,7 @@ from helpers import ROOT
 from mxnet.gluon import HybridBlock
 
 from bert.model import ops
+from bert.training.settings import OPTIMIZERS
 
 BF16 = np.dtype([('bfloat16', np.uint16)])
 OFF, SEED = mx.nd.array([-1]), mx.nd.array([7])
@@ -247,7 +248,7 @@ def test_bfloat16_rounding():
     np.testing.assert_array_equal(y, np.float32([256, 260, 258, 512, np.nan, 3.3895314e38]))
 
 
-@pytest.mark.parametrize('optimizer', ['adamw', 'adam', 'bertadam', 'lamb'])
+@pytest.mark.parametrize('optimizer', OPTIMIZERS)
 def test_update(optimizer):
     shapes, number, scale = [(7,), (50, 700), (5, 5), (3,)], 3, 0.25
     weights, grads, means = ([normal(*s, seed=i) for s in shapes] for i in range(3))

@@ -62,14 +62,14 @@ def test_optional_parameters_keep_fresh_values():
 
 @pytest.mark.parametrize('change, message', [
     ({'bert.encoder.layer_norm.gamma': None},
-     'FILE: 1 of 41 parameters of this model are missing, bert.encoder.layer_norm.gamma the first;'
-     ' these are weights of another model'),
+     'FILE: 1 of 41 parameters of this model are missing, first bert.encoder.layer_norm.gamma;'
+     ' these are the weights of another model'),
     ({'classifier.1.bias': np.zeros(3, np.float32)},
-     'FILE: classifier.1.bias has the shape (3,) where this model needs (2,); take the config, the '
+     'FILE: classifier.1.bias has the shape (3,) but this model needs (2,); use the config, the '
      'labels or the model name that belong to these weights'),
     ({'bert.encoder.position_weight': np.zeros((512, 32), np.float32)},
-     'FILE: bert.encoder.position_weight has the shape (512, 32) where this model needs (40, 32); '
-     'take the config, the labels or the model name that belong to these weights'),
+     'FILE: bert.encoder.position_weight has the shape (512, 32) but this model needs (40, 32); '
+     'use the config, the labels or the model name that belong to these weights'),
 ])
 def test_weights_of_another_model_change_nothing(change, message):
     net = Classifier(CONFIG, 2)

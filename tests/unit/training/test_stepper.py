@@ -8,8 +8,8 @@ from mxnet.gluon import nn
 
 from bert.model import ops
 from bert.training import distributed
-from bert.training.settings import OptimizerSettings
-from bert.training.stepper import OPTIMIZERS, Stepper, _depths
+from bert.training.settings import OPTIMIZERS, OptimizerSettings
+from bert.training.stepper import Stepper, _depths
 from bert.utils.errors import DataError
 
 

@@ -97,7 +97,7 @@ def test_a_body_that_is_always_cut_is_given_up(server, tmp_path, monkeypatch):
     with pytest.raises(DownloadError) as error:
         download(url, str(tmp_path / 'file'), SHA1)
     assert str(error.value).startswith(url + ': ')
-    assert str(error.value).endswith('run again: it goes on where it stopped')
+    assert str(error.value).endswith('run again: the download continues where it stopped')
     assert len(server.gets('file')) == downloading._TRIES
     assert 'file' not in left(tmp_path)
 
@@ -105,7 +105,7 @@ def test_a_body_that_is_always_cut_is_given_up(server, tmp_path, monkeypatch):
 def test_a_cut_body_that_cannot_be_resumed_is_given_up(server, tmp_path):
     url = server.put('file', BODY, headers={'ETag': 'W/"weak"'})    # no good for a range
     server.fault('file', 'cut')
-    with pytest.raises(DownloadError, match='run again: it goes on where it stopped$'):
+    with pytest.raises(DownloadError, match='run again: the download continues where it stopped$'):
         download(url, str(tmp_path / 'file'), SHA1)
     assert len(server.gets('file')) == 1 + downloading._TRIES    # the first brought something
 

@@ -45,8 +45,8 @@ def test_an_error_of_the_system_is_one_line(tmp_path):
     def write():
         with files.atomic(str(path)):
             raise OSError(28, 'No space left on device')
-    assert refused(write) == (f'{path}: cannot be written (No space left on device); what stood '
-                              'there before is intact')
+    assert refused(write) == (f'{path}: cannot be written (No space left on device); the '
+                              'previous file is intact')
     assert os.listdir(str(tmp_path)) == ['a.json']
 
 
@@ -75,7 +75,7 @@ def test_a_value_that_json_lacks_leaves_the_old_file(tmp_path):
 
 
 @pytest.mark.parametrize('content, message', [
-    (b'{', 'not JSON'), (b'\xff{}', 'not UTF-8 text'), (b'[' * 100000, 'sensible depth'),
+    (b'{', 'not JSON'), (b'\xff{}', 'not UTF-8 text'), (b'[' * 100000, 'nested too deeply'),
     (b'[]', 'not an object'), (b'', 'not JSON')])
 def test_damaged_json(tmp_path, content, message):
     path = tmp_path / 'x.json'

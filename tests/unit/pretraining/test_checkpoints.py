@@ -1,0 +1,29 @@
+"""Where the data of a continued run begin."""
+import types
+
+import numpy as np
+import pytest
+
+from bert.checkpoint import result_folder
+from bert.pretraining.checkpoints import Checkpoints
+from bert.pretraining.settings import CheckpointSettings
+from bert.utils.errors import DataError
+
+ALONE = types.SimpleNamespace(rank=0, size=1, sum=lambda values: np.asarray(values, float))
+
+
+@pytest.mark.parametrize('position, is_old', [
+    ({'updates': 2, 'streams': {'0': {'epoch': 0, 'index': 0, 'first': 0, 'carried': []}}}, False),
+    ({'pass': 0, 'piece': 0, 'done': 2, 'carried': []}, True)])
+def test_a_position_of_an_older_version_is_refused(tmp_path, monkeypatch, position, is_old):
+    monkeypatch.setattr(result_folder, 'load_last', lambda *_: {
+        'micro_batches': 1, 'stream': position})
+    settings = CheckpointSettings(str(tmp_path), {}, start_step=2)
+    checkpoints = Checkpoints(settings, ALONE, None, types.SimpleNamespace(update=2), 1)
+    if not is_old:
+        checkpoints.load()
+        assert checkpoints.position == position
+        return
+    with pytest.raises(DataError, match='older version.*--pretrained --model') as error:
+        checkpoints.load()
+    assert '\n' not in str(error.value) and checkpoints.position is None
