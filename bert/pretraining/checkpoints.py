@@ -123,6 +123,9 @@ class Checkpoints:
                 return step
             except DataError as error:
                 logging.warning('%s; using the previous checkpoint', error)
+        if steps:
+            raise DataError(f'--resume: no checkpoint in {self.folder} is complete; name another '
+                            '--ckpt_dir, or replace the run with --overwrite')
         logging.info('%s has no checkpoint to continue from: starting at the beginning',
                      self.folder)
         return 0

@@ -4,12 +4,14 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 
 import mxnet as mx
 import numpy as np
 import pytest
 from helpers import (
     LAUNCHERS,
+    ROOT,
     SAMPLE,
     assert_same,
     command_of,
@@ -243,6 +245,27 @@ def test_two_horovod_workers_give_the_same_updates(program, data, one_worker, tm
     assert_same(weights(one_worker), weights(tmp_path), 1e-5)
     assert read_json(str(tmp_path / 'results.json')) == read_json(
         str(one_worker / 'results.json'))
+
+
+@pytest.mark.slow
+def test_workers_without_a_shared_disk_do_not_resume(data, whole, tmp_path):
+    command = launcher('mpirun')
+    (tmp_path / '1').mkdir()
+    shutil.copytree(str(whole), str(tmp_path / '0' / 'out'))
+    arguments = tmp_path / '0' / 'out' / 'arguments.json'
+    write_json(str(arguments), dict(read_json(str(arguments)), comm='horovod'))
+    # each worker in a folder of its own, where only that of worker 0 has the checkpoint
+    code = (f'import os, sys; sys.path.insert(0, {ROOT!r}); import bert; '
+            f'os.chdir(os.path.join({str(tmp_path)!r}, os.environ["OMPI_COMM_WORLD_RANK"])); '
+            'from scripts.finetune_classifier import program; program()')
+    result = subprocess.run(
+        [*command, sys.executable, '-c', code, *flags(data, 'out', '--resume', '--comm',
+                                                      'horovod')],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
+        env=dict(os.environ, BERT_OFFLINE='1'))
+    assert result.returncode and 'Traceback' not in result.stdout
+    assert '--resume: not all workers have the checkpoint of worker 0 in out' in result.stdout
+    assert_same(weights(whole), weights(tmp_path / '0' / 'out'))
 
 
 def test_several_processes_without_horovod_are_refused(program, data, tmp_path):
