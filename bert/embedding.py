@@ -5,6 +5,7 @@
     python bert/embedding.py --file lines.txt --pooling mean --normalize --output sentences.npy
     python bert/embedding.py --file lines.txt --similarity "something to look for"
     python bert/embedding.py --file lines.txt --map map.png
+    python bert/embedding.py --pooling mean --normalize --save_model FOLDER
 
 Each line of a file is a text.  Add --model sample to try it without a download.
 """
@@ -14,23 +15,22 @@ if not __package__:     # run as a file: `bert` is the checkout's, not this fold
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 import argparse
-import heapq
 import itertools
 import logging
 from typing import Any, Iterable, Iterator, List, Optional, Tuple
 
 import numpy as np
 
+from bert.checkpoint import sentence_modules
+from bert.checkpoint.sentence_modules import POOLINGS, SentenceModules
 from bert.checkpoint.source import ModelSource
-from bert.data import vectors
+from bert.data import inputs, vectors
 from bert.data.windows import OOV_WAYS, WindowEncoder, merge_subwords
 from bert.training import flags
-from bert.utils import cli, files
+from bert.utils import cli
 from bert.utils.errors import DataError, run
 
 __all__ = ['BertEmbedding']
-
-POOLINGS = ('cls', 'mean', 'max')
 
 _log = logging.getLogger('bert.embedding')      # __name__ may be __main__
 
@@ -43,8 +43,8 @@ class BertEmbedding:
     ctx : mxnet.Context or list of them, optional
         Where to run; None is the CPU.
     dtype : str
-        float32; float16 on GPUs, bfloat16 on CPUs, for the whole process.  Vectors are always
-        float32.
+        float32, float16 (GPUs), bfloat16 (CPUs) or auto, the faster, for the whole process.
+        Vectors are float32 whatever it is.
     model, dataset_name, params_path : str
         The flags ``--bert_model``, ``--bert_dataset`` and ``--pretrained_bert_parameters`` of the
         other programs: a model's name, folder or hub repository, what a named model was
@@ -75,13 +75,12 @@ class BertEmbedding:
         import mxnet as mx
 
         from bert.checkpoint import result_folder
-        from bert.model.forward import choose_layout, create_forward
+        from bert.model.forward import create_forward
         from bert.model.heads import TokenVectors
         from bert.model.parameters import initialize, load_parameters
-        from bert.training import evaluation, runtime
+        from bert.training import evaluation, precision
         devices = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
-        layout = choose_layout(path, dtype, devices)
-        runtime.set_precision(dtype, devices[0], layout, force_dtype)
+        dtype, layout = precision.prepare(dtype, devices, path, force_dtype)
         loaded = result_folder.load(ModelSource(model, dataset_name, params_path, offline,
                                                 vocab=sentencepiece))
         config, depth = loaded.config, loaded.config.num_hidden_layers
@@ -100,7 +99,8 @@ class BertEmbedding:
         initialize(self._net, config, devices)
         load_parameters(self._net, {name: array for name, array in loaded.arrays.items()
                                     if not name.startswith(unused)}, loaded.source)
-        self.size = config.hidden_size       # of a vector
+        self.size = config.hidden_size       # of a vector of a token
+        self.folder = loaded.folder          # of its weights
         self._encoder = WindowEncoder(
             loaded.tokenizer, create_forward(self._net, layout, dtype, loaded.tokenizer.pad_id),
             devices, self.size, length, batch_size, evaluation.BATCH_TOKENS[devices[0].device_type])
@@ -130,18 +130,22 @@ class BertEmbedding:
         for ids, rows in self.iterate(texts):
             yield merge_subwords(self._encoder.tokenizer, ids, rows[1:-1], oov_way)
 
-    def sentences(self, texts: Iterable[str], pooling: str = 'mean',
+    def modules(self, pooling: Optional[str] = None, normalize: bool = False) -> SentenceModules:
+        """What :meth:`sentences` does with the vectors of a text, for these arguments."""
+        return sentence_modules.choose(self.folder, pooling, normalize)
+
+    def sentences(self, texts: Iterable[str], pooling: Optional[str] = None,
                   normalize: bool = False) -> Iterator[np.ndarray]:
         """One vector per text, float32 (size,), in constant memory.
 
         ``pooling``: 'cls', the vector of [CLS], or the 'mean' or 'max' over all tokens, [CLS] and
-        [SEP] included.  ``normalize``: divide each vector by its length.
+        [SEP] included; None follows the pooling, Dense and Normalize modules of a model of
+        sentence-transformers, and is 'mean' for others.  ``normalize``: divide each vector by its
+        length.
         """
-        if pooling not in POOLINGS:
-            raise DataError(f"pooling \"{pooling}\" is not one of {', '.join(POOLINGS)}")
-        for _, rows in self.iterate(texts):
-            vector = rows[0] if pooling == 'cls' else getattr(rows, pooling)(axis=0)
-            yield vector / np.linalg.norm(vector) if normalize else vector
+        modules = self.modules(pooling, normalize)
+        for _, rows in self.iterate(map(str.lower, texts) if modules.lower else texts):
+            yield modules.vector(rows)
 
     def iterate(self, texts: Iterable[str]) -> Iterator[Tuple[List[int], np.ndarray]]:
         """Each text's ids, and float32 vectors of them between those of [CLS] and [SEP]."""
@@ -150,7 +154,7 @@ class BertEmbedding:
 
 def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     parser = cli.Parser(description=__doc__)
-    texts = parser.add_argument_group('texts').add_mutually_exclusive_group(required=True)
+    texts = parser.add_argument_group('texts').add_mutually_exclusive_group()
     texts.add_argument('--sentences', nargs='+', metavar='TEXT', help='each in quotes')
     texts.add_argument('--file', help='one text per line, in UTF-8')
     group = parser.add_argument_group('vectors', 'One per word, or one per sentence with --pooling '
@@ -160,10 +164,11 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                             'or the last (default: avg)')
     group.add_argument('--pooling', choices=POOLINGS,
                        help="a sentence's vector: that of [CLS], or the mean or maximum over its "
-                            'tokens (default, if needed: mean)')
+                            'tokens (default: that of a sentence-transformers model, with its '
+                            'other modules; for others, if needed, mean)')
     group.add_argument('--normalize', action='store_true',
                        help='divide the vectors of sentences by their length')
-    group.add_argument('--layers', type=layer_list, default=(-1,), metavar='N[,N]',
+    group.add_argument('--layers', type=cli.number_list, default=(-1,), metavar='N[,N]',
                        help='the layers to average, from 1 up, or from -1, the last, down: '
                             '-4,-3,-2,-1 are the last four (default: -1)')
     group.add_argument('--max_seq_length', type=cli.positive_int, metavar='TOKENS',
@@ -183,6 +188,9 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                      help='print the texts nearest to this one: cosine, number and text')
     one.add_argument('--map', metavar='FILE.png',
                      help='draw the sentences in two dimensions, by PCA (extra: plot)')
+    use.add_argument('--save_model', metavar='FOLDER',
+                     help='write the model, with its way from words to sentences, as a folder of '
+                          'sentence-transformers; texts are not needed')
     use.add_argument('--top', type=cli.positive_int, metavar='N',
                      help='how many texts --similarity prints (default: 10)')
     flags.add_model_flags(parser)
@@ -192,103 +200,84 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     kind = args.output and vectors.suffix(args.output)
     if args.output and kind not in vectors.FORMATS:
         parser.error(f"--output {args.output}: end the name in one of {', '.join(vectors.FORMATS)}")
-    if args.similarity is not None or args.map or kind == '.npy':
-        args.pooling = args.pooling or 'mean'
-        args.normalize |= args.similarity is not None
-    if args.normalize and not args.pooling:
+    if args.sentences is None and args.file is None and not args.save_model:
+        parser.error('one of the arguments --sentences --file is required')
+    if args.save_model and (args.layers != (-1,) or args.sentencepiece):
+        parser.error('--save_model is for WordPiece models and their last layer; leave out '
+                     '--layers and --sentencepiece')
+    args.by_text = bool(args.pooling or args.similarity is not None or args.map or kind == '.npy')
+    args.normalize |= args.similarity is not None
+    if args.normalize and not args.by_text:
         parser.error('--normalize is for vectors of sentences; add --pooling mean')
-    if args.oov_way and args.pooling:
+    if args.oov_way and args.by_text:
         parser.error('--oov_way is for vectors of words, and these are of sentences')
     if args.top and args.similarity is None:
         parser.error('--top needs --similarity')
     return args
 
 
-def layer_list(text: str) -> Tuple[int, ...]:
-    """argparse type: whole numbers separated by commas."""
-    try:
-        return tuple(int(number) for number in text.split(','))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'"{text}" is not a list such as -2,-1') from None
-
-
 def main(argv: Optional[List[str]] = None) -> int:
     args = parse_args(argv)
     from tqdm import tqdm
 
+    from bert.checkpoint import sentence_folder
     from bert.training import runtime
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     logging.getLogger('bert').setLevel(logging.DEBUG if args.verbose else logging.INFO)
     _log.debug('%s', vars(args))
-    texts = read_texts(args.file) if args.file else args.sentences
+    texts = inputs.read_texts(args.file) if args.file else args.sentences or []
     source = flags.model_source(args)
     bert = BertEmbedding(
         runtime.devices(flags.device_settings(args)), args.dtype, source.name, source.dataset,
         source.weights, args.max_seq_length, args.batch_size, args.sentencepiece, args.layers,
         source.offline, args.path, args.force_dtype)
-    items = embed(bert, texts, args.pooling, args.normalize, args.oov_way or 'avg')
+    by_text = args.by_text or (not args.oov_way and sentence_modules.root(bert.folder) is not None)
+    if args.save_model:
+        if not by_text:
+            raise DataError('--save_model: how do vectors of words become one? Add --pooling mean')
+        sentence_folder.save(args.save_model, source, bert.modules(args.pooling, args.normalize),
+                             args.max_seq_length)
+        print(f'{args.save_model}: a folder for SentenceTransformer')
+    items = embed(bert, texts, by_text, args.pooling, args.normalize, args.oov_way or 'avg')
     if args.similarity is not None or args.map or args.output:
         items = tqdm(items, unit=' texts', disable=None)
     if args.similarity is not None:
         query = next(bert.sentences([args.similarity], args.pooling, args.normalize))
-        for score, number, text in nearest(query, items, args.top or 10):
+        for score, number, text in vectors.nearest(query, items, args.top or 10):
             print(f'{score:.4f}\t{number}\t{text}')
     elif args.map:
         draw(args.map, items)
     elif args.output:
-        write = vectors.write_sentences if args.pooling else vectors.write_words
-        count = write(args.output, items, bert.size)
-        print(f'{args.output}: {count} texts, {bert.size} numbers per vector')
+        size = bert.modules(args.pooling).size(bert.size) if by_text else bert.size
+        write = vectors.write_sentences if by_text else vectors.write_words
+        count = write(args.output, items, size)
+        print(f'{args.output}: {count} texts, {size} numbers per vector')
     else:
-        print_vectors(items)
+        vectors.print_vectors(items)
     return 0
 
 
-def read_texts(path: str) -> Iterator[str]:
-    """The lines of a file, as an iterator; DataError or OSError at once if it has none."""
-    lines = (text.strip() for _, text in files.read_lines(path))
-    first = next(lines, None)
-    if first is None:
-        raise DataError(f'{path}: empty; write one text per line')
-    return itertools.chain([first], lines)
-
-
-def embed(bert: BertEmbedding, texts: Iterable[str], pooling: Optional[str] = None,
-          normalize: bool = False, oov_way: str = 'avg') -> Iterator[tuple]:
-    """(text, vector) of each text with ``pooling``, else (text, words, vectors)."""
+def embed(bert: BertEmbedding, texts: Iterable[str], by_text: bool,
+          pooling: Optional[str] = None, normalize: bool = False,
+          oov_way: str = 'avg') -> Iterator[tuple]:
+    """(text, vector) of each text if ``by_text``, else (text, words, vectors)."""
     texts, ahead = itertools.tee(texts)     # holds no more than a chunk of texts
-    if pooling:
+    if by_text:
         return zip(texts, bert.sentences(ahead, pooling, normalize))
     return ((text, *item) for text, item in zip(texts, bert.words(ahead, oov_way)))
 
 
-def print_vectors(items: Iterable[tuple]) -> None:
-    """Print (text, vector) or (text, words, vectors) for each text."""
-    with np.printoptions(threshold=5):
-        for text, *item in items:
-            print(f'Text: {text}')
-            print(f'Sentence embedding: {item[0]}' if len(item) == 1 else
-                  f"Tokens: {' '.join(item[0])}\nTokens embedding: {list(item[1])}")
-
-
-def nearest(query: np.ndarray, items: Iterable[Tuple[str, np.ndarray]],
-            top: int) -> List[Tuple[float, int, str]]:
-    """The ``top`` texts by dot product, best first: (product, number from 1, text)."""
-    scored = ((float(np.dot(vector, query)), -number, text)
-              for number, (text, vector) in enumerate(items, 1))
-    return [(score, -number, text) for score, number, text in heapq.nlargest(top, scored)]
-
-
 def draw(path: str, items: Iterable[Tuple[str, np.ndarray]]) -> None:
-    """Draw the texts, at the two principal components of their vectors."""
+    """Draw the texts that are not blank, at the two principal components of their vectors."""
     from bert.training import plot
-    labels, rows = zip(*items)
-    if len(rows) < 3:
-        raise DataError(f'--map: {len(rows)} texts are too few for a map; give 3 or more')
+    kept = [(number, *item) for number, item in enumerate(items, 1) if item[0].strip()]
+    if len(kept) < 3:
+        raise DataError(f'--map: {len(kept)} texts are too few for a map; give 3 or more')
     from sklearn.decomposition import PCA
-    pca = PCA(2, random_state=0)
+    pca, (numbers, labels, rows) = PCA(2, random_state=0), zip(*kept)
     points = pca.fit_transform(np.stack(rows))
-    print(f'map: {plot.sentence_map(path, points, labels, pca.explained_variance_ratio_)}')
+    plot.sentence_map(path, points, labels, pca.explained_variance_ratio_, numbers)
+    print(f'map: {path}')
 
 
 def program() -> None:

@@ -1,4 +1,5 @@
 """What an export is checked with, and int8 calibrated by: batches of text and of random ids."""
+import io
 import os
 from typing import List, Optional, Sequence, Tuple
 
@@ -29,7 +30,7 @@ def read_texts(path: Optional[str] = None) -> List[Tuple[str, Optional[str]]]:
         return [(row.text_a, row.text_b) for row in tables.read_table(path)[:TEXTS]]
     pairs = []
     try:
-        with open(path, encoding='utf-8') as f:
+        with io.TextIOWrapper(files.open_binary(path), 'utf-8-sig') as f:
             for line in f:
                 if line.strip() and len(pairs) < TEXTS:
                     texts = line.rstrip('\r\n').split('\t')

@@ -35,8 +35,8 @@ def check(predict: Predict, batches: Sequence[Batch], expected: Sequence[List[np
             difference = np.abs(a - b).max() / (max(1.0, np.abs(b).max()) if relative else 1.0)
             worst = np.maximum(worst, difference)       # not a number stays that
     if not worst <= TOLERANCE:
-        raise DataError(f'the export differs from the model by {worst:.3g}, more than '
-                        f'{TOLERANCE:g}; nothing was written')
+        raise DataError(f'the export differs from the model by {worst:.3g}, above the limit '
+                        f'of {TOLERANCE:g}; nothing was written')
     return float(worst)
 
 

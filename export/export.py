@@ -35,8 +35,11 @@ from .tasks import TASKS
 
 if TYPE_CHECKING:       # --help needs no MXNet
     from bert.checkpoint.result_folder import LoadedModel
+    from bert.model.config import BertConfig
 
 LABELS = 'labels.txt'
+SEQ_LENGTH = 384
+LENGTHS = ('max_len', 'max_seq_length', 'seq_len')      # in the settings of result folders
 HEADS = ('classifier.', 'tag_classifier.', 'span_classifier.', 'bert.pooler.')
 
 
@@ -50,8 +53,9 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                              '--model_parameters the weights are random')
     parser.add_argument('--dropout', type=cli.fraction, default=0.1,
                         help='dropout rate if the export is trained further (default: %(default)s)')
-    parser.add_argument('--seq_length', type=cli.positive_int, default=64, metavar='TOKENS',
-                        help='where texts are cut; recorded in config.json (default: %(default)s)')
+    parser.add_argument('--seq_length', type=cli.positive_int, metavar='TOKENS',
+                        help='where texts are cut; recorded in config.json (default: as in '
+                             f'training, or {SEQ_LENGTH})')
     parser.add_argument('--format', choices=formats.FORMATS, default='symbol',
                         help='(default: %(default)s; onnx needs the extra of that name)')
     parser.add_argument('--quantize', choices=('int8',),
@@ -66,7 +70,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     if args.task is None and not args.model_parameters:
         parser.error('--task is missing; it can only be omitted if --model_parameters '
                      'is a result folder')
-    if args.seq_length < 8:
+    if args.seq_length is not None and args.seq_length < 8:
         parser.error(f'--seq_length {args.seq_length} leaves no room for text; use 8 or more')
     return args
 
@@ -82,7 +86,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     source = flags.model_source(args)
     model = load(source, bool(source.weights or args.pretrained))
     task = choose_task(args.task, model, trained)
-    check_length(args.seq_length, model.config.max_position_embeddings)
+    args.seq_length = choose_length(args.seq_length, model.config, trained)
     labels = find_labels(task, model)
     net = build(task, model, args.dropout, trained)
     texts = batches.text_batches(batches.read_texts(args.text_file), model.tokenizer,
@@ -111,15 +115,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 def load(source: ModelSource, with_weights: bool) -> 'LoadedModel':
     """The model in memory; without weights it has no arrays."""
     from bert.checkpoint import result_folder
-    from bert.checkpoint.resolve import resolve
-    from bert.text import tokenizer
-    if with_weights:
-        return result_folder.load(source)
-    found = resolve(source.name, source.dataset, False, source.offline or None)
-    tok, config = tokenizer.load(found.vocab, found.cased), found.config
-    if config.vocab_size is None:
-        config = config.replace(vocab_size=len(tok))
-    return result_folder.LoadedModel(config, tok, {}, found.source)
+    return (result_folder.load if with_weights else result_folder.without_weights)(source)
 
 
 def choose_task(wanted: Optional[str], model: 'LoadedModel', trained: bool) -> str:
@@ -139,10 +135,19 @@ def choose_task(wanted: Optional[str], model: 'LoadedModel', trained: bool) -> s
     return task
 
 
-def check_length(length: int, positions: int) -> None:
-    """Raise DataError if the model has too few positions."""
-    if length > positions:
-        raise DataError(f'--seq_length {length}: this model has positions for {positions} tokens')
+def choose_length(wanted: Optional[int], config: 'BertConfig', trained: bool) -> int:
+    """Where to cut texts: ``wanted``, or what the model was trained with, or GluonNLP's default.
+
+    Raises DataError if the model has too few positions for ``wanted``.
+    """
+    positions = config.max_position_embeddings
+    if wanted is None:
+        saved = config.settings if trained else {}
+        learned = next((saved[name] for name in LENGTHS if name in saved), SEQ_LENGTH)
+        return min(learned, positions)
+    if wanted > positions:
+        raise DataError(f'--seq_length {wanted}: this model has positions for {positions} tokens')
+    return wanted
 
 
 def find_labels(task: str, model: 'LoadedModel') -> Optional[Tuple[str, ...]]:

@@ -2,14 +2,14 @@
 import os
 from typing import Any, Dict
 
-from bert.text.tokenizer import WordPiece
+from bert.text.added_tokens import AddedToken
+from bert.text.tokenizer import MAX_WORD, WordPiece
 from bert.text.vocabulary import SPECIALS
 from bert.utils import files
 
 __all__ = ['NAME', 'describe', 'write']
 
 NAME = 'tokenizer.json'
-_MAX_WORD = 200     # characters of a word, as in bert.text.tokenizer
 
 
 def write(folder: str, tokenizer: WordPiece) -> None:
@@ -20,14 +20,13 @@ def write(folder: str, tokenizer: WordPiece) -> None:
 
 def describe(tokenizer: WordPiece, config: Dict[str, Any]) -> Dict[str, Any]:
     """What tokenizer.json holds; ``config`` is the tokenizer_config.json."""
-    tokens = tokenizer.tokens(range(len(tokenizer)))
-    ids = {token: i for i, token in enumerate(tokens)}
+    ids = {token: i for i, token in enumerate(tokenizer.vocabulary)}
+    added = tokenizer.added.tokens or [AddedToken(token, ids[token]) for token in SPECIALS]
     return {
         'version': '1.0', 'truncation': None, 'padding': None,
         'added_tokens': [
-            {'id': ids[token], 'content': token, 'single_word': False, 'lstrip': False,
-             'rstrip': False, 'normalized': False, 'special': True}
-            for token in sorted(SPECIALS, key=ids.get)],
+            dict(token._asdict(), lstrip=False, rstrip=False)
+            for token in sorted(added, key=lambda token: token.id)],
         'normalizer': {'type': 'BertNormalizer', 'clean_text': True,
                        'handle_chinese_chars': config['tokenize_chinese_chars'],
                        'strip_accents': config['strip_accents'],
@@ -42,7 +41,7 @@ def describe(tokenizer: WordPiece, config: Dict[str, Any]) -> Dict[str, Any]:
                                for token in ('[CLS]', '[SEP]')}},
         'decoder': {'type': 'WordPiece', 'prefix': '##', 'cleanup': True},
         'model': {'type': 'WordPiece', 'unk_token': '[UNK]', 'continuing_subword_prefix': '##',
-                  'max_input_chars_per_word': _MAX_WORD, 'vocab': ids}}
+                  'max_input_chars_per_word': MAX_WORD, 'vocab': ids}}
 
 
 def _special(token, token_type):

@@ -39,7 +39,7 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     from bert.checkpoint import output, result_folder
-    from bert.checkpoint.names import to_huggingface
+    from bert.checkpoint.names import check_tied, to_huggingface
     from bert.checkpoint.resolve import resolve
     from bert.checkpoint.weights import write_params, write_safetensors
     from bert.utils import files
@@ -49,6 +49,7 @@ def main(argv=None):
     output.check(args.target, 'target', overwrite=args.overwrite)
     config, tok, arrays = result_folder.read(found)
     check_fit(config, arrays, found)
+    check_tied(arrays, found.weights)
     arrays = {name: array.astype(args.dtype) for name, array in arrays.items()}
     try:
         theirs, architecture = to_huggingface(arrays)

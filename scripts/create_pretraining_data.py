@@ -30,7 +30,7 @@ def parse_args(argv=None):
                         help='where part-000.npz, part-001.npz, ... go')
     flags.add_vocabulary_flags(parser)
     masking = flags.add_masking_flags(parser, 'instances')
-    masking.add_argument('--dupe_factor', type=cli.whole_number(1, 10000), default=5, metavar='N',
+    masking.add_argument('--dupe_factor', type=cli.whole_number(1, 10000), default=1, metavar='N',
                          help='use the text N times, with different masks (default: %(default)s)')
     masking.add_argument('--random_seed', type=int, default=12345, metavar='SEED',
                          help='0 or more (default: %(default)s)')
@@ -58,10 +58,10 @@ def main(argv=None):
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.INFO,
                         format='%(message)s')
     start, folder = time.time(), os.path.expanduser(args.output_dir)
-    output.check(folder, '--output_dir', output.SHARDS, args.resume, args.overwrite)
     wanted = flags.vocabulary_settings(args)
     tok, source = vocabulary.load_tokenizer(wanted)
     paths = corpus.expand(args.input_file)
+    output.check(folder, '--output_dir', output.SHARDS, args.resume, args.overwrite)
     logging.info('%d files, %.1f MB; vocabulary: %s, %d tokens, %s', len(paths),
                  sum(map(os.path.getsize, paths)) / 1e6, source, len(tok),
                  'cased' if tok.cased else 'uncased')

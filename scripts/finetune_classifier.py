@@ -12,22 +12,21 @@ if not __package__:     # run as a file: `bert` is the checkout's
 
 import logging
 import os
-import sys
 
-from bert.data import features, inputs, tables, tasks
+from bert.data import features, inputs, labels, outputs, tables, tasks
 from bert.metrics import classification
 from bert.training import flags
 from bert.utils import cli, files
 from bert.utils.errors import DataError, run
 
-SAMPLE_LR, SAMPLE_EPOCHS = 3e-4, 5      # the sample model is tiny
+DEFAULTS = flags.Defaults(lr=5e-5, epochs=3, sample_lr=3e-4, sample_epochs=5)
 
 
 def parse_args(argv=None):
     parser = cli.Parser(description=__doc__)
     add_data_flags(parser.add_argument_group('data'))
     flags.add_model_flags(parser)
-    flags.add_training_flags(parser, lr=5e-5, epochs=3, batch_size=32)
+    flags.add_training_flags(parser, DEFAULTS)
     flags.add_runtime_flags(parser)
     parser.add_argument('--dev_batch_size', type=cli.positive_int, default=32, metavar='N',
                         help='examples at once in evaluation (default: %(default)s)')
@@ -44,21 +43,24 @@ def parse_args(argv=None):
     if own and args.task_name:
         parser.error('--task_name names known data; omit it to use --train_file, --dev_file and '
                      '--test_file')
-    if (args.only_inference or args.predict is not None) and not args.model_parameters:
+    if not args.model_parameters and (args.predict is not None or own and args.only_inference):
         parser.error('--only_inference and --predict need --model_parameters, a result folder')
     if args.predict is not None and len(args.predict) > 2:
         parser.error('--predict takes one text or two; quote each text')
-    if args.labels and args.regression:
-        parser.error('--labels are for classes, --regression is for numbers')
-    if args.labels and len(set(args.labels.split(','))) < len(args.labels.split(',')):
-        parser.error(f'--labels {args.labels} names a class twice')
+    if args.regression and (args.labels or args.multi_label):
+        parser.error('--labels and --multi_label are for classes, --regression is for numbers')
+    if args.task_name and args.multi_label:
+        parser.error('--multi_label is for your own data; a text of --task_name has one label')
+    try:
+        flags.table_columns(args)
+        labels.parse_order(args.labels)
+    except ValueError as error:
+        parser.error(str(error))
     if args.max_len < 8:
         parser.error(f'--max_len {args.max_len} leaves no room for text; use 8 or more')
     if args.bert_model is None and (args.task_name or '').lower().startswith('sample'):
         args.bert_model = 'sample'
-    sample = args.bert_model == 'sample'
-    args.epochs = args.epochs or (SAMPLE_EPOCHS if sample else 3)
-    args.lr = args.lr or (SAMPLE_LR if sample else 5e-5)
+    flags.fill_in(parser, args, DEFAULTS)
     return args
 
 
@@ -67,19 +69,7 @@ def add_data_flags(group):
     group.add_argument('--task_name',
                        help=f"one of: {', '.join(task.name for task in tasks.TASKS)}")
     group.add_argument('--data_dir', metavar='DIR', help="the task's official files")
-    group.add_argument('--train_file', metavar='FILE',
-                       help='your own data: .csv, .tsv or .jsonl with named columns')
-    group.add_argument('--dev_file', metavar='FILE', help='chooses the best epoch')
-    group.add_argument('--test_file', metavar='FILE', help='to predict; needs no labels')
-    group.add_argument('--text_columns', metavar='A[,B]',
-                       help='columns of the text or the pair of texts (default: found by usual '
-                            'names such as sentence, or sentence1 and sentence2)')
-    group.add_argument('--label_column', metavar='NAME', help='(default: label or score)')
-    group.add_argument('--no_header', action='store_true',
-                       help='your files have no header; give columns by number, from 0')
-    group.add_argument('--labels', metavar='A,B,...', help='the classes and their order (default: '
-                       'those in the training data)')
-    group.add_argument('--regression', action='store_true', help='the labels are numbers')
+    flags.add_table_flags(group)
     group.add_argument('--max_len', type=cli.positive_int, default=128,
                        help='tokens, special ones included (default: %(default)s)')
     group.add_argument('--windows', action='store_true',
@@ -91,17 +81,23 @@ def add_data_flags(group):
 
 
 def main(argv=None):
-    args = parse_args(argv)
+    return flags.each_seed(parse_args(argv), fine_tune)
+
+
+def fine_tune(args):
+    """Train and evaluate as ``args`` say; returns {set: {metric: value}}, or None."""
     from bert.checkpoint import result_folder
     from bert.model.heads import Classifier
     from bert.training import finetuning
     from bert.training.runtime import start
     runtime = start(flags.device_settings(args, args.comm, fixed_length=args.pad))
+    args.dtype = runtime.dtype
     if not args.only_inference and args.predict is None:
         flags.check_output(args, runtime.comm.rank)
-    task, examples = read_examples(args)
-    loaded = result_folder.load(flags.model_source(args))
-    task = resolve_labels(args, task, examples, loaded.config)
+    # what a trained model predicts decides how the data are read
+    loaded = result_folder.load(flags.model_source(args)) if args.model_parameters else None
+    task, examples = read_examples(args, outputs_of(loaded))
+    loaded = loaded or result_folder.load(flags.model_source(args))
     positions = loaded.config.max_position_embeddings
     if args.max_len > positions:
         raise DataError(f'--max_len {args.max_len}: this model has positions for {positions} '
@@ -115,17 +111,31 @@ def main(argv=None):
     del loaded      # its arrays are as large as the network
     if args.predict is not None:
         predict_texts(args, task, model)
-        return 0
+        return None
     sets = {split: featurize(args, task, model, rows, split) for split, rows in examples.items()}
     sizes = ', '.join(f'{len(rows)} {split}' for split, rows in examples.items())
     logging.info('%s: %s examples; model: %s', task.name, sizes, source)
+    if args.only_inference and not args.model_parameters:
+        logging.warning('without --model_parameters the head is random: so are the predictions')
     best = None if args.only_inference else train(args, task, model, examples, sets)
-    report(args, task, model, examples, sets, best or {})
-    return 0
+    return report(args, task, model, examples, sets, best or {})
 
 
-def read_examples(args):
-    """(task, {split: examples}); the task is None for the user's own files."""
+def outputs_of(loaded):
+    """The :class:`bert.data.outputs.Outputs` of a trained classifier; None without one."""
+    if loaded is None or 'classifier.1.weight' not in loaded.arrays:
+        return None
+    config = loaded.config
+    return outputs.Outputs(len(loaded.arrays['classifier.1.weight']), config.labels,
+                           config.problem_type, config.settings, loaded.source)
+
+
+def read_examples(args, trained):
+    """(task, {split: examples}), with labels in the order of the logits.
+
+    ``trained`` are the outputs of a trained model, or None.
+    """
+    stated = labels.parse_order(args.labels)
     if args.task_name:
         from bert.data import glue
         task = tasks.get(args.task_name)
@@ -134,37 +144,20 @@ def read_examples(args):
                             'model of MNLI: add --only_inference --model_parameters DIR')
         splits = task.dev + task.test if args.only_inference else task.splits
         folder = glue.find(task, args.data_dir, offline=args.offline)
-        return task, tables.read_task(task, splits, folder)
+        return outputs.resolve(task, tables.read_task(task, splits, folder), trained, stated)
     paths = {'train': args.train_file, 'dev': args.dev_file, 'test': args.test_file}
     if args.only_inference or args.predict is not None:
         del paths['train']
     elif not args.train_file:
         raise DataError('--train_file is missing; to use a trained model add --only_inference or '
                         '--predict')
-    columns = tasks.Columns(tuple(args.text_columns.split(',')) if args.text_columns else (),
-                            args.label_column, None, not args.no_header)
-    return None, tables.read_files(paths, columns, args.labels and tuple(args.labels.split(',')),
-                                   args.regression)
-
-
-def resolve_labels(args, task, examples, config):
-    """The task with its labels in the order of the logits; a custom one for the user's files."""
-    trained = config.labels if args.model_parameters else None
-    if task is not None:
-        same = trained and task.labels and set(trained) == set(task.labels)
-        return task._replace(labels=trained) if same else task
-    if args.regression or (args.model_parameters and config.problem_type == 'regression'):
-        labels = None
-    elif args.labels or trained:
-        labels = tuple(args.labels.split(',')) if args.labels else trained
-    elif 'train' in examples:
-        labels = tables.find_labels(examples['train'])
-    else:
-        raise DataError(f'{args.model_parameters} does not name its labels: name them with '
-                        '--labels, or the task with --task_name')
-    first = next(iter(examples.values()))[0] if examples else None
-    pair = first.text_b is not None if first else config.settings.get('pair', False)
-    return tasks.custom(pair, labels, config.settings.get('task', 'custom'))
+    regression = args.regression or bool(trained and trained.regression)
+    several = args.multi_label or bool(trained and trained.multi_label)
+    columns = flags.table_columns(args)
+    if isinstance(columns.label, tuple) and not trained:
+        stated = stated or columns.label    # in the order of the columns
+    examples = tables.read_files(paths, columns, stated, regression, several)
+    return outputs.resolve(None, examples, trained, stated, regression, several)
 
 
 def featurize(args, task, model, examples, split):
@@ -179,12 +172,13 @@ def train(args, task, model, examples, sets):
     Returns {dev set: logits} with these weights, or None.
     """
     import mxnet as mx
-    from mxnet.gluon.loss import L2Loss, SoftmaxCrossEntropyLoss
+    from mxnet.gluon.loss import L2Loss, SigmoidBinaryCrossEntropyLoss, SoftmaxCrossEntropyLoss
 
     from bert.training import finetuning
     from bert.training.classification import logits as logits_of
     rows = sets['train']
-    loss_function = L2Loss() if task.labels is None else SoftmaxCrossEntropyLoss()
+    loss_function = (L2Loss() if task.labels is None else SigmoidBinaryCrossEntropyLoss()
+                     if task.multi_label else SoftmaxCrossEntropyLoss())
 
     def loss(indices, device):
         labels = mx.nd.array([rows.labels[i] for i in indices], ctx=device)
@@ -192,7 +186,8 @@ def train(args, task, model, examples, sets):
 
     description = finetuning.Description(
         'classifier.1.', task.labels,
-        {'task': task.name, 'pair': task.pair, 'max_len': args.max_len})
+        dict({'task': task.name, 'pair': task.pair, 'max_len': args.max_len},
+             **{'multi_label': True} if task.multi_label else {}))
     with finetuning.Run(flags.recipe(args), flags.output_settings(args, model.runtime.layout),
                         model, [len(ids) for ids in rows.ids], description) as training:
         for epoch in training.epochs():
@@ -200,7 +195,8 @@ def train(args, task, model, examples, sets):
                 training.update(update, loss)
             logits = {split: predict(args, model, sets[split])
                       for split in task.dev if split in sets}
-            scores = {split: evaluate(task, examples[split], logits[split]) for split in logits}
+            scores = {split: evaluate(task, split, examples[split], logits[split])
+                      for split in logits}
             # the first metric of the first dev set chooses the best epoch
             first = next(iter(scores.values()))[task.metrics[0]] if scores else None
             if training.end_epoch(scores, first, logits):
@@ -214,16 +210,13 @@ def predict(args, model, rows):
     return predict_logits(model.forward, rows, model.runtime.comm, args.dev_batch_size)
 
 
-def class_ids(task, examples):
-    """The labels of examples as class ids, or as numbers for a regression."""
-    return [example.label if task.labels is None else task.labels.index(example.label)
-            for example in examples]
-
-
-def evaluate(task, examples, logits):
-    """{metric: value} over a whole set."""
-    return classification.compute(task.metrics, class_ids(task, examples),
-                                  logits[:, 0] if task.labels is None else logits)
+def evaluate(task, split, examples, logits, each=False):
+    """{metric: value} over a whole set; ``each`` adds the F1 of each of several labels."""
+    ids = labels.class_ids(split, [example.label for example in examples], task.labels)
+    if task.multi_label:
+        return classification.compute_multi_label(ids, logits, task.labels if each else ())
+    return classification.compute(task.metrics, ids, logits[:, 0] if task.labels is None
+                                  else logits, task.positive)
 
 
 def report(args, task, model, examples, sets, best):
@@ -239,48 +232,61 @@ def report(args, task, model, examples, sets, best):
         if model.runtime.comm.rank:
             continue
         if all(example.label is not None for example in examples[split]):
-            results[split] = evaluate(task, examples[split], logits)
-            shown = ', '.join(f'{name} {value:.4f}' for name, value in results[split].items())
+            results[split] = evaluate(task, split, examples[split], logits, each=True)
+            shown = ', '.join(f'{name} {results[split][name]:.4f}' for name in task.metrics)
             print(f'{split}: {shown}')
-            if args.plot and task.labels:
-                counts = classification.confusion(class_ids(task, examples[split]),
-                                                  logits.argmax(axis=1), len(task.labels))
+            for name, f1 in results[split].get('labels', {}).items():
+                print(f'  {name}: f1 {f1:.4f}')
+            if args.plot and task.labels and not task.multi_label:
+                ids = labels.class_ids(split, [e.label for e in examples[split]], task.labels)
+                counts = classification.confusion(ids, logits.argmax(axis=1), len(task.labels))
                 plot.confusion(os.path.join(folder, f'confusion-{split}.png'), counts, task.labels)
         if split not in task.dev:
             write_predictions(args, task, split, [e.index for e in examples[split]], logits)
-    if model.runtime.comm.rank == 0:
-        script = sys.argv[0] if __name__ == '__main__' else 'scripts/finetune_classifier.py'
-        texts = '"A text." "Another text."' if task.pair else '"A text."'
-        finetuning.report(
-            folder, results, None if args.only_inference else
-            f'to predict: python {script} --model_parameters {folder} --predict {texts}',
-            curves=args.plot and not args.only_inference)
+    if model.runtime.comm.rank:
+        return None
+    texts = ('A text.', 'Another text.') if task.pair else ('A text.',)
+    finetuning.report(
+        folder, results, None if args.only_inference else finetuning.Hint(
+            'to predict', 'scripts/finetune_classifier.py', '--model_parameters',
+            ('--predict', *texts)), curves=args.plot)
+    return results
+
+
+def choose(task, logits):
+    """(predictions, probabilities): class ids, lists of them, or numbers without probabilities."""
+    if task.labels is None:
+        return logits[:, 0], None
+    if task.multi_label:
+        return [row.nonzero()[0] for row in logits > 0], classification.sigmoid(logits)
+    return logits.argmax(axis=1), classification.softmax(logits)
 
 
 def write_predictions(args, task, split, indices, logits):
     """Write the predictions of a test set: GLUE's submission file, or a table of probabilities."""
-    chosen = logits[:, 0] if task.labels is None else logits.argmax(axis=1)
+    chosen, probabilities = choose(task, logits)
     if args.task_name and not args.task_name.lower().startswith('sample'):
         path = os.path.join(args.output_dir, task.submission(split))
         tables.write_submission(path, task, indices, chosen)
     else:
         path = os.path.join(args.output_dir, f'predictions-{split}.tsv')
-        tables.write_predictions(path, indices, chosen, task.labels, None if task.labels is None
-                                 else classification.softmax(logits))
+        tables.write_predictions(path, indices, chosen, task.labels, probabilities)
     print(f'predictions: {path}')
 
 
 def predict_texts(args, task, model):
-    """Print one line per text: its label and probability, or its score, and the text."""
+    """Print one line per text: its label (or labels) and probability, or its score; the text."""
     for lines in inputs.read_lines(args.predict, 8 * args.dev_batch_size):
         examples = tables.from_lines(lines, task.pair)
         logits = predict(args, model, featurize(args, task, model, examples, 'texts'))
-        probabilities = classification.softmax(logits).max(axis=1)
-        for (_, line), row, probability in zip(lines, logits, probabilities):
+        chosen, probabilities = choose(task, logits)
+        for i, (_, line) in enumerate(lines):
             if task.labels is None:
-                print(f'{row[0]:.4f}\t{line}')
+                print(f'{chosen[i]:.4f}\t{line}')
             else:
-                print(f'{task.labels[row.argmax()]}\t{probability:.4f}\t{line}')
+                ids = chosen[i] if task.multi_label else [chosen[i]]
+                print(','.join(task.labels[k] for k in ids),
+                      ','.join(f'{probabilities[i][k]:.4f}' for k in ids), line, sep='\t')
 
 
 def program():

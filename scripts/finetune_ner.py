@@ -13,21 +13,23 @@ if not __package__:     # run as a file: `bert` is the checkout's
 
 import logging
 import os
-import sys
 from typing import List, NamedTuple
 
+from bert.checkpoint.catalogue import MODELS
 from bert.data import conll, tagging, tags
+from bert.data.labels import model_order, parse_order
 from bert.training import flags
 from bert.utils import cli
 from bert.utils.errors import DataError, run
 
-LR, EPOCHS = 5e-5, 50
-SAMPLE_LR, SAMPLE_EPOCHS = 1e-3, 10     # the sample model is tiny
+DEFAULTS = flags.Defaults(lr=5e-5, epochs=4, sample_lr=1e-3, sample_epochs=10,
+                          sample_batch_size=8)
 
 
 class Data(NamedTuple):
-    """A set: its sentences, and the features made from them."""
+    """A set: its sentences, how their tags stand to the labels, and the features."""
     sentences: List[conll.Sentence]
+    tag_map: tagging.TagMap
     features: List[tagging.TaggingFeature]
 
 
@@ -35,8 +37,9 @@ def parse_args(argv=None):
     parser = cli.Parser(description=__doc__)
     data = parser.add_argument_group(
         'data', 'Files of CoNLL columns: one token per line, a blank line between sentences,\n'
-        'columns separated by spaces or tabs, tags in BIO, BIO2 or BIOES.  Without files,\n'
-        '--bert_model sample uses the sample data.')
+        'columns separated by spaces or tabs.  Tags are in BIO, BIO2, BIOES, BILOU or IO, as\n'
+        'B-PER or PER-B; plain types (PER, O); or, without O, labels such as parts of speech.\n'
+        'Without files, --bert_model sample uses the sample data.')
     data.add_argument('--train_path', metavar='FILE')
     data.add_argument('--dev_path', metavar='FILE',
                       help='chooses the best epoch; without it, that is the last one')
@@ -45,10 +48,16 @@ def parse_args(argv=None):
     flags.add_conll_flags(data)
     data.add_argument('--scheme', choices=('BIO2', 'BIOES'),
                       help="scheme of the learned tags (default: the trained model's, or BIO2)")
+    data.add_argument('--labels', metavar='A,B,...',
+                      help="the tags in the order of a trained model's outputs, if it does not "
+                           'name them')
     flags.add_model_flags(parser)
-    parser.add_argument('--cased', action='store_true',
-                        help='use the model pre-trained on cased text')
-    flags.add_training_flags(parser, lr=LR, epochs=EPOCHS, batch_size=8, seed=13531)
+    parser.add_argument('--cased', nargs='?', const='true', type=str.lower,
+                        choices=('true', 'false'),
+                        help='use the model pre-trained on cased text; alone, it means true '
+                             '(default: true for the models with names such as bert_12_768_12, '
+                             'whatever others are)')
+    flags.add_training_flags(parser, DEFAULTS, seed=13531)
     flags.add_runtime_flags(parser)
     parser.add_argument('--dev_batch_size', type=cli.positive_int, default=32, metavar='N',
                         help='sentences at once in evaluation (default: %(default)s)')
@@ -63,33 +72,53 @@ def parse_args(argv=None):
             os.path.join(tagging.SAMPLE, name) for name in ('train.txt', 'dev.txt', 'test.txt'))
     if not args.train_path:
         parser.error('--train_path is missing; --bert_model sample alone works out of the box')
-    args.epochs = args.epochs or (SAMPLE_EPOCHS if sample else EPOCHS)
-    args.lr = args.lr or (SAMPLE_LR if sample else LR)
-    if args.cased:
-        name = args.bert_dataset or 'book_corpus_wiki_en'
-        if name.endswith('_uncased'):
-            parser.error(f'--cased and --bert_dataset {name} contradict each other')
-        args.bert_dataset = name if name.endswith('_cased') else name + '_cased'
+    flags.fill_in(parser, args, DEFAULTS)
+    try:
+        parse_order(args.labels)
+    except ValueError as error:
+        parser.error(str(error))
+    args.bert_dataset = choose_dataset(parser, args)
     return args
 
 
+def choose_dataset(parser, args):
+    """What a published model was pre-trained on, with the case that --cased names."""
+    name, published = args.bert_dataset, args.bert_model is None or args.bert_model in MODELS
+    has_case = bool(name) and name.endswith(('_cased', '_uncased'))
+    if args.cased is None and (has_case or not published):
+        return name
+    ending = '_uncased' if args.cased == 'false' else '_cased'
+    if has_case and not name.endswith(ending):
+        given = '--cased false' if args.cased == 'false' else '--cased'
+        parser.error(f'{given} and --bert_dataset {name} contradict each other')
+    return name if has_case else (name or 'book_corpus_wiki_en') + ending
+
+
 def main(argv=None):
-    args = parse_args(argv)
+    return flags.each_seed(parse_args(argv), fine_tune, 'f1')
+
+
+def fine_tune(args):
+    """Train and evaluate as ``args`` say; returns {set: {metric: value}}, or None."""
     from bert.checkpoint import result_folder
     from bert.model.heads import Tagger
     from bert.training import finetuning
     from bert.training.runtime import start
     runtime = start(flags.device_settings(args, args.comm))
+    args.dtype = runtime.dtype
     flags.check_output(args, runtime.comm.rank)
-    sentences = read_sentences(args)
+    paths = {split: path for split, path in (
+        ('train', args.train_path), ('dev', args.dev_path), ('test', args.test_path)) if path}
+    sentences = read_sentences(args, paths)
     loaded = result_folder.load(flags.model_source(args))
     config, source = loaded.config, loaded.source
-    if args.cased and not loaded.tokenizer.cased:
-        raise DataError(f'--cased: the model {source} is uncased; omit the flag, or use another '
+    if args.cased and loaded.tokenizer.cased != (args.cased == 'true'):
+        flag, case = ('--cased', 'uncased') if args.cased == 'true' else ('--cased false', 'cased')
+        raise DataError(f'{flag}: the model {source} is {case}; omit the flag, or use another '
                         'model')
     seq_len = args.seq_len or config.settings.get('seq_len', tagging.SEQ_LEN)
     tagging.check_length(seq_len, config.max_position_embeddings)
-    labels = resolve_labels(args, config, sentences)
+    labels, maps = resolve_labels(args, paths, sentences, loaded)
     if not args.model_parameters:       # the head is of other labels
         loaded = loaded._replace(arrays={
             name: array for name, array in loaded.arrays.items() if name.startswith('bert.')})
@@ -99,21 +128,20 @@ def main(argv=None):
     sets = {}
     for split, rows in sentences.items():
         features = tagging.features(model.tokenizer, [row.words for row in rows], seq_len)
-        sets[split] = Data(rows, features)
+        sets[split] = Data(rows, maps[split], features)
         long = len({feature.sentence for feature in features if feature.word})
         windows = f', {long} of them longer than --seq_len {seq_len} and split into windows'
-        logging.info('%s: %d sentences%s', split, len(rows), windows if long else '')
+        scheme = '' if rows[0].tags is None else f', scheme: {maps[split].file}'
+        logging.info('%s: %d sentences%s%s', split, len(rows), windows if long else '', scheme)
     logging.info('tags: %s; model: %s', ' '.join(labels), source)
     best = train(args, seq_len, labels, model, sets)
-    report(args, labels, model, sets, best)
-    return 0
+    return report(args, labels, model, sets, best)
 
 
-def read_sentences(args):
+def read_sentences(args, paths):
     """{split: sentences} of the files; training and dev sentences have tags."""
-    paths = {'train': args.train_path, 'dev': args.dev_path, 'test': args.test_path}
     sentences = {split: conll.read(path, args.token_column, args.tag_column)
-                 for split, path in paths.items() if path}
+                 for split, path in paths.items()}
     for split in ('train', 'dev'):
         if split in sentences and sentences[split][0].tags is None:
             raise DataError(f'{paths[split]}: has one column, so no tags; each word needs its tag '
@@ -121,21 +149,39 @@ def read_sentences(args):
     return sentences
 
 
-def resolve_labels(args, config, sentences):
-    """The tags in the order of the logits: those of the data, or of the trained model."""
-    trained = config.labels if args.model_parameters else None
-    scheme = args.scheme or (tagging.scheme_of(trained) if trained else 'BIO2')
-    found = tagging.find_labels(sentences['train'] + sentences.get('dev', []), scheme)
+def resolve_labels(args, paths, sentences, loaded):
+    """The tags in the order of the logits (the data's, or the trained model's); {split: TagMap}."""
+    trained, head = None, loaded.arrays.get('tag_classifier.1.weight')
+    if args.model_parameters:
+        trained = parse_order(args.labels) or loaded.config.labels
+        if trained and head is not None and len(trained) != len(head):
+            raise DataError(f'{loaded.source} has {len(head)} outputs, but the tags are '
+                            f"{len(trained)}: {' '.join(trained)}; --labels names them in order")
+    file = tags.detect(sentences['train'])[0]
+    scheme = (tags.scheme_of(trained) if trained else
+              tags.Scheme(args.scheme or 'BIO2') if file.letters else file)
+    if args.scheme and args.scheme != scheme.letters:
+        owner = args.model_parameters if trained else args.train_path
+        raise DataError(f'--scheme {args.scheme}: the tags of {owner} are in {scheme}; omit the '
+                        'flag')
+    maps = {split: tagging.tag_map(paths[split], rows, scheme, trained)
+            for split, rows in sentences.items()}
+    found = tagging.find_labels([(sentences[split], maps[split]) for split in ('train', 'dev')
+                                 if split in sentences])
     if len(found) == 1:
         raise DataError(f'{args.train_path}: no word is tagged as an entity, all tags are O; is '
-                        '--tag_column right?')
+                        '--tag_column right?' if scheme.letters else
+                        f'{args.train_path}: every word has the tag {found[0]}; is --tag_column '
+                        'right?')
     new = [label for label in found if trained and label not in trained]
     if new:
         raise DataError(f'the data have the tag {new[0]}, which {args.model_parameters} does not '
                         f"know: {' '.join(trained)}; to train a new head, use "
                         f'--pretrained_bert_parameters {args.model_parameters} instead of '
                         '--model_parameters')
-    return trained or found
+    if args.model_parameters and not trained and head is not None:
+        return model_order(found, None, len(head), loaded.source), maps
+    return trained or tuple(found), maps
 
 
 def train(args, seq_len, labels, model, sets):
@@ -148,11 +194,10 @@ def train(args, seq_len, labels, model, sets):
 
     from bert.training import finetuning
     from bert.training.tagging import word_logits
-    sentences, features = sets['train']
+    sentences, tag_map, features = sets['train']
     cross_entropy = SoftmaxCrossEntropyLoss()
     class_of = {label: i for i, label in enumerate(labels)}
-    scheme = args.scheme or tagging.scheme_of(labels)
-    classes = [[class_of[tag] for tag in tags.convert(sentence.tags, scheme)]
+    classes = [[class_of[label] for label in tag_map.labels(sentence.tags)]
                for sentence in sentences]
 
     def loss(indices, device):
@@ -169,13 +214,13 @@ def train(args, seq_len, labels, model, sets):
         for epoch in training.epochs():
             for update in epoch:
                 training.update(update, loss)
-            scores, f1, predicted = {}, None, None
+            scores, best, predicted = {}, None, None
             if 'dev' in sets:
+                rows, dev_map, _ = sets['dev']
                 predicted = predict(args, labels, model, sets['dev'])
-                overall = tagging.score(sets['dev'].sentences, predicted)['overall']
-                f1 = overall['f1']
-                scores['dev'] = {name: overall[name] for name in ('f1', 'precision', 'recall')}
-            if training.end_epoch(scores, f1, predicted):
+                scores['dev'] = tagging.main_scores(tagging.score(rows, predicted, dev_map))
+                best = next(iter(scores['dev'].values()))       # F1, or accuracy
+            if training.end_epoch(scores, best, predicted):
                 break
         return training.load_best()
 
@@ -199,19 +244,20 @@ def report(args, labels, model, sets, best):
         predicted = predicted or predict(args, labels, model, sets[split])
         if model.runtime.comm.rank:
             continue
-        sentences = sets[split].sentences
+        sentences, tag_map, _ = sets[split]
         path = os.path.join(args.output_dir, f'predictions-{split}.txt')
-        tagging.write(path, sentences, predicted, labels)
+        tagging.write(path, sentences, predicted, tag_map)
         if sentences[0].tags is not None:
-            results[split] = tagging.score(sentences, predicted)
+            results[split] = tagging.score(sentences, predicted, tag_map)
             print(f'{split}:\n{tagging.table(results[split])}')
         print(f'predictions: {path}')
-    if model.runtime.comm.rank == 0:
-        script = sys.argv[0] if __name__ == '__main__' else 'scripts/finetune_ner.py'
-        script = os.path.join(os.path.dirname(script), 'predict_ner.py')
-        finetuning.report(args.output_dir, results, curves=args.plot, next_step=(
-            f'to predict: python {script} --load-checkpoint-prefix {args.output_dir} '
-            '--text "Some text."'))
+    if model.runtime.comm.rank:
+        return None
+    finetuning.report(args.output_dir, results, finetuning.Hint(
+        'to predict', 'scripts/predict_ner.py', '--load-checkpoint-prefix',
+        ('--text', 'Some text.')), curves=args.plot)
+    return {split: {name: scores['overall'][name] for name in ('f1', 'precision', 'recall')}
+            for split, scores in results.items()}
 
 
 def program():

@@ -18,7 +18,6 @@ import dataclasses
 import logging
 import math
 import os
-import sys
 
 from bert.checkpoint.source import read_settings
 from bert.data import inputs, squad, squad_answers, squad_features
@@ -32,7 +31,7 @@ WINDOWS = {'max_seq_length': 384, 'doc_stride': 128, 'max_query_length': 64}
 ANSWERS = {'n_best_size': 20, 'max_answer_length': 30, 'version_2': False,
            'null_score_diff_threshold': 0.0}
 SETTINGS = {**WINDOWS, **ANSWERS}
-SAMPLE_LR, SAMPLE_EPOCHS = 1e-3, 10     # the sample model is tiny
+DEFAULTS = flags.Defaults(lr=5e-5, epochs=3, sample_lr=1e-3, sample_epochs=10)
 DEBUG_QUESTIONS = 100
 
 
@@ -53,11 +52,12 @@ def parse_args(argv=None):
     data.add_argument('--uncased', action='store_true',
                       help='lower-case all text (default: as the model was trained)')
     data.add_argument('--sentencepiece', metavar='FILE',
-                      help="use this SentencePiece model as the vocabulary, not the model's own")
+                      help='use this SentencePiece model as the vocabulary, from random weights '
+                           'unless --bert_model is a folder that fits it')
     data.add_argument('--debug', action='store_true',
                       help=f'use only the first {DEBUG_QUESTIONS} questions of each file')
     flags.add_model_flags(parser)
-    flags.add_training_flags(parser, lr=5e-5, epochs=3, batch_size=32, seed=6)
+    flags.add_training_flags(parser, DEFAULTS, seed=6)
     flags.add_runtime_flags(parser)
     parser.set_defaults(log_interval=50)
     answers = parser.add_argument_group('answers')
@@ -82,9 +82,7 @@ def parse_args(argv=None):
     for name, default in SETTINGS.items():
         if getattr(args, name) is None:
             setattr(args, name, saved.get(name, default))
-    sample = args.bert_model == 'sample'
-    args.epochs = args.epochs or (SAMPLE_EPOCHS if sample else 3)
-    args.lr = args.lr or (SAMPLE_LR if sample else 5e-5)
+    flags.fill_in(parser, args, DEFAULTS)
     check(parser, args)
     return args
 
@@ -94,9 +92,6 @@ def check(parser, args):
     if args.max_seq_length <= args.max_query_length + 3:
         parser.error(f'--max_seq_length {args.max_seq_length} must exceed --max_query_length + 3 '
                      f'({args.max_query_length + 3})')
-    if args.doc_stride >= args.max_seq_length - 3:
-        parser.error(f'--doc_stride {args.doc_stride} must be less than --max_seq_length - 3 '
-                     f'({args.max_seq_length - 3}), or windows do not overlap')
     if not math.isfinite(args.null_score_diff_threshold):
         parser.error(f'--null_score_diff_threshold {args.null_score_diff_threshold:g} is not a '
                      'finite number')
@@ -112,32 +107,39 @@ def check(parser, args):
 
 
 def main(argv=None):
-    args = parse_args(argv)
+    return flags.each_seed(parse_args(argv), fine_tune, 'f1')
+
+
+def fine_tune(args):
+    """Train and evaluate as ``args`` say; returns {set: {metric: value}}, or None."""
     from bert.checkpoint import result_folder
     from bert.model.heads import QuestionAnswering
     from bert.training import finetuning
     from bert.training.runtime import start
     runtime = start(flags.device_settings(args, args.comm))
-    if args.only_predict and args.predict is None:
+    args.dtype = runtime.dtype
+    if args.doc_stride >= args.max_seq_length - 3:
+        logging.warning('--doc_stride %d: windows do not overlap, answers across their borders '
+                        'are lost', args.doc_stride)
+    if args.predict is None and args.only_predict:
         files.make_folder(args.output_dir, '--output_dir')
     elif args.predict is None:
         flags.check_output(args, runtime.comm.rank)
     questions = read_questions(args)
     source = dataclasses.replace(flags.model_source(args), vocab=args.sentencepiece,
                                  cased=False if args.uncased else None)
-    loaded = result_folder.load(source)
+    loaded = result_folder.load(source, fresh=True)
     positions = loaded.config.max_position_embeddings
     if args.max_seq_length > positions:
         raise DataError(f'--max_seq_length {args.max_seq_length}: this model has positions for '
                         f'{positions} tokens; use that or less')
     model = finetuning.build(
         QuestionAnswering(loaded.config, args.dropout), loaded, runtime, args.seed,
-        fresh=() if args.model_parameters else ('span_classifier.',))
+        fresh=() if args.model_parameters else ('span_classifier.',) if loaded.arrays else ('',))
     source = loaded.source
     del loaded      # its arrays are as large as the network
     if args.predict is not None:
-        answer_texts(args, model)
-        return 0
+        return answer_texts(args, model)
     windows = {split: featurize(args, model, rows, split) for split, rows in questions.items()}
     for split, rows in questions.items():
         logging.info('%s: %d questions in %d windows', split, len(rows),
@@ -147,8 +149,7 @@ def main(argv=None):
     if not args.only_predict:
         rows = squad_features.training_rows(windows.pop('train'))
         best = train(args, model, rows, questions.get('dev'), windows.get('dev'))
-    report(args, model, questions.get('dev'), windows.get('dev'), best)
-    return 0
+    return report(args, model, questions.get('dev'), windows.get('dev'), best)
 
 
 def read_questions(args):
@@ -247,7 +248,7 @@ def report(args, model, questions, windows, best):
     folder, results = args.output_dir, {}
     predictions = best or (predict(args, model, questions, windows) if questions else [])
     if model.runtime.comm.rank:
-        return
+        return None
     if questions:
         squad_answers.write(folder, predictions)
     if questions and squad.is_labelled(questions):
@@ -259,11 +260,12 @@ def report(args, model, questions, windows, best):
                 questions, *squad_answers.texts_and_odds(predictions))
             if args.plot and curves:
                 plot.precision_recall(os.path.join(folder, 'precision-recall.png'), curves)
-    script = sys.argv[0] if __name__ == '__main__' else 'scripts/finetune_squad.py'
     finetuning.report(
-        folder, results, None if args.only_predict else
-        f'to answer: python {script} --model_parameters {folder} --predict "A question?" '
-        '"A passage."', curves=args.plot and not args.only_predict)
+        folder, results, None if args.only_predict else finetuning.Hint(
+            'to answer', 'scripts/finetune_squad.py', '--model_parameters',
+            ('--predict', 'A question?', 'A passage.')), curves=args.plot)
+    return {split: {name: scores[name] for name in ('exact', 'f1')}
+            for split, scores in results.items()}
 
 
 def suggest_threshold(args, questions, predictions, scores):

@@ -10,6 +10,24 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python}
 
+# What the build needs, before it fails in the middle: one line for each that is missing.
+missing=0
+need() {    # need WHAT CURE COMMAND...: one of the commands
+  local what=$1 cure=$2 command
+  shift 2
+  for command in "$@"; do
+    if command -v "$command" > /dev/null; then return; fi
+  done
+  echo "install_horovod.sh: error: no $what; $cure" >&2
+  missing=1
+}
+need 'cmake' 'pip install cmake, or apt-get install cmake' cmake
+need 'C++ compiler' 'apt-get install g++' "${CXX:-g++}" c++ clang++
+[ -n "${HOROVOD_WITHOUT_MPI:-}" ] || need 'MPI with its headers (mpicxx)' \
+  'apt-get install libopenmpi-dev openmpi-bin; or set HOROVOD_WITHOUT_MPI=1 to do without' mpicxx
+need 'Python' 'name one that has MXNet: PYTHON=/path/to/python' "$python"
+[ "$missing" = 0 ] || exit 1
+
 # Horovod's build imports MXNet, and MXNet needs the numpy aliases that `import bert` brings back.
 site=$(mktemp -d)
 trap 'rm -rf "$site"' EXIT

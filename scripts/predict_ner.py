@@ -15,9 +15,11 @@ if not __package__:     # run as a file: `bert` is the checkout's
 import io
 import itertools
 import json
+import logging
 import os
 
 from bert.data import conll, tagging, tags
+from bert.data.labels import parse_order
 from bert.text.words import split_words
 from bert.training import flags
 from bert.utils import cli, files
@@ -37,6 +39,8 @@ def parse_args(argv=None):
     flags.add_conll_flags(data)
     data.add_argument('--no_tags', action='store_true',
                       help='the file has no tags (a single column never has)')
+    data.add_argument('--labels', metavar='A,B,...',
+                      help="the tags in the order of the model's outputs, if it does not name them")
     parser.add_argument('--output_dir', default='./output_dir', metavar='DIR',
                         help='folder for the predictions of --test_path (default: %(default)s)')
     parser.add_argument('--json', action='store_true',
@@ -44,7 +48,12 @@ def parse_args(argv=None):
     parser.add_argument('--batch_size', type=cli.positive_int, default=32, metavar='N',
                         help='sentences at once (default: %(default)s)')
     flags.add_device_flags(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    try:
+        parse_order(args.labels)
+    except ValueError as error:
+        parser.error(str(error))
+    return args
 
 
 def main(argv=None):
@@ -57,10 +66,12 @@ def main(argv=None):
     from bert.training.tagging import predict
     runtime = start(flags.device_settings(args))
     loaded = result_folder.load(ModelSource(weights=args.model_parameters, offline=True))
-    config, labels = loaded.config, loaded.config.labels
-    if labels is None or 'O' not in labels:
+    config = loaded.config
+    labels = parse_order(args.labels) or config.labels
+    if labels is None:
         raise DataError(f'{loaded.source}: config.json names no tags such as O and B-PER '
-                        '(id2label); use a folder that finetune_ner.py has written')
+                        '(id2label); use a folder that finetune_ner.py has written, or name the '
+                        'tags in the order of its outputs with --labels')
     seq_len = args.seq_len or config.settings.get('seq_len', tagging.SEQ_LEN)
     tagging.check_length(seq_len, config.max_position_embeddings)
     model = finetuning.build(Tagger(config, len(labels)), loaded, runtime, seed=0)
@@ -75,7 +86,7 @@ def main(argv=None):
     if args.test_path:
         predict_columns(args, tag, labels)
     else:
-        predict_text(args, tag)
+        predict_text(args, tag, tags.scheme_of(labels))
     return 0
 
 
@@ -84,17 +95,22 @@ def predict_columns(args, tag, labels):
     sentences = conll.read(args.test_path, args.token_column,
                            None if args.no_tags else args.tag_column)
     files.make_folder(args.output_dir, '--output_dir')
+    tag_map = tagging.tag_map(args.test_path, sentences, tags.scheme_of(labels), labels)
     predicted = tag([sentence.words for sentence in sentences])
     if sentences[0].tags is not None:
-        print(tagging.table(tagging.score(sentences, predicted)))
-    name = os.path.splitext(os.path.basename(args.test_path))[0]
+        logging.info('%s: scheme: %s', args.test_path, tag_map.file)
+        print(tagging.table(tagging.score(sentences, predicted, tag_map)))
+    name = os.path.splitext(os.path.basename(files.unpacked_name(args.test_path)))[0]
     path = os.path.join(args.output_dir, f'predictions-{name}.txt')
-    tagging.write(path, sentences, predicted, labels)
+    tagging.write(path, sentences, predicted, tag_map)
     print(f'predictions: {path}')
 
 
-def predict_text(args, tag):
-    """Print the entities of every line of text, with their offsets in the whole text."""
+def predict_text(args, tag, scheme):
+    """Print the entities of every line of text, with their offsets in the whole text.
+
+    A model of token labels, such as parts of speech, has one for every word.
+    """
     start = 0       # of the line in the whole text
     with open_text(args) as source:
         while True:
@@ -103,7 +119,7 @@ def predict_text(args, tag):
                 return
             split = [split_words(line) for line in lines]
             for line, (_, offsets), predicted in zip(lines, split, tag([w for w, _ in split])):
-                for entity in tags.entities(line, offsets, predicted):
+                for entity in tags.entities(line, offsets, predicted, scheme):
                     entity.update(start=start + entity['start'], end=start + entity['end'])
                     print(json.dumps(entity, ensure_ascii=False) if args.json else '\t'.join(
                         str(entity[key]) for key in ('type', 'start', 'end', 'text')))
@@ -114,6 +130,8 @@ def open_text(args):
     """The text as an open file; line ends are kept, so that offsets are right."""
     if args.text is not None:
         return io.StringIO(args.text, newline='')
+    if args.text_path and files.unpacked_name(args.text_path) != args.text_path:
+        return io.TextIOWrapper(files.open_binary(args.text_path), 'utf-8-sig', newline='')
     return open(args.text_path or 0, encoding='utf-8-sig', newline='', closefd=bool(args.text_path))
 
 

@@ -31,16 +31,22 @@ def parse_args(argv=None):
     parser = cli.Parser(description=__doc__)
     flags.add_run_flags(parser)
     parser.add_argument('--kvstore', default='device', choices=(
-        'device', 'local', 'dist_sync', 'dist_device_sync'),
-                        help='dist_sync: one of several workers that launch.py started (default: '
-                             '%(default)s, this process alone)')
-    return flags.check(parser, parser.parse_args(argv))
+        'device', 'local', 'dist_sync', 'dist_device_sync', 'horovod'),
+                        help='dist_sync: one of several workers that launch.py started; horovod: '
+                             'that mpirun or horovodrun started (default: %(default)s, this '
+                             'process alone)')
+    parser.add_argument('--comm_backend', choices=tuple(flags.BACKENDS),
+                        help='the name of --kvstore in GluonNLP 0.10')
+    args = parser.parse_args(argv)
+    args.kvstore = flags.BACKENDS[args.comm_backend] if args.comm_backend else args.kvstore
+    return flags.check(parser, args)
 
 
 def main(argv=None):
     args = parse_args(argv)
     from bert.pretraining.loop import train
-    train(*flags.start(args, comm=args.kvstore if args.kvstore.startswith('dist') else 'local'))
+    alone = args.kvstore in ('device', 'local')
+    train(*flags.start(args, comm='local' if alone else args.kvstore))
     return 0
 
 

@@ -121,7 +121,8 @@ def put_hub(server, repo, files, commit='c' * 40):
     server.put(f'api/models/{repo}/revision/main', b'{"sha": "%s"}' % commit.encode())
     for revision in ('main', commit):
         for name in ('config.json', 'tokenizer_config.json', 'tokenizer.json', 'vocab.txt',
-                     'model.safetensors', 'pytorch_model.bin'):
+                     'model.safetensors', 'pytorch_model.bin', 'added_tokens.json', 'modules.json',
+                     'model.safetensors.index.json', *files):
             path = f'{repo}/resolve/{revision}/{name}'
             headers = {'X-Repo-Commit': commit}
             if name not in files:

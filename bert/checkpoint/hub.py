@@ -4,7 +4,9 @@ import os
 from typing import Optional
 
 from ..utils.errors import DataError
+from ..utils.files import read_json
 from ..utils.hosts import hub_file
+from . import sentence_modules
 
 __all__ = ['model_folder']
 
@@ -29,18 +31,35 @@ def model_folder(repo: str, weights: bool, local: bool) -> str:
         except DataError as error:
             raise DataError(f'{name}: {error}') from error
 
-    config = fetch('config.json')
-    if not config:
+    first = fetch('config.json') or fetch('modules.json')
+    if not first:
         raise DataError('no config.json')
-    folder = os.path.dirname(config)
+    folder = os.path.dirname(first)
     commit = os.path.basename(folder)       # so that all files are of one revision
-    if not fetch('tokenizer_config.json', commit):
-        fetch('tokenizer.json', commit)     # has the casing too
-    if not fetch('vocab.txt', commit) and not fetch('tokenizer.json', commit):
+    inside = ''                             # where the encoder is
+    if fetch('modules.json', commit):       # of sentence-transformers
+        inside = os.path.relpath(sentence_modules.transformer_folder(folder), folder)
+        inside = '' if inside == '.' else inside + '/'
+        for module in sentence_modules.paths(folder):
+            fetch(f'{module}/config.json', commit)
+            fetch(f'{module}/model.safetensors', commit)
+        fetch(inside + 'sentence_bert_config.json', commit)
+        if inside and not fetch(inside + 'config.json', commit):
+            raise DataError(f'no {inside}config.json')
+    if not fetch(inside + 'tokenizer_config.json', commit):
+        fetch(inside + 'tokenizer.json', commit)     # has the casing too
+    fetch(inside + 'added_tokens.json', commit)
+    if not fetch(inside + 'vocab.txt', commit) and not fetch(inside + 'tokenizer.json', commit):
         raise DataError('neither vocab.txt nor tokenizer.json')
-    if weights and not fetch('model.safetensors', commit):
+    if not weights or fetch(inside + 'model.safetensors', commit):
+        return folder
+    index = fetch(inside + 'model.safetensors.index.json', commit)
+    if index:
+        for name in sorted(set((read_json(index, dict).get('weight_map') or {}).values())):
+            fetch(inside + str(name), commit)
+    else:
         if not importlib.util.find_spec('torch'):
             raise DataError('no model.safetensors (pytorch_model.bin is a pickle, and only used '
                             'if torch is installed to load it weights-only)')
-        fetch('pytorch_model.bin', commit)
+        fetch(inside + 'pytorch_model.bin', commit)
     return folder

@@ -6,7 +6,11 @@ encoder, pooler, decoder and next-sentence head, then the task heads ``classifie
 """
 import re
 
-__all__ = ['from_huggingface', 'to_huggingface', 'from_gluonnlp', 'ARCHITECTURES']
+import numpy as np
+
+from ..utils.errors import DataError
+
+__all__ = ['from_huggingface', 'to_huggingface', 'from_gluonnlp', 'check_tied', 'ARCHITECTURES']
 
 # ours -> Hugging Face's, before the layer's own part
 _LAYER = {
@@ -88,18 +92,39 @@ def to_huggingface(arrays):
     return out, architecture
 
 
+def check_tied(arrays, source):
+    """Raise DataError where the masked-LM decoder's matrix is not the word embedding."""
+    if not np.array_equal(arrays.get('bert.decoder.3.weight', arrays['bert.word_embed.0.weight']),
+                          arrays['bert.word_embed.0.weight']):
+        raise DataError(f'{source}: its masked-LM decoder has a matrix of its own, where that of '
+                        'BERT here is the word embedding: it would be lost; take a model with '
+                        'tied embeddings, or use this one for fine-tuning only')
+
+
+def _unwrapped(arrays):
+    """``arrays`` under the names that they have without the wrappers around the model."""
+    arrays = {re.sub(r'^((module|model|auto_model|_orig_mod|0)\.)+', '', name): array
+              for name, array in arrays.items()}
+    if any(name.startswith('bert.bert.') for name in arrays):
+        return {re.sub(r'^bert\.', '', name): array for name, array in arrays.items()}
+    return arrays
+
+
 def from_huggingface(arrays, architectures=()):
     """Arrays under Hugging Face's names -> under ours; what BERT does not have is left out.
 
     ``architectures`` is config.json's list, or its null: by it a tagger's ``classifier`` is known
-    from a sentence classifier's.  A bare ``BertModel`` (names without ``bert.``) and the older
-    ``gamma`` and ``beta`` are understood.
+    from a sentence classifier's.  A bare ``BertModel`` (names without ``bert.``), the older
+    ``gamma`` and ``beta``, and the prefixes of wrappers (``module.``, ``model.``, ``bert.bert.``)
+    are understood.  The masked-LM decoder's weight is left out where it is the word embedding.
     """
+    arrays = _unwrapped(arrays)
     whole = {theirs: ours for ours, theirs in _WHOLE.items()}
     layer_names = {theirs: ours for ours, theirs in _LAYER.items()}
     head = 'tag_classifier.1.' if 'BertForTokenClassification' in (architectures or ()) \
         else 'classifier.1.'
     whole.update({'classifier.': head, 'qa_outputs.': 'span_classifier.',
+                  'cls.predictions.decoder.weight': 'bert.decoder.3.weight',
                   'cls.predictions.decoder.bias': 'bert.decoder.3.bias'})
     bare = not any(name.startswith('bert.') for name in arrays)
     out = {}
@@ -115,6 +140,10 @@ def from_huggingface(arrays, architectures=()):
             ours = _swap_prefix(name, whole)
         if ours is not None:
             out[_gain(ours, ours=False)] = array
+    decoder = out.pop('bert.decoder.3.weight', None)
+    embedding = out.get('bert.word_embed.0.weight')
+    if decoder is not None and embedding is not None and not np.array_equal(decoder, embedding):
+        out['bert.decoder.3.weight'] = decoder
     return out
 
 

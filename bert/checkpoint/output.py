@@ -1,7 +1,7 @@
 """The folder that a program writes its result to: an earlier result there is never lost.
 
-A folder that holds a result is refused, unless the run continues it or is to replace it.  What is
-to replace it grows in the sub-folder ``.overwrite`` and takes its place once it is whole.
+A folder that holds a result is refused, unless the run continues or replaces it.  A replacement is
+written to the sub-folder ``.overwrite`` and moved into place once it is complete.
 """
 import contextlib
 import os
@@ -76,7 +76,7 @@ class OutputFolder:
     comm : a communicator of :mod:`bert.training.distributed`, optional
         Worker 0 decides and works on the disk; all must construct it together.
     staged : bool
-        Write beside what is there in any case.
+        Always write to a sub-folder first.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class OutputFolder:
         self.path = new if staged else folder
 
     def publish(self) -> None:
-        """Let what was written replace the earlier result: it must be whole now."""
+        """Replace the earlier result by what was written, which must be complete now."""
         if self.path == self._folder:
             return
         if self._leads:
@@ -114,7 +114,7 @@ class OutputFolder:
         self.path = self._folder
 
     def discard(self) -> None:
-        """Remove what was written beside the earlier result, unless it was published."""
+        """Remove what was written since, unless it was published."""
         if self._leads and self.path != self._folder:
             shutil.rmtree(self.path, ignore_errors=True)
 
@@ -145,7 +145,7 @@ def _resumable(folder, state):
 
 
 def _finish(folder):
-    """Put a whole new result in its place; if the process is killed, the next one finishes it."""
+    """Move a complete new result into place; if killed, the next process finishes the move."""
     complete = os.path.join(folder, _COMPLETE)
     if not os.path.isdir(complete):
         return

@@ -9,6 +9,7 @@ import collections
 import logging
 import os
 import re
+from pathlib import Path
 from typing import Callable, Optional, Union
 
 from ..model.config import BertConfig
@@ -17,23 +18,24 @@ from ..utils.download import is_offline
 from ..utils.errors import DataError
 from ..utils.files import SAMPLE, read_json
 from ..utils.hosts import gluon_repository, hub_endpoint
-from . import hub, zoo
+from . import hub, sentence_modules, zoo
 from .catalogue import MODELS, find
 
-__all__ = ['Checkpoint', 'resolve']
+__all__ = ['DEFAULT', 'Checkpoint', 'resolve']
 
 Checkpoint = collections.namedtuple('Checkpoint', 'weights vocab config cased source')
 Checkpoint.__doc__ = """What :func:`resolve` found.
 
-- weights: path of a ``.params``, ``.safetensors`` or ``.bin`` file, or None
+- weights: path of a file that :func:`bert.checkpoint.weights.read_weights` takes, or None
 - vocab: what :func:`bert.text.tokenizer.load` takes, a file or a folder
 - config: a BertConfig; its ``vocab_size`` is None where only ``vocab`` knows it
 - cased: bool, or None where the files at ``vocab`` say it
 - source: where they come from, for messages
 """
 
-_DEFAULT = 'bert_12_768_12'
-_WEIGHTS = ('model.params', 'model.safetensors', 'pytorch_model.bin')
+DEFAULT = 'bert_12_768_12'
+_WEIGHTS = ('model.params', 'model.safetensors', 'model.safetensors.index.json',
+            'pytorch_model.bin')
 _VOCAB = ('vocab.txt', 'spm.model', 'tokenizer.json')
 
 
@@ -47,8 +49,8 @@ def resolve(model: Optional[str] = None, dataset: Optional[str] = None,
     ----------
     model : str, optional
         A name (``bert_12_768_12``, ``bert_24_1024_16``, ``sample``), a folder with config.json,
-        vocabulary and weights (ours or Hugging Face's), a file of weights, or a hub repository
-        ``organisation/name``.
+        vocabulary and weights (ours, Hugging Face's or sentence-transformers'), a file of
+        weights, or a hub repository ``organisation/name``.
     dataset : str, optional
         For the two big models: what they were pre-trained on.
     weights : str or False, optional
@@ -71,7 +73,7 @@ def resolve(model: Optional[str] = None, dataset: Optional[str] = None,
     DataError
         When a name is not known, or every source fails: then with one line per source.
     """
-    found = _resolve(model or _DEFAULT, dataset, weights, is_offline(offline),
+    found = _resolve(model or DEFAULT, dataset, weights, is_offline(offline),
                      log or logging.getLogger(__name__).info, vocab is None)
     if vocab is None:
         return found
@@ -92,8 +94,8 @@ def _resolve(model, dataset, weights, offline, log, needs_vocab):
     if model not in MODELS:
         if os.path.isdir(path):
             return _folder(path, wanted, path, needs_vocab=needs_vocab)
-        if os.path.isfile(path):
-            return _given(path, _DEFAULT, dataset, offline, log, needs_vocab)
+        if os.path.isfile(path) or os.path.isfile(path + '.index'):
+            return _given(path, DEFAULT, dataset, offline, log, needs_vocab)
         if re.fullmatch(r'\w[\w.-]*/\w[\w.-]*', model):
             return _first(model, [('local path', lambda: _fail('no such file or folder'))]
                           + _hub_sources(model, wanted, None, offline), offline, log,
@@ -107,6 +109,8 @@ def _given(path, model, dataset, offline, log, needs_vocab):
     """The checkpoint of weights that the user has: a folder, or a file and what is beside it."""
     if os.path.isdir(path):
         return _folder(path, True, path, needs_vocab=needs_vocab)
+    if path.endswith(('.ckpt', '.ckpt.index')):
+        _refuse_tensorflow(path)
     if not os.path.isfile(path):
         raise DataError(f'weights {path}: no such file or folder')
     folder = os.path.dirname(path) or '.'
@@ -128,7 +132,11 @@ def _given(path, model, dataset, offline, log, needs_vocab):
 
 
 def _folder(folder, wanted, source, cased=None, needs_vocab=True):
-    """The checkpoint in a folder of ours or Hugging Face's."""
+    """The checkpoint in a folder of ours, Hugging Face's or sentence-transformers'."""
+    folder = sentence_modules.transformer_folder(folder)
+    if not any(os.path.exists(os.path.join(folder, name)) for name in _WEIGHTS):
+        for path in Path(folder).glob('*.ckpt*.index'):
+            _refuse_tensorflow(str(path))
     found = [os.path.join(folder, name) for name in _WEIGHTS
              if os.path.exists(os.path.join(folder, name))]
     config = _config(folder)
@@ -138,6 +146,17 @@ def _folder(folder, wanted, source, cased=None, needs_vocab=True):
     if needs_vocab:
         vocabulary.find(folder)     # or an error that names what is missing
     return Checkpoint(found[0] if wanted else None, folder, config, cased, source)
+
+
+def _refuse_tensorflow(path):
+    """Raise the DataError for a checkpoint of google-research/bert that says how to convert it."""
+    path = re.sub(r'\.index$', '', path)
+    folder = os.path.dirname(path) or '.'
+    raise DataError(
+        f'{path}: a TensorFlow checkpoint; convert it with Transformers 4 (pip install '
+        f'"transformers<5" torch tensorflow): transformers-cli convert --model_type bert '
+        f'--tf_checkpoint {path} --config {folder}/bert_config.json --pytorch_dump_output '
+        f'{folder}/pytorch_model.bin && cp {folder}/bert_config.json {folder}/config.json')
 
 
 def _config(folder):

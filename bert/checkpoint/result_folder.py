@@ -8,6 +8,7 @@
 - ``last.params``: the last checkpoint, with the optimizer's state, for ``--resume``
 """
 import json
+import logging
 import os
 from typing import Any, Collection, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -19,17 +20,17 @@ from ..model.parameters import collect, load_parameters
 from ..text import tokenizer, vocabulary
 from ..utils.errors import DataError, brief
 from ..utils.files import read_json, write_json
+from .catalogue import MODELS
 from .integrity import check_finite
 from .names import ARCHITECTURES
-from .resolve import Checkpoint, resolve
+from .resolve import DEFAULT, Checkpoint, resolve
 from .source import ModelSource
 from .weights import read_params, read_weights, write_params
 
-__all__ = ['LoadedModel', 'load', 'read', 'check_vocabulary', 'describe', 'save_weights',
-           'save_last', 'load_last', 'WEIGHTS', 'LAST']
+__all__ = ['LoadedModel', 'load', 'without_weights', 'read', 'check_vocabulary', 'describe',
+           'save_weights', 'save_last', 'load_last', 'WEIGHTS', 'LAST']
 
 WEIGHTS, LAST = 'model.params', 'last.params'
-_SPARE = 512    # rows that an embedding may have beyond the vocabulary, to round its size up
 
 
 class LoadedModel(NamedTuple):
@@ -38,16 +39,46 @@ class LoadedModel(NamedTuple):
     tokenizer: tokenizer.Tokenizer
     arrays: Dict[str, np.ndarray]   # float32, under the names of our networks
     source: str                     # where it comes from, for messages
+    folder: str = ''                # of the file of weights
 
 
-def load(source: ModelSource) -> LoadedModel:
+def load(source: ModelSource, fresh: bool = False) -> LoadedModel:
     """The model that ``source`` names, in memory.
+
+    A published model has no weights for a ``vocab`` of the user's; with ``fresh`` it then comes
+    without any, with a warning.
 
     Raises :class:`~bert.utils.errors.DataError` if it cannot be found or read.
     """
+    if fresh and source.vocab and not source.weights and source.name in (None, 'sample', *MODELS):
+        logging.getLogger(__name__).warning(
+            'no published weights fit the vocabulary %s, so they are random; name a model that '
+            'was pre-trained with it', source.vocab)
+        return without_weights(source)
     found = resolve(source.name, source.dataset, source.weights, source.offline or None,
                     vocab=source.vocab)
-    return LoadedModel(*read(found, source.cased), found.source)
+    return LoadedModel(*read(found, source.cased), found.source, os.path.dirname(found.weights))
+
+
+def without_weights(source: ModelSource) -> LoadedModel:
+    """A model of the size that ``source`` names, for its ``vocab``; there are no arrays.
+
+    Raises :class:`~bert.utils.errors.DataError` if it cannot be found or read.
+    """
+    if source.vocab and (source.name or DEFAULT) in MODELS:
+        config, cased, path = MODELS[source.name or DEFAULT], source.cased, source.vocab
+        if cased is None:
+            cased = (source.dataset or '').endswith('_cased')
+        origin = path
+    else:
+        found = resolve(source.name, source.dataset, False, source.offline or None,
+                        vocab=source.vocab)
+        config, path, origin = found.config, found.vocab, found.source
+        cased = found.cased if source.cased is None else source.cased
+    tok = tokenizer.load(path, cased)
+    if source.vocab or config.vocab_size is None:
+        config = config.replace(vocab_size=len(tok))
+    return LoadedModel(config, tok, {}, origin)
 
 
 def read(found: Checkpoint, cased: Optional[bool] = None) -> Tuple[
@@ -56,16 +87,24 @@ def read(found: Checkpoint, cased: Optional[bool] = None) -> Tuple[
     tok = tokenizer.load(found.vocab, found.cased if cased is None else cased)
     arrays = read_weights(found.weights, found.config.architectures)
     config = found.config
+    rows = len(arrays['bert.word_embed.0.weight'])
     if config.vocab_size is None:
-        config = config.replace(vocab_size=len(tok))
+        config = config.replace(vocab_size=rows)
     _check_complete(found, config, len(tok))
-    check_vocabulary(len(arrays['bert.word_embed.0.weight']), len(tok), found)
+    check_vocabulary(rows, len(tok), found)
     return config, tok, arrays
 
 
 def check_vocabulary(embedded: int, tokens: int, found: Checkpoint) -> None:
-    """Raise DataError unless ``embedded`` rows of weights fit a vocabulary of ``tokens``."""
-    if not 0 <= embedded - tokens < _SPARE:
+    """Raise DataError unless ``embedded`` rows of weights hold a vocabulary of ``tokens``.
+
+    Rows beyond it, which some models have to round the size up, are noted in the log.
+    """
+    if embedded > tokens:
+        logging.getLogger(__name__).info(
+            '%s: %d rows of the word embedding are beyond the %d tokens of the vocabulary, and '
+            'unused', found.weights, embedded - tokens, tokens)
+    if embedded < tokens:
         raise DataError(f'the vocabulary {found.vocab} has {tokens} tokens but the weights '
                         f'{found.weights} have {embedded}; use the vocabulary that belongs to '
                         'them')
@@ -84,8 +123,8 @@ def _check_complete(found, config, tokens):
                 cut = f.read() != b'\n'
     if cut or tokens != recorded:
         wanted = recorded if tokens != recorded else config.vocab_size
-        raise DataError(f'the vocabulary {found.vocab} has {tokens} tokens where config.json has '
-                        f'{wanted}: it is damaged or of another model; take another copy of it')
+        raise DataError(f'the vocabulary {found.vocab} has {tokens} tokens but config.json has '
+                        f'{wanted}: it is damaged or of another model; get another copy')
 
 
 def describe(folder: str, config: BertConfig, tok: tokenizer.Tokenizer, head: Optional[str],
@@ -115,7 +154,8 @@ def describe(folder: str, config: BertConfig, tok: tokenizer.Tokenizer, head: Op
         architectures=(classes.get(head, 'BertModel'),),
         settings=dict(settings, vocabulary_size=len(tok)),
         labels=('score',) if regression else tuple(labels) or None,
-        problem_type='regression' if regression else None)
+        problem_type='regression' if regression else
+        'multi_label_classification' if settings.get('multi_label') else None)
     tok.save(folder)
     write_json(os.path.join(folder, 'config.json'), config.to_dict())
     write_json(os.path.join(folder, 'arguments.json'), arguments)

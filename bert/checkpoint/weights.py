@@ -7,12 +7,13 @@ from typing import Any, Dict, Mapping, Sequence
 import numpy as np
 
 from ..utils.errors import DataError
-from ..utils.files import atomic
+from ..utils.files import atomic, read_json
 from . import integrity
 from .names import from_gluonnlp, from_huggingface
 
-__all__ = ['read_weights', 'read_params', 'write_params', 'write_safetensors']
+__all__ = ['read_arrays', 'read_weights', 'read_params', 'write_params', 'write_safetensors']
 
+_THEIRS = ('.bin', '.pt', '.pth', '.safetensors', '.safetensors.index.json')
 _CUT = 'only a part could be written; the disk or its quota is full'
 
 
@@ -92,6 +93,33 @@ def _read_safetensors(path):
     return out
 
 
+def _read_shards(path):
+    """The arrays of the safetensors files that an index (model.safetensors.index.json) lists."""
+    names = read_json(path, dict).get('weight_map')
+    if not names or not isinstance(names, dict) or not all(
+            isinstance(name, str) and name == os.path.basename(name) for name in names.values()):
+        raise DataError(f'{path}: not an index of safetensors files (weight_map); download it '
+                        'again')
+    out = {}
+    for name in sorted(set(names.values())):
+        shard = os.path.join(os.path.dirname(path), name)
+        if not os.path.isfile(shard):
+            raise DataError(f'{shard}: no such file, but {path} lists it; download it too')
+        out.update(_read_safetensors(shard))
+    missing = sorted(set(names) - set(out))
+    if missing:
+        raise DataError(f'{path}: lists {missing[0]}, which is in none of its files; download them '
+                        'again')
+    return out
+
+
+def read_arrays(path: str) -> Dict[str, np.ndarray]:
+    """The arrays of a file of Hugging Face's, under the names in it; DataError if it is damaged."""
+    if path.endswith('.safetensors'):
+        return _read_safetensors(path)
+    return _read_shards(path) if path.endswith('.json') else _read_torch(path)
+
+
 def _read_torch(path):
     """{name: numpy.ndarray} of a pickled PyTorch file, with torch's weights-only reader."""
     try:
@@ -128,8 +156,8 @@ def read_weights(path: str, architectures: Sequence[str] = ()) -> Dict[str, np.n
     Parameters
     ----------
     path : str
-        ``.params`` (ours or GluonNLP's), ``.safetensors`` (Hugging Face's), or PyTorch's
-        ``.bin``, which needs torch.
+        ``.params`` (ours or GluonNLP's), ``.safetensors`` (Hugging Face's) or
+        ``.safetensors.index.json`` (in several files), or PyTorch's ``.bin``, which needs torch.
     architectures : sequence of str
         The list of this name in the config.json beside the file.
 
@@ -141,10 +169,8 @@ def read_weights(path: str, architectures: Sequence[str] = ()) -> Dict[str, np.n
     """
     if not os.path.isfile(path):
         raise DataError(f'{path}: no such file')
-    if path.endswith(('.bin', '.pt', '.pth')):
-        arrays = from_huggingface(_read_torch(path), architectures)
-    elif path.endswith('.safetensors'):
-        arrays = from_huggingface(_read_safetensors(path), architectures)
+    if path.endswith(_THEIRS):
+        arrays = from_huggingface(read_arrays(path), architectures)
     else:
         arrays = from_gluonnlp(read_params(path))
     if 'bert.word_embed.0.weight' not in arrays:

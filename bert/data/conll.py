@@ -2,18 +2,16 @@
 import io
 import logging
 import re
-from itertools import chain
 from typing import List, NamedTuple, Optional, Sequence
 
 from ..utils.errors import DataError
-from ..utils.files import atomic
-from .tags import detect
+from ..utils.files import atomic, open_binary
+from .tags import detect, find_form
 
 __all__ = ['Sentence', 'read', 'write_predictions']
 
 _log = logging.getLogger(__name__)
 
-_TAG = re.compile(r'O|[BIESLUMW](-.+)?')    # BioBERT's data sets have B, I, O without a type
 _SEVERAL = re.compile(r',[BIESLUMW]-')      # B-person,B-group: annotators did not agree
 
 
@@ -32,28 +30,32 @@ def read(path: str, token_column: int = 0, tag_column: Optional[int] = -1) -> Li
 
     Columns are separated by tabs if a line has any, so that tokens with spaces survive, and by
     spaces otherwise.  They count from 0, or from -1 at the end.  A file with one column, like
-    ``tag_column=None``, gives sentences without tags.  Tags that break the file's scheme cause a
-    warning; tags of no scheme, ragged columns and anything that is not text raise a DataError.
+    ``tag_column=None``, gives sentences without tags.  Lines that begin with # and have not the
+    columns of the file are comments.  Tags that break the file's scheme cause a warning; tags of
+    no scheme, ragged columns and anything that is not text raise a DataError.
     """
-    groups, before, rows, width, separator = [], [], [], None, ' '
-    for number, line in enumerate(chain(_lines(path), ['']), 1):
-        columns = _columns(line)
-        if columns and not line.startswith('-DOCSTART-'):
-            if width is None:
-                width, first = len(columns), number
-            elif len(columns) != width:
+    groups, before, rows, start, comments = [], [], [], 0, []
+    lines = [(number, line, _columns(line)) for number, line in enumerate(_lines(path), 1)]
+    first, width, separator = _shape(lines)
+    for number, line, columns in [*lines, (len(lines) + 1, '', [])]:
+        if columns and line.startswith('#') and (
+                len(columns) != width or separator == '\t' and '\t' not in line):
+            comments.append(number)
+        elif columns and not line.startswith('-DOCSTART-'):
+            if len(columns) != width:
                 raise DataError(f'{path}:{number}: {len(columns)} column(s) where line {first} has '
                                 f'{width}; write one token per line with the same columns, and a '
                                 'blank line between sentences')
+            start = start if rows else number
             rows.append(columns)
-            if '\t' in line:
-                separator = '\t'
         else:
             if rows:
-                groups.append((number - len(rows), before, rows))
+                groups.append((start, before, rows))
                 before, rows = [], []
             if columns:
                 before.append(line)
+    if comments:
+        _log.info('%s: skipped %d comments, the first is line %d', path, len(comments), comments[0])
     if not groups:
         raise DataError(f'{path}: no sentences; write one token per line, and a blank line between '
                         'sentences')
@@ -78,9 +80,18 @@ def read(path: str, token_column: int = 0, tag_column: Optional[int] = -1) -> Li
     return sentences
 
 
+def _shape(lines):
+    """(number of the first row, its columns, what separates them) of (number, line, columns)."""
+    rows = [(number, line, columns) for number, line, columns in lines
+            if columns and not line.startswith('-DOCSTART-')]
+    number, _, columns = next((row for row in rows if not row[1].startswith('#')),
+                              rows[0] if rows else (0, '', []))
+    return number, len(columns), '\t' if any('\t' in line for _, line, _ in rows) else ' '
+
+
 def _lines(path):
     """The lines of a UTF-8 file, without a byte order mark or line ends."""
-    with open(path, 'rb') as f:
+    with open_binary(path) as f:
         data = f.read()
     try:
         text = data.decode('utf-8-sig')
@@ -104,11 +115,14 @@ def _columns(line):
 
 
 def _check_tags(path, sentences):
-    for sentence in sentences:
+    form, strange = find_form({tag for sentence in sentences for tag in sentence.tags})
+    for sentence in sentences if strange else ():
         for number, tag in enumerate(sentence.tags, sentence.line):
-            if not _TAG.fullmatch(tag):
-                raise DataError(f'{path}:{number}: {tag!r} is not a tag like O, B-PER, I-PER, '
-                                'E-PER or S-PER; correct it, or name the column of the tags')
+            if tag in strange:
+                likes = {'prefix': 'O, B-PER, I-PER, E-PER or S-PER',
+                         'suffix': 'O, PER-B, PER-I, PER-E or PER-S'}[form]
+                raise DataError(f'{path}:{number}: {tag!r} is not a tag like {likes}, as others '
+                                'here are; correct it, or name the column of the tags')
     several = [(number, tag) for sentence in sentences
                for number, tag in enumerate(sentence.tags, sentence.line) if _SEVERAL.search(tag)]
     if several:

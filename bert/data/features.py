@@ -5,8 +5,8 @@ from typing import Any, List, NamedTuple, Optional, Sequence
 
 from ..text import transform
 from ..text.tokenizer import Tokenizer
-from ..utils.errors import DataError
 from . import feature_cache
+from .labels import class_ids
 from .tables import Example
 
 __all__ = ['SentenceFeatures', 'featurize']
@@ -18,7 +18,8 @@ class SentenceFeatures(NamedTuple):
     """The features of a set: parallel lists with one entry per window (usually a whole text)."""
     ids: List[Any]              # int32 arrays, special tokens included, no padding
     token_types: List[Any]      # int32 arrays: 0 for the first text, 1 for the second
-    labels: List[Any]           # class ids; numbers for a regression; None if unknown
+    labels: List[Any]           # class ids; numbers for a regression; lists of 0 and 1 where a
+                                # text has several labels; None if unknown
     owner: List[int]            # index of the example that each window comes from
 
 
@@ -43,14 +44,7 @@ def featurize(name: str, tokenizer: Tokenizer, examples: Sequence[Example],
     DataError
         For a label that is not among ``labels``.
     """
-    targets = [example.label for example in examples]
-    if labels:
-        class_ids = {label: i for i, label in enumerate(labels)}
-        for label in targets:
-            if label is not None and label not in class_ids:
-                raise DataError(f'the {name} data have the label "{label}", which is not among: '
-                                f'{", ".join(labels)}')
-        targets = [class_ids.get(label) for label in targets]
+    targets = class_ids(name, [example.label for example in examples], labels)
 
     def make():
         columns = {'ids': [], 'token_types': [], 'owner': [], 'longer': []}
@@ -69,8 +63,8 @@ def featurize(name: str, tokenizer: Tokenizer, examples: Sequence[Example],
     longer = sum(columns['longer'])
     if longer:
         logger.info('%s: %d of %d texts are longer than --max_len %d and were %s', name, longer,
-                    len(examples), max_len, 'split into windows' if stride else
-                    'cut; --windows uses all of them')
+                    len(examples), max_len, f"split into windows ({len(columns['ids'])} in "
+                    'all)' if stride else 'cut; --windows uses all of them')
     owner = columns['owner']
     return SentenceFeatures(columns['ids'], columns['token_types'],
                             [targets[index] for index in owner], owner)

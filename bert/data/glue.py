@@ -208,7 +208,7 @@ def _write_official(path, columns, table, labels):
         fields[columns.index] = table['idx']
     names = list(fields)
     if not isinstance(names[0], str):   # known by number: fill up what stands between
-        names = list(range(max(fields) + 1))
+        names = list(range(1, max(fields) + 1))
     empty = [''] * len(texts[0])
     with open(path, 'w', encoding='utf-8', newline='\n') as f:
         for row in ([names] if columns.header else []) + list(

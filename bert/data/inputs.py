@@ -1,9 +1,12 @@
-"""Texts to predict, from the command line or standard input."""
+"""Texts to predict, from the command line, standard input or a file."""
 import itertools
 import sys
 from typing import Iterator, List, Sequence, Tuple
 
-__all__ = ['read_lines']
+from ..utils import files
+from ..utils.errors import DataError
+
+__all__ = ['read_lines', 'read_texts']
 
 
 def read_lines(given: Sequence[str], count: int) -> Iterator[List[Tuple[str, str]]]:
@@ -16,3 +19,12 @@ def read_lines(given: Sequence[str], count: int) -> Iterator[List[Tuple[str, str
                  ((f'standard input line {number}', line.rstrip('\r\n'))
                   for number, line in enumerate(sys.stdin, 1)))
     return iter(lambda: list(itertools.islice(lines, count)), [])
+
+
+def read_texts(path: str) -> Iterator[str]:
+    """The lines of a file, as an iterator; DataError or OSError at once if it has none."""
+    lines = (text.strip() for _, text in files.read_lines(path))
+    first = next(lines, None)
+    if first is None:
+        raise DataError(f'{path}: empty; write one text per line')
+    return itertools.chain([first], lines)

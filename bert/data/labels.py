@@ -3,19 +3,95 @@
 A model's logits are in the order of its own labels, whose spelling may differ from the task's:
 ``ENTAILMENT`` and ``entailment``, ``not-entailment`` and ``Not Entailment`` are the same.
 """
+import json
 import logging
+import math
 import re
-from typing import Dict, Iterable, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ..utils.errors import DataError
 
-__all__ = ['model_order', 'translate']
+__all__ = ['as_word', 'class_ids', 'model_order', 'multiple', 'number', 'parse_order', 'sort',
+           'translate']
 
 _log = logging.getLogger(__name__)
 
 
+def as_word(value: Any) -> str:
+    """A label or an id of a file as one line of text; 1, 1.0 and true of JSON are one class."""
+    if isinstance(value, (bool, float)) and float(value).is_integer():
+        value = int(value)
+    return '' if value is None else ' '.join(str(value).split())
+
+
+def number(word: str) -> float:
+    """The number that a text is, or nan."""
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
+
+
+def multiple(value: Any) -> Tuple[str, ...]:
+    """The labels of one text: of a list, of a JSON list as text, or separated by commas.
+
+    Raises ValueError for what is none of them.
+    """
+    if isinstance(value, str) and value.lstrip().startswith('['):
+        value = json.loads(value)
+    if isinstance(value, dict):
+        raise ValueError('neither labels separated by commas nor a list of labels')
+    words = map(as_word, value if isinstance(value, list) else as_word(value).split(','))
+    return tuple(dict.fromkeys(word for word in words if word))
+
+
+def sort(labels: Iterable[str]) -> Tuple[str, ...]:
+    """Different labels in order; numbers are sorted as numbers."""
+    labels = sorted(set(labels))
+    if all(math.isfinite(number(label)) for label in labels):
+        labels.sort(key=number)
+    return tuple(labels)
+
+
+def parse_order(text: Optional[str]) -> Optional[Tuple[str, ...]]:
+    """The labels that ``--labels A,B,...`` names; ValueError if one is empty or named twice."""
+    if text is None:
+        return None
+    labels = tuple(label.strip() for label in text.split(','))
+    if not all(labels):
+        raise ValueError(f'--labels {text} has an empty label in it')
+    if len(set(labels)) < len(labels):
+        raise ValueError(f'--labels {text} names a class twice')
+    return labels
+
+
+def class_ids(name: str, targets: Sequence[Any], labels: Optional[Sequence[str]]) -> List[Any]:
+    """The labels of a set as class ids; None and the numbers of a regression stay as they are.
+
+    A tuple of labels (multi-label) becomes a list of 0 and 1, one per class.  Raises DataError,
+    with the ``name`` of the set, for a label that is not among ``labels``.
+    """
+    if labels is None:
+        return list(targets)
+    ids = {label: i for i, label in enumerate(labels)}
+
+    def convert(target):
+        several = isinstance(target, tuple)
+        for label in target if several else (target,):
+            if label not in ids:
+                raise DataError(f'the {name} data have the label "{label}", which is not among: '
+                                f"{', '.join(labels)}; if these are other names of the same, "
+                                "state the order of the model's outputs in the labels of the "
+                                'data: --labels A,B,...')
+        return [int(label in target) for label in labels] if several else ids[target]
+
+    return [None if target is None else convert(target) for target in targets]
+
+
 def _key(label: str) -> str:
-    """What is compared of a label: neither case nor ``_``, ``-`` and spaces."""
+    """What is compared of a label: neither case nor ``_``, ``-`` and spaces; numbers as such."""
+    if re.fullmatch(r'[+-]?\d+(\.\d*)?', label):
+        return repr(float(label))
     return re.sub(r'[\s_-]+', '', label).casefold()
 
 
@@ -28,23 +104,26 @@ def _by_key(labels: Iterable[str]) -> Dict[str, str]:
     return {key: label for key, label in out.items() if label is not None}
 
 
-def translate(labels: Iterable[str], known: Sequence[str]) -> Dict[str, str]:
+def translate(labels: Iterable[str], known: Iterable[str],
+              aliases: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
     """{label: the one of ``known`` that it means}, for those that have one.
 
     A label that is among ``known`` means itself; others are compared without regard to case,
-    ``_``, ``-`` and spaces.
+    ``_``, ``-`` and spaces.  ``aliases`` are other names: {name: the label that it means}.
     """
-    by_key = _by_key(known)
+    names = dict(aliases or {}, **{label: label for label in known})
+    by_key = _by_key(names)
     out = {}
     for label in labels:
-        meant = label if label in known else by_key.get(_key(label))
+        meant = label if label in names else by_key.get(_key(label))
         if meant is not None:
-            out[label] = meant
+            out[label] = names[meant]
     return out
 
 
 def model_order(task: Sequence[str], model: Optional[Sequence[str]], count: int, source: str,
-                stated: Optional[Sequence[str]] = None) -> Tuple[str, ...]:
+                stated: Optional[Sequence[str]] = None,
+                aliases: Optional[Mapping[str, str]] = None) -> Tuple[str, ...]:
     """The labels of a task in the order of a model's logits.
 
     Parameters
@@ -59,9 +138,13 @@ def model_order(task: Sequence[str], model: Optional[Sequence[str]], count: int,
         Where the model is from, for messages.
     stated : sequence of str, optional
         The order that the user states with ``--labels``.
+    aliases : dict, optional
+        Other names of the task's labels: {name: label}.
 
-    Raises :class:`~bert.utils.errors.DataError`, which shows both lists, where they cannot be
-    matched.
+    Raises
+    ------
+    DataError
+        If the two lists cannot be matched; it shows both.
     """
     lists = f"the labels of the task are {', '.join(task)}; those of {source} are " + (
         ', '.join(model) if model else f'{count} without names')
@@ -70,7 +153,7 @@ def model_order(task: Sequence[str], model: Optional[Sequence[str]], count: int,
     if count != len(task):
         raise DataError(f'{lists}: use a model with {len(task)} classes')
     if stated:
-        meant = translate(stated, task)
+        meant = translate(stated, task, aliases)
         order = tuple(meant.get(label, label) for label in stated)
         if sorted(order) != sorted(task):
             raise DataError(f"--labels {','.join(stated)}: {lists}; name each label of the task "
@@ -80,7 +163,7 @@ def model_order(task: Sequence[str], model: Optional[Sequence[str]], count: int,
         _log.warning("%s does not name its labels; assuming the task's order for its outputs: %s "
                      '(set another with --labels)', source, ', '.join(task))
         return tuple(task)
-    meant = translate(model, task)
+    meant = translate(model, task, aliases)
     order = tuple(meant.get(label, '') for label in model)
     if sorted(order) != sorted(task):
         raise DataError(f'{lists}; {cure}')

@@ -51,7 +51,7 @@ def read(path: str, train: bool) -> List[Question]:
     path = os.fspath(path)
     questions, seen, moved, lost = [], set(), 0, []
     for where, context, qa in _entries(path):
-        id_ = _get(qa, 'id', str, where)
+        id_ = _id(qa, where)
         where = f'{path}: question {id_}'
         if id_ in seen:
             raise DataError(f'{where}: this id occurs twice; ids must be unique')
@@ -110,6 +110,13 @@ def _get(node, key, kind, where):
     if not isinstance(node[key], kind):
         raise DataError(f'{where}: "{key}" must be {_KINDS[kind]}; {_SHAPE}')
     return node[key]
+
+
+def _id(qa, where):
+    """The id of a question as a str; some files have integers."""
+    if isinstance(qa, dict) and type(qa.get('id')) is int:
+        return str(qa['id'])
+    return _get(qa, 'id', str, where)
 
 
 def _labels(qa, where, train):

@@ -1,6 +1,6 @@
 """Rows of tables: CSV (quoted as in RFC 4180), TSV (never quoted, as GLUE's) and JSON lines.
 
-The suffix of a file's name decides which; all are UTF-8.
+The suffix of a file's name decides which; all are UTF-8, and may be packed (.csv.gz, .tsv.xz).
 """
 import csv
 import json
@@ -8,7 +8,7 @@ import os
 from typing import Any, Iterator, List, Optional, Tuple
 
 from ..utils.errors import DataError
-from ..utils.files import read_lines
+from ..utils.files import read_lines, unpacked_name
 
 __all__ = ['open_table']
 
@@ -19,10 +19,10 @@ def open_table(path: str, header: bool = True) -> Tuple[Optional[List[str]], Row
     """The names of the columns (None without a header) and an iterator over the rows.
 
     JSON lines always have names: the keys of the first object.  A field is a str, except in JSON
-    lines, where it can be None, a list or a dict.  Raises
+    lines, where it is any value.  Raises
     :class:`~bert.utils.errors.DataError`, which names the file and the line.
     """
-    suffix = os.path.splitext(path)[1].lower()
+    suffix = os.path.splitext(unpacked_name(path))[1].lower()
     if suffix not in _FORMATS:
         raise DataError(f'{path}: unknown kind of table "{suffix}"; the name must end in one of '
                         f'{", ".join(_FORMATS)}')
@@ -42,6 +42,7 @@ def _csv(path):
 
 
 def _quoted(path):
+    csv.field_size_limit(2 ** 31 - 1)   # texts of any length
     reader = csv.reader((line for _, line in read_lines(path)), strict=True)
     while True:
         number = reader.line_num + 1    # the first line of a field that spans several
@@ -86,8 +87,7 @@ def _json(path):
         if names is None:
             names = list(item)
             yield number, names
-        yield number, [json.dumps(value) if isinstance(value, (int, float)) else value
-                       for value in map(item.get, names)]
+        yield number, [item.get(name) for name in names]
 
 
 _FORMATS = {'.csv': _csv, '.tsv': _tsv, '.txt': _tsv, '.jsonl': _json, '.json': _json}

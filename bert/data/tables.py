@@ -2,13 +2,20 @@
 
 One reader serves GLUE's own layouts and a user's tables (:mod:`bert.data.table_files`).
 """
+import itertools
+import json
 import logging
 import math
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
+import numpy as np
+
 from ..utils.errors import DataError
 from ..utils.files import atomic
 from . import tasks
+from .columns import describe, locate, name_of
+from .label_reader import LabelReader
+from .labels import as_word, number, sort
 from .table_files import open_table
 
 __all__ = ['Example', 'read_table', 'read_official', 'read_task', 'read_files', 'find_labels',
@@ -16,24 +23,22 @@ __all__ = ['Example', 'read_table', 'read_official', 'read_task', 'read_files', 
 
 logger = logging.getLogger(__name__)
 
-# the usual names of columns, tried in this order
-_TEXTS = (('sentence1', 'sentence2'), ('question1', 'question2'), ('premise', 'hypothesis'),
-          ('question', 'sentence'), ('text_a', 'text_b'), ('sentence',), ('text',), ('question',))
-_LABELS = (('label',), ('score',))
-
 
 class Example(NamedTuple):
-    """A sentence or a pair; the label is a class name, a number (regression) or unknown."""
+    """A sentence or a pair.
+
+    The label is a class name, a number (regression), a tuple of names (multi-label) or unknown.
+    """
     text_a: str
     text_b: Optional[str]
-    label: Union[str, float, None]
+    label: Union[str, float, Tuple[str, ...], None]
     index: str
 
 
 def read_table(path: str, columns: Optional[tasks.Columns] = None,
                labels: Optional[Sequence[str]] = None, regression: bool = False,
                optional: Sequence[str] = (), aliases: Optional[Mapping[str, str]] = None,
-               skip_ragged: bool = False) -> List[Example]:
+               skip_ragged: bool = False, multi_label: bool = False) -> List[Example]:
     """The examples of a .csv, .tsv (.txt) or .jsonl (.json) file.
 
     Parameters
@@ -41,17 +46,24 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
     path : str
     columns : bert.data.tasks.Columns, optional
         Columns that it leaves open are found by the usual names: sentence or text; sentence1 and
-        sentence2, question1 and question2, premise and hypothesis, ...; label or score.
+        sentence2, question1 and question2, question and answer, ...; label or score.  Several
+        label columns (a tuple) hold 0 or 1, and their names are the labels.
     labels : sequence of str, optional
-        The labels that are allowed; any label is, if not given.
+        The labels that are allowed, in any case and with ``_``, ``-`` or spaces; any label is, if
+        not given.
     regression : bool
         Labels are numbers.
     optional : sequence of str
-        Which of 'label' and 'index' the file may lack.
+        Which of 'label' and 'index' the file may lack.  If 'label': where all labels are -1, they
+        are unknown.
     aliases : dict, optional
         A label in the file -> the label it stands for.
     skip_ragged : bool
         Skip lines with a wrong number of columns and log their number, rather than raise.
+    multi_label : bool
+        Each text has any number of labels: separated by commas, a JSON list, or several columns.
+
+    Logs which columns are read.
 
     Returns
     -------
@@ -63,13 +75,14 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
         With the file, the line and the cure.
     """
     columns = columns or tasks.Columns()
-    allowed = None if labels is None else frozenset(labels)
     names, rows = open_table(path, columns.header)
     where, examples, ragged = None, [], []
+    reader = LabelReader(labels, regression, multi_label, aliases, 'label' in optional,
+                         columns.label if isinstance(columns.label, tuple) else None)
     for line, fields in rows:
         if where is None:
             width = len(names or fields)
-            where = _locate(path, columns, names, width, regression, optional)
+            where = locate(path, columns, names, width, regression, multi_label, optional)
         if len(fields) != width:
             if not skip_ragged:
                 raise DataError(f'{path}:{line}: {len(fields)} column(s) where there should be '
@@ -77,19 +90,20 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
                                 'contains the separator')
             ragged.append(line)
             continue
-        texts, label, index = [fields[place] for place in where.texts], None, str(len(examples))
+        label = None
         try:
+            texts = []
             for place in where.texts:
-                if not isinstance(fields[place], str):
-                    raise ValueError('not a text')
+                texts.append(_text(fields[place]))
             place = where.label
-            if place is not None and not (fields[place] in (None, '') and 'label' in optional):
-                label = _label(fields[place], allowed, regression, aliases or {})
+            if isinstance(place, tuple):
+                label = reader.read([fields[i] for i in place])
+            elif place is not None:
+                label = reader.read(fields[place])
         except ValueError as error:
-            column = f'"{names[place]}"' if names else place
+            column = name_of(place, names)
             raise DataError(f'{path}:{line}: column {column}: {error}') from None
-        if where.index is not None:
-            index = _word(fields[where.index])
+        index = str(len(examples)) if where.index is None else as_word(fields[where.index])
         examples.append(Example(texts[0], texts[1] if len(texts) == 2 else None, label, index))
     if ragged:
         logger.warning('%s: skipped %d broken line(s), the first is line %d', path, len(ragged),
@@ -97,6 +111,15 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
     if not examples:
         raise DataError(f"{path}: no examples; the file needs "
                         f"{'a header and ' if columns.header else ''}one example per line")
+    logger.info('%s: %s', path, describe(where, names))
+    return _forget_placeholders(examples) if 'label' in optional else examples
+
+
+def _forget_placeholders(examples):
+    """The examples without labels if all have -1, as the test sets of the hub's GLUE do."""
+    if all(label in (None, (), -1) or isinstance(label, str) and number(label) == -1
+           for label in (example.label for example in examples)):
+        return [example._replace(label=None) for example in examples]
     return examples
 
 
@@ -123,8 +146,8 @@ def read_task(task: tasks.Task, splits: Sequence[str], folder: str) -> Dict[str,
 
 
 def read_files(paths: Mapping[str, Optional[str]], columns: tasks.Columns,
-               labels: Optional[Sequence[str]] = None,
-               regression: bool = False) -> Dict[str, List[Example]]:
+               labels: Optional[Sequence[str]] = None, regression: bool = False,
+               multi_label: bool = False) -> Dict[str, List[Example]]:
     """{split: examples} of a user's own files, 'train' first; those without a path are left out.
 
     The labels of the training data are the only ones allowed, unless ``labels`` are given.
@@ -133,35 +156,43 @@ def read_files(paths: Mapping[str, Optional[str]], columns: tasks.Columns,
     for split, path in paths.items():
         if path:
             examples[split] = read_table(path, columns, labels, regression,
-                                         ('label',) if split == 'test' else ())
+                                         ('label',) if split == 'test' else (),
+                                         multi_label=multi_label)
         if split == 'train' and path and not (labels or regression):
             labels = find_labels(examples['train'])
     return examples
 
 
 def find_labels(examples: Iterable[Example]) -> Tuple[str, ...]:
-    """The labels that occur, sorted; numbers are sorted as numbers."""
-    labels = sorted({example.label for example in examples})
-    if len(labels) < 2:
+    """The labels that occur, sorted; numbers are sorted as numbers.
+
+    Raises DataError unless there are two of them, or one where a text may have several.
+    """
+    found = [example.label for example in examples]
+    several = any(isinstance(label, tuple) for label in found)
+    labels = sort(itertools.chain.from_iterable(found) if several else found)
+    if not labels:
+        raise DataError('no training example has a label: is --label_column right?')
+    if len(labels) < 2 and not several:
         raise DataError(f'every training example has the label "{labels[0]}"; a classifier needs '
                         'two classes: is --label_column right?')
-    if all(math.isfinite(_number(label)) for label in labels):
-        labels.sort(key=_number)
-    return tuple(labels)
+    return labels
 
 
-def from_lines(lines: Iterable[Tuple[str, str]], pair: bool) -> List[Example]:
+def from_lines(lines: Iterable[Tuple[str, str]], pair: Optional[bool] = None) -> List[Example]:
     """Examples without labels from lines of a text, or of two texts with a tab between them.
 
     ``lines`` are pairs (where, line), of which the first becomes the index of the example.
+    ``pair`` says whether the model takes one text or two; None if it takes both.
     """
     examples = []
     for where, line in lines:
         texts = line.split('\t')
-        if len(texts) != 1 + pair:
-            wanted = 'two texts, separated by a tab' if pair else 'one text'
-            raise DataError(f'{where}: the model takes {wanted}, not {len(texts)}')
-        examples.append(Example(texts[0], texts[1] if pair else None, None, where))
+        if len(texts) > 2 or pair is not None and len(texts) != 1 + pair:
+            wanted = {None: 'one text, or two', False: 'one text', True: 'two texts'}[pair]
+            tab = '' if pair is False else ', separated by a tab'
+            raise DataError(f'{where}: the model takes {wanted}{tab}, not {len(texts)}')
+        examples.append(Example(texts[0], texts[1] if len(texts) == 2 else None, None, where))
     return examples
 
 
@@ -188,12 +219,13 @@ def write_predictions(path: str, indices: Sequence[str], predictions: Sequence[A
     ----------
     path : str
     indices : (n,) sequence of str
-    predictions : (n,) class ids, or numbers if ``labels`` is None
+    predictions : (n,) class ids, or sequences of class ids; numbers if ``labels`` is None
     labels : sequence of str, optional
     probabilities : (n, classes) array, optional
         Becomes one column per class, with the class as its name.
     """
-    words = [f'{value:.6g}' if labels is None else labels[value] for value in predictions]
+    words = [f'{value:.6g}' if labels is None else
+             ','.join(labels[i] for i in np.atleast_1d(value)) for value in predictions]
     if probabilities is None:
         _write(path, ['index', 'prediction'], indices, words)
     else:
@@ -209,70 +241,9 @@ def _write(path, header, *columns):
             f.write('\t'.join(map(str, row)) + '\n')
 
 
-def _locate(path, columns, names, width, regression, optional):
-    """:class:`~bert.data.tasks.Columns` as positions in a row, None for an absent column."""
-    if names:
-        hint = ' (is it separated as its suffix says?)' if len(names) == 1 else ''
-        has = f"it has: {', '.join(names)}{hint}"
-    else:
-        has = f'it has no header, and columns 0 to {width - 1}'
-
-    def place(column, flag, needed=True):
-        if column is None:
-            return None
-        if names is None and str(column).isdigit():
-            column = int(column)        # a command line gives a str
-        if isinstance(column, int) and 0 <= column < width:
-            return column
-        count = names.count(column) if names else 0
-        if count == 1:
-            return names.index(column)
-        if count or needed:
-            raise DataError(f'{path}: {"more than one" if count else "no"} column "{column}"; '
-                            f'{has}; name another with {flag}')
-        return None
-
-    def usual(choices, flag, needed=True):
-        for choice in choices:
-            if names and all(name in names for name in choice):
-                return choice
-        if needed:
-            raise DataError(f"{path}: no column {' or '.join('+'.join(c) for c in choices)}; "
-                            f'{has}; name yours with {flag}')
-        return (None,)
-
-    texts = tuple(place(text, '--text_columns')
-                  for text in columns.texts or usual(_TEXTS, '--text_columns'))
-    need_label = 'label' not in optional
-    label = columns.label
-    if label is None:
-        label, = usual(_LABELS[::-1] if regression else _LABELS, '--label_column', need_label)
-    return tasks.Columns(texts, place(label, '--label_column', need_label),
-                         place(columns.index, '--index_column', 'index' not in optional))
-
-
-def _word(value):
-    """Labels and ids go into TSV files: no tabs, line ends or outer spaces in them."""
-    return ' '.join(str(value).split())
-
-
-def _number(word):
-    try:
-        return float(word)
-    except ValueError:
-        return math.nan
-
-
-def _label(value, allowed, regression, aliases):
-    """A checked label: str, or float for a regression; ValueError says what is wrong with it."""
-    word = '' if value is None else _word(value)
-    if regression:
-        if not math.isfinite(_number(word)):
-            raise ValueError(f'"{word}" is not a number')
-        return float(word)
-    word = aliases.get(word, word)
-    if not word:
-        raise ValueError('empty; every example needs a label')
-    if allowed is not None and word not in allowed:
-        raise ValueError(f'unknown label "{word}"; the labels are: {", ".join(sorted(allowed))}')
-    return word
+def _text(value):
+    if isinstance(value, (bool, int, float)):
+        return json.dumps(value)
+    if not isinstance(value, str):
+        raise ValueError('not a text')
+    return value

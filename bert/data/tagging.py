@@ -4,7 +4,7 @@ The tag of a word is learned and predicted at its first sub-word.  A sentence th
 covered by overlapping windows, and each word belongs to one of them.
 """
 import os
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -14,9 +14,12 @@ from ..utils import files
 from ..utils.errors import DataError
 from . import tags as schemes
 from .conll import Sentence, write_predictions
+from .labels import translate
+from .tags import BIO2, Scheme
 
-__all__ = ['TaggingFeature', 'Window', 'check_length', 'features', 'find_labels', 'scheme_of',
-           'score', 'table', 'targets', 'windows', 'write', 'SAMPLE', 'SEQ_LEN']
+__all__ = ['TaggingFeature', 'TagMap', 'Window', 'check_length', 'features', 'find_labels',
+           'main_scores', 'score', 'table', 'tag_map', 'targets', 'windows', 'write', 'SAMPLE',
+           'SEQ_LEN']
 
 SAMPLE = os.path.join(files.SAMPLE, 'conll')
 SEQ_LEN = 180
@@ -45,15 +48,62 @@ def check_length(seq_len: int, positions: int) -> None:
                         'sentences are always split into windows')
 
 
-def find_labels(sentences: Sequence[Sentence], scheme: str) -> Tuple[str, ...]:
-    """The tags that occur, converted to ``scheme``: O, then type by type."""
-    found = {tag for sentence in sentences for tag in schemes.convert(sentence.tags, scheme)}
+class TagMap(NamedTuple):
+    """How the tags of a file stand to the labels of a model."""
+    file: Scheme
+    model: Scheme
+    names: Mapping[str, str]    # a type of the file, or a token label -> the model's name of it
+
+    @property
+    def _common(self) -> Scheme:
+        """The scheme in which gold tags and predictions are compared."""
+        return BIO2 if self.model.letters else self.model
+
+    def gold(self, tags: Sequence[str]) -> List[str]:
+        """A sentence's tags, to compare with :meth:`predicted`."""
+        return schemes.convert(tags, self._common, self.file, self.names)
+
+    def predicted(self, labels: Sequence[str]) -> List[str]:
+        """A sentence's labels, to compare with :meth:`gold`."""
+        return schemes.convert(labels, self._common, self.model)
+
+    def labels(self, tags: Sequence[str]) -> List[str]:
+        """A sentence's tags as labels of the model: what it learns."""
+        return schemes.convert(tags, self.model, self.file, self.names)
+
+    def tags(self, labels: Sequence[str]) -> List[str]:
+        """A sentence's labels as tags of the file: what is written."""
+        back = {model: file for file, model in self.names.items()}
+        return schemes.convert(labels, self.file, self.model, back)
+
+
+def tag_map(path: str, sentences: Sequence[Sentence], model: Scheme,
+            labels: Optional[Sequence[str]] = None) -> TagMap:
+    """The :class:`TagMap` of the file ``path`` and a model with labels in the scheme ``model``.
+
+    ``labels`` are None for a new model: it will have the types of the file.  Sentences without
+    tags are written in the scheme of the model.  Raises DataError if one of the two has entities
+    and the other token labels.
+    """
+    tagged = sentences[0].tags is not None
+    file = schemes.detect(sentences)[0] if tagged else model
+    if file.form == 'plain':
+        file = Scheme('IO' if model.letters else '', 'plain')
+    elif not model.letters:
+        raise DataError(f'{path}: the tags are {file}, where the model has token labels'
+                        + (f": {', '.join(labels)}" if labels else ''))
+    found = schemes.types({tag for row in sentences for tag in row.tags}, file) if tagged else ()
+    return TagMap(file, model, translate(found, found if labels is None else
+                                         schemes.types(labels, model)))
+
+
+def find_labels(sets: Sequence[Tuple[Sequence[Sentence], TagMap]]) -> Tuple[str, ...]:
+    """The labels that a model needs for some sets: O, then type by type; or token labels."""
+    found = {label for sentences, tag_map in sets for sentence in sentences
+             for label in tag_map.labels(sentence.tags)}
+    if not sets[0][1].model.letters:
+        return tuple(sorted(found))
     return tuple(sorted(found | {'O'}, key=lambda tag: (tag != 'O', tag[2:], tag)))
-
-
-def scheme_of(labels: Sequence[str]) -> str:
-    """The scheme of a model's labels: 'BIOES' or 'BIO2'."""
-    return 'BIOES' if any(label[0] in 'ESLU' for label in labels) else 'BIO2'
 
 
 def features(tokenizer: Tokenizer, sentences: Sequence[Sequence[str]],
@@ -119,14 +169,33 @@ def targets(features: Sequence[TaggingFeature], classes: Sequence[Sequence[int]]
         feature.word:feature.word + len(feature.first)]], np.float32)
 
 
-def score(sentences: Sequence[Sentence], predicted: Sequence[Sequence[str]]) -> Dict[str, Any]:
-    """Entity scores of predicted tags, as :func:`bert.data.tags.score` returns them."""
-    return schemes.score([schemes.convert(sentence.tags) for sentence in sentences],
-                         [schemes.convert(tags) for tags in predicted])
+def score(sentences: Sequence[Sentence], predicted: Sequence[Sequence[str]],
+          tag_map: TagMap) -> Dict[str, Any]:
+    """The scores of predicted labels.
+
+    Those of entities as :func:`bert.data.tags.score` returns them; of token labels {'accuracy':
+    the share of words with the right one, 'words': their number}.
+    """
+    gold = [tag_map.gold(sentence.tags) for sentence in sentences]
+    predicted = [tag_map.predicted(labels) for labels in predicted]
+    if tag_map.model.letters:
+        return schemes.score(gold, predicted)
+    pairs = [pair for both in zip(gold, predicted) for pair in zip(*both)]
+    return {'accuracy': sum(one == other for one, other in pairs) / len(pairs),
+            'words': len(pairs)}
+
+
+def main_scores(scores: Dict[str, Any]) -> Dict[str, float]:
+    """The scores of a whole set for the log, the one that chooses the best epoch first."""
+    if 'overall' in scores:
+        return {name: scores['overall'][name] for name in ('f1', 'precision', 'recall')}
+    return {'accuracy': scores['accuracy']}
 
 
 def table(scores: Dict[str, Any]) -> str:
     """The scores as lines of text: one per type, and one for all of them together."""
+    if 'overall' not in scores:
+        return f"accuracy {scores['accuracy']:.4f} of {scores['words']} words"
     lines = [f"{'':<20} {'precision':>9} {'recall':>9} {'f1':>9} {'support':>9}"]
     for name, row in [*scores['types'].items(), ('overall', scores['overall'])]:
         lines.append(f"{name:<20} {row['precision']:9.4f} {row['recall']:9.4f} {row['f1']:9.4f} "
@@ -135,11 +204,9 @@ def table(scores: Dict[str, Any]) -> str:
 
 
 def write(path: str, sentences: Sequence[Sentence], predicted: Sequence[Sequence[str]],
-          labels: Sequence[str]) -> None:
+          tag_map: TagMap) -> None:
     """Write the rows of a CoNLL file with gold tags, if it has them, and predicted ones.
 
-    Predicted tags are written in the file's own scheme, or if it has none in that of ``labels``,
-    the model's.
+    Predicted tags are written in the file's own scheme, or if it has none in the model's.
     """
-    scheme = scheme_of(labels) if sentences[0].tags is None else schemes.detect(sentences)[0]
-    write_predictions(path, sentences, [schemes.convert(tags, scheme) for tags in predicted])
+    write_predictions(path, sentences, [tag_map.tags(labels) for labels in predicted])

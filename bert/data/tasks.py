@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 
 class Columns(NamedTuple):
-    """The columns of a table: each by its name, or by its number, counted from 0."""
+    """The columns of a table: each by its name, or by its number, counted from 1."""
     texts: Tuple[Any, ...] = ()     # one, or two for pairs; () and None: the usual names
-    label: Any = None
+    label: Any = None               # several, as a tuple, for texts with several labels
     index: Any = None               # the example's id; without it, its row, counted from 0
     header: bool = True
 
@@ -32,7 +32,7 @@ class Task(NamedTuple):
     columns: Columns = Columns()
     labels: Optional[Tuple[str, ...]] = ('0', '1')  # None: regression
     metrics: Tuple[str, ...] = ('accuracy',)        # the first one chooses the best epoch
-    pair: bool = True
+    pair: Optional[bool] = True                     # None: one text or two, as they come
     aliases: Tuple[str, ...] = ()
     train: Tuple[str, ...] = ('train',)             # names of splits: none, one or several
     dev: Tuple[str, ...] = ('dev',)
@@ -40,9 +40,11 @@ class Task(NamedTuple):
     test_columns: Optional[Columns] = None          # if they differ from `columns`
     other_files: Mapping[str, Tuple[str, ...]] = {}     # split -> alternatives to SPLIT.tsv
     submissions: Mapping[str, str] = {}             # test split -> GLUE's file name
-    label_aliases: Mapping[str, str] = {}           # a label in the files -> the one it stands for
+    label_aliases: Mapping[str, str] = {}           # other names of a label -> the one it means
     bounds: Optional[Tuple[float, float]] = None    # of a regression's predictions
     skip_ragged: bool = False                       # the official files have broken lines
+    multi_label: bool = False                       # a text has any number of the labels
+    positive: int = 1                               # the class whose F1 counts
 
     @property
     def splits(self) -> Tuple[str, ...]:
@@ -62,6 +64,12 @@ class Task(NamedTuple):
         return self.submissions.get(split, self.name + '.tsv')
 
 
+# the names that the hub's copy of GLUE gives to 0 and 1
+_MRPC = {'not_equivalent': '0', 'equivalent': '1'}
+_QQP = {'not_duplicate': '0', 'duplicate': '1'}
+_COLA = {'unacceptable': '0', 'acceptable': '1'}
+_SST = {'negative': '0', 'positive': '1'}
+
 _RTE = ('not_entailment', 'entailment')
 _NLI = ('neutral', 'entailment', 'contradiction')
 _SENTENCES = ('sentence1', 'sentence2')
@@ -70,27 +78,27 @@ _MSR = {'train': ('msr_paraphrase_train.txt',), 'dev': ('msr_paraphrase_test.txt
 
 TASKS = (
     Task('MRPC', Columns(('#1 String', '#2 String'), 'Quality', 'index'),
-         metrics=('accuracy', 'f1'), other_files=_MSR),
+         metrics=('accuracy', 'f1'), other_files=_MSR, label_aliases=_MRPC),
     Task('QQP', Columns(('question1', 'question2'), 'is_duplicate', 'id'),
-         metrics=('accuracy', 'f1'), skip_ragged=True),
+         metrics=('accuracy', 'f1'), skip_ragged=True, label_aliases=_QQP),
     Task('QNLI', Columns(('question', 'sentence'), 'label', 'index'), _RTE),
     Task('RTE', Columns(_SENTENCES, 'label', 'index'), _RTE),
     Task('STS-B', Columns(_SENTENCES, 'score', 'index'), None, ('pearson', 'spearman'),
          bounds=(0., 5.)),
-    Task('CoLA', Columns((3,), 1, header=False), metrics=('matthews',), pair=False,
-         test_columns=Columns(('sentence',), None, 'index')),
+    Task('CoLA', Columns((4,), 2, header=False), metrics=('matthews',), pair=False,
+         test_columns=Columns(('sentence',), None, 'index'), label_aliases=_COLA),
     Task('MNLI', Columns(_SENTENCES, 'gold_label', 'index'), _NLI,
          dev=('dev_matched', 'dev_mismatched'), test=('test_matched', 'test_mismatched'),
          submissions={'test_matched': 'MNLI-m.tsv', 'test_mismatched': 'MNLI-mm.tsv'}),
     Task('WNLI', Columns(_SENTENCES, 'label', 'index')),
     Task('SST', Columns(('sentence',), 'label', 'index'), pair=False, aliases=('SST-2',),
-         submissions={'test': 'SST-2.tsv'}),
+         submissions={'test': 'SST-2.tsv'}, label_aliases=_SST),
     # GLUE's diagnostic set: predicted with a model of MNLI
     Task('AX', Columns(_SENTENCES, None, 'index'), _NLI, ('matthews',), aliases=('diagnostic',),
          train=(), dev=(), other_files={'test': ('AX.tsv', 'diagnostic.tsv')}),
-    Task('XNLI', Columns((0, 1), 2), _NLI, label_aliases={'contradictory': 'contradiction'}),
-    Task('LCQMC', Columns((0, 1), 2)),
-    Task('ChnSentiCorp', Columns((1,), 0), pair=False),
+    Task('XNLI', Columns((1, 2), 3), _NLI, label_aliases={'contradictory': 'contradiction'}),
+    Task('LCQMC', Columns((1, 2), 3)),
+    Task('ChnSentiCorp', Columns((2,), 1), pair=False),
     # the small data sets that are part of the package
     Task('sample', Columns(('sentence',), 'label'), ('negative', 'positive'), pair=False,
          aliases=('sample-classification',)),
@@ -120,11 +128,17 @@ def get(name: str) -> Task:
                     f"{', '.join(task.name for task in TASKS)}; your own data need --train_file")
 
 
-def custom(pair: bool, labels: Optional[Sequence[str]] = None, name: str = 'custom') -> Task:
+def custom(pair: Optional[bool], labels: Optional[Sequence[str]] = None, name: str = 'custom',
+           multi_label: bool = False) -> Task:
     """A task on a user's own data; ``labels`` are the classes, None for a regression."""
-    metrics = ('pearson', 'spearman') if labels is None else (
-        'accuracy', 'f1' if len(labels) == 2 else 'macro_f1')
-    return Task(name, labels=None if labels is None else tuple(labels), metrics=metrics, pair=pair)
+    if multi_label:
+        metrics = ('micro_f1', 'macro_f1', 'lrap')
+    elif labels is None:
+        metrics = ('pearson', 'spearman')
+    else:
+        metrics = ('accuracy', 'f1' if len(labels) == 2 else 'macro_f1')
+    return Task(name, labels=None if labels is None else tuple(labels), metrics=metrics, pair=pair,
+                multi_label=multi_label)
 
 
 def has(task: Task, split: str, folder: str) -> bool:

@@ -1,9 +1,10 @@
 """Files of vectors, written in constant memory: numpy's .npy and .npz, and JSON lines.
 
-Each function takes an iterator and holds one item of it at a time; the complete file appears at the
+Each writer takes an iterator and holds one item of it at a time; the complete file appears at the
 end.  Vectors are float32, and the same numbers whatever the format.
 """
 import contextlib
+import heapq
 import io
 import json
 import os
@@ -17,7 +18,7 @@ from numpy.lib.format import write_array_header_1_0
 
 from ..utils.files import atomic
 
-__all__ = ['FORMATS', 'suffix', 'write_sentences', 'write_words']
+__all__ = ['FORMATS', 'nearest', 'print_vectors', 'suffix', 'write_sentences', 'write_words']
 
 FORMATS = ('.npz', '.npy', '.jsonl')
 _HEADER = 128       # bytes: numpy pads the header of any shape to so many
@@ -106,6 +107,23 @@ def write_words(path: str, items: Iterable[Tuple[str, List[str], np.ndarray]], s
         words.finish()
         _zip(out, vectors=files[0], words=files[3], offsets=files[1])
     return count
+
+
+def print_vectors(items: Iterable[tuple]) -> None:
+    """Print (text, vector) or (text, words, vectors) for each text."""
+    with np.printoptions(threshold=5):
+        for text, *item in items:
+            print(f'Text: {text}')
+            print(f'Sentence embedding: {item[0]}' if len(item) == 1 else
+                  f"Tokens: {' '.join(item[0])}\nTokens embedding: {list(item[1])}")
+
+
+def nearest(query: np.ndarray, items: Iterable[Tuple[str, np.ndarray]],
+            top: int) -> List[Tuple[float, int, str]]:
+    """The ``top`` texts by dot product, best first: (product, number from 1, text)."""
+    scored = ((float(np.dot(vector, query)), -number, text)
+              for number, (text, vector) in enumerate(items, 1))
+    return [(score, -number, text) for score, number, text in heapq.nlargest(top, scored)]
 
 
 class _Array:

@@ -4,7 +4,7 @@ from typing import Any, Dict, Sequence
 
 import numpy as np
 
-__all__ = ['METRICS', 'compute', 'confusion', 'softmax']
+__all__ = ['METRICS', 'compute', 'compute_multi_label', 'confusion', 'sigmoid', 'softmax']
 
 
 def _accuracy(labels, predictions):
@@ -13,7 +13,7 @@ def _accuracy(labels, predictions):
 
 def _f1(labels, predictions):
     from sklearn.metrics import f1_score
-    return f1_score(labels == 1, predictions == 1, zero_division=0)
+    return f1_score(labels, predictions, zero_division=0)
 
 
 def _macro_f1(labels, predictions):
@@ -40,17 +40,21 @@ METRICS = {'accuracy': _accuracy, 'f1': _f1, 'macro_f1': _macro_f1, 'matthews': 
            'pearson': _pearson, 'spearman': _spearman}
 
 
-def compute(names: Sequence[str], labels: Any, predictions: Any) -> Dict[str, float]:
+def compute(names: Sequence[str], labels: Any, predictions: Any,
+            positive: int = 1) -> Dict[str, float]:
     """``{name: value}`` with values in [-1, 1], over the whole set.
 
     Parameters
     ----------
     names : sequence of str
-        Keys of :data:`METRICS`.  ``f1`` is that of class 1, ``macro_f1`` the mean over classes.
+        Keys of :data:`METRICS`.  ``f1`` is that of class ``positive``, ``macro_f1`` the mean over
+        classes.
     labels : (n,) array
         Class ids, or numbers for ``pearson`` and ``spearman``.
     predictions : (n,) or (n, classes) array
         Class ids or numbers; or logits, of which the highest is the prediction.
+    positive : int
+        The class whose F1 is wanted.
 
     An undefined metric, such as a correlation with a constant, is 0.0.  Raises ``ValueError`` for
     an unknown name, no examples, or lengths that differ.
@@ -70,9 +74,48 @@ def compute(names: Sequence[str], labels: Any, predictions: Any) -> Dict[str, fl
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')     # for undefined values, see below
             defined = len(labels) > 1 or name not in ('pearson', 'spearman')
-            value = float(METRICS[name](labels, predictions)) if defined else 0.
+            sides = (labels, predictions) if name != 'f1' else (
+                labels == positive, predictions == positive)
+            value = float(METRICS[name](*sides)) if defined else 0.
         result[name] = value if np.isfinite(value) else 0.
     return result
+
+
+def compute_multi_label(labels: Any, logits: np.ndarray,
+                        names: Sequence[str] = ()) -> Dict[str, Any]:
+    """Scores, by scikit-learn, of texts that have any number of labels.
+
+    Parameters
+    ----------
+    labels : (n, classes) array of 0 and 1
+    logits : (n, classes) array
+        A label is predicted if its logit is above 0: the sigmoid above 0.5.
+    names : sequence of str
+        The classes; with them there is the F1 of each.
+
+    Returns
+    -------
+    dict
+        'micro_f1', 'macro_f1', 'lrap' (label ranking average precision), and if ``names`` are
+        given 'labels': {name: F1}.
+    """
+    from sklearn.metrics import f1_score, label_ranking_average_precision_score
+    labels, logits = np.asarray(labels).astype(int), np.asarray(logits)
+    if labels.shape != logits.shape or labels.ndim != 2 or not len(labels):
+        raise ValueError(f'no metric of {labels.shape} labels and {logits.shape} predictions')
+    chosen = (logits > 0).astype(int)
+    # one column would be taken for two classes, 0 and 1
+    each = [float(f1_score(labels[:, i], chosen[:, i], zero_division=0))
+            for i in range(labels.shape[1])]
+    result = {'micro_f1': float(f1_score(labels.ravel(), chosen.ravel(), zero_division=0)),
+              'macro_f1': float(np.mean(each)),
+              'lrap': float(label_ranking_average_precision_score(labels, logits))}
+    return dict(result, labels=dict(zip(names, each))) if names else result
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Logits -> the probability of each label by itself; in the shape of ``logits``."""
+    return 0.5 * (1 + np.tanh(0.5 * np.asarray(logits)))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

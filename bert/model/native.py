@@ -26,8 +26,8 @@ class Native(Operators):
     ----------
     F : module
     ids, token_types, positions : (N,) int32
-        Of each token; positions count from 0 in each text; what belongs to no text has no effect
-        on any.
+        Of each token; positions count from 0 in each text; tokens that belong to no text have no
+        effect.
     starts, lengths : (B,) float32
         Where each text starts among the tokens, and its length.
     seeds : (count_seeds(layers),) float32

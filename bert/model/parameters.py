@@ -44,7 +44,7 @@ def _walk(block, prefix):
 
 def check_parameters(net: Block, arrays: Dict[str, np.ndarray], source: str,
                      optional: Sequence[str] = ()) -> List[str]:
-    """See that :func:`load_parameters`, which takes and raises the same, could set ``net``.
+    """Check that :func:`load_parameters`, with the same arguments and errors, could set ``net``.
 
     Returns
     -------

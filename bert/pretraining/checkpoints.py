@@ -20,7 +20,8 @@ __all__ = ['Checkpoints', 'gather_position']
 # flags that may change when a run continues
 _FREE = {'start_step', 'ckpt_dir', 'ckpt_interval', 'eval_interval', 'keep', 'num_steps', 'gpu',
          'gpus', 'cpus', 'comm', 'kvstore', 'accumulate', 'num_data_workers', 'batch_size_eval',
-         'data_eval', 'eval_use_npz', 'profile', 'verbose', 'pretrained'}
+         'data_eval', 'eval_use_npz', 'profile', 'verbose', 'pretrained', 'comm_backend',
+         'total_batch_size', 'total_batch_size_eval', 'phase1_num_steps'}
 
 
 class Checkpoints:
@@ -122,6 +123,9 @@ class Checkpoints:
                 return step
             except DataError as error:
                 logging.warning('%s; using the previous checkpoint', error)
+        if steps:
+            raise DataError(f'--resume: no checkpoint in {self.folder} is complete; name another '
+                            '--ckpt_dir, or replace the run with --overwrite')
         logging.info('%s has no checkpoint to continue from: starting at the beginning',
                      self.folder)
         return 0

@@ -1,8 +1,8 @@
 """Text files of any size -> tokenised documents: one sentence per line, a blank line between
 documents, UTF-8.
 
-A corpus is cut into chunks of bytes, each of which can be read without the rest of it.  The chunks
-depend on nothing but the text.
+A corpus is cut into chunks of bytes, each of which can be read without the rest of it; a packed
+file (.gz, .xz) is one chunk.  The chunks depend on nothing but the text.
 """
 import glob
 import os
@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import List, NamedTuple, Optional, Sequence
 
 from ..text.tokenizer import Tokenizer
+from ..utils import files
 from ..utils.errors import DataError
 from .masking import Documents, collect_documents
 
@@ -17,7 +18,7 @@ __all__ = ['Span', 'chunks', 'expand', 'read_documents']
 
 
 class Span(NamedTuple):
-    """Bytes ``start`` to ``end`` of a file."""
+    """Bytes ``start`` to ``end`` of a file; a packed one is always whole."""
     path: str
     start: int
     end: int
@@ -26,6 +27,7 @@ class Span(NamedTuple):
 _SMALLEST, _LARGEST = 1 << 18, 1 << 22      # bytes of a chunk: memory, and variety within it
 _MANY = 256                                 # chunks, for many workers to share a small corpus
 _LONGEST_LINE = 1 << 20
+_LARGEST_PACKED = 1 << 28                   # bytes of the text in a packed file, a chunk
 
 
 def expand(patterns: Sequence[str]) -> List[str]:
@@ -42,11 +44,11 @@ def expand(patterns: Sequence[str]) -> List[str]:
                 continue
             paths = [part] if os.path.exists(part) else sorted(
                 glob.glob(part, recursive=True))    # noqa: PTH207, Path takes no absolute pattern
-            files = [path for path in paths if os.path.isfile(path)]
-            if not files:
+            whole = [path for path in paths if os.path.isfile(path)]
+            if not whole:
                 raise DataError(f"{part}: a folder; name its files, with {os.path.join(part, '*')} "
                                 'for all' if paths else f'{part}: no such file')
-            found += files
+            found += whole
     if not found:
         raise DataError(f"\"{' '.join(patterns)}\" names no file")
     return list(dict.fromkeys(found))
@@ -56,11 +58,15 @@ def chunks(paths: Sequence[str]) -> List[List[Span]]:
     """Cut files into chunks of about equal size.
 
     A chunk ends where a document ends (a file's end is one), or, in a document longer than a
-    chunk, where a line ends.
+    chunk, where a line ends.  Packed files come last.
     """
+    packed = [[Span(path, 0, os.path.getsize(path))] for path in paths if _is_packed(path)]
+    paths = [path for path in paths if not _is_packed(path)]
     sizes = [os.path.getsize(path) for path in paths]
     total = sum(sizes)
     if not total:
+        if packed:
+            return packed
         raise DataError(f"{', '.join(paths)}: empty")
     count = -(-total // min(_LARGEST, max(_SMALLEST, total // _MANY)))
     step = total / count
@@ -76,7 +82,11 @@ def chunks(paths: Sequence[str]) -> List[List[Span]]:
             if base + end >= len(out) * step and base + end < total:
                 out.append([])
         base += size
-    return out
+    return out + packed
+
+
+def _is_packed(path):
+    return files.unpacked_name(path) != path
 
 
 def _boundary(path, offset, size, step):
@@ -114,9 +124,15 @@ def read_documents(spans: Sequence[Span], tok: Tokenizer,
 
 def _documents(span, tok):
     """The documents of a span of a file: lists of the ids of a sentence."""
-    with open(span.path, 'rb') as f:
-        f.seek(span.start)
-        content = f.read(span.end - span.start)
+    with files.open_binary(span.path) as f:
+        if _is_packed(span.path):
+            content = f.read(_LARGEST_PACKED + 1)
+            if len(content) > _LARGEST_PACKED:
+                raise DataError(f'{span.path}: more than {_LARGEST_PACKED >> 20} MB of text; '
+                                'unpack it, or split it into several files')
+        else:
+            f.seek(span.start)
+            content = f.read(span.end - span.start)
     document, position = [], 0
     for line in content.split(b'\n'):
         if len(line) > _LONGEST_LINE:
@@ -138,7 +154,7 @@ def _documents(span, tok):
 def _fault(span, position, what):
     """A DataError that names the line at ``position`` in the span."""
     number, left = 1, span.start + position
-    with open(span.path, 'rb') as f:
+    with files.open_binary(span.path) as f:
         while left:
             block = f.read(min(left, _LONGEST_LINE))
             if not block:

@@ -7,10 +7,15 @@ from ..checkpoint import output
 from ..training import flags as training_flags
 from ..training.settings import OPTIMIZERS
 from ..utils import cli
+from ..utils.errors import DataError
 from . import settings
 
 if TYPE_CHECKING:
     from ..training.runtime import Runtime
+
+# which --kvstore each --comm_backend of GluonNLP 0.10 is
+BACKENDS = {'horovod': 'horovod', 'dist_sync_device': 'dist_device_sync', 'device': 'device'}
+BATCH_SIZE, SAMPLE_BATCH_SIZE = 8, 32       # the sample model is tiny
 
 __all__ = ['add_vocabulary_flags', 'add_masking_flags', 'add_run_flags', 'check',
            'vocabulary_settings', 'masking_settings', 'run_settings', 'start']
@@ -73,6 +78,7 @@ def add_run_flags(parser: cli.Parser) -> None:
     group.add_argument('--dropout', type=cli.fraction, help="(default: the model's own, 0.1)")
     _add_training_flags(parser.add_argument_group('training'))
     _add_running_flags(parser.add_argument_group('running'))
+    _add_flags_of_010(parser)
     parser.set_defaults(dtype=None, cpus=None)
     parser.flags['--dtype'].help = (
         'default: float16 on GPUs, float32 on CPUs, some of which have bfloat16')
@@ -105,15 +111,21 @@ def _add_data_flags(group):
 def _add_training_flags(group):
     group.add_argument('--num_steps', type=cli.positive_int, default=20, metavar='N',
                        help='updates (default: %(default)s)')
-    group.add_argument('--batch_size', type=cli.positive_int, default=32, metavar='N',
+    group.add_argument('--batch_size', type=cli.positive_int, metavar='N',
                        help='instances that go through the model at once on each device, or tokens '
-                            'with --use_avg_len (default: %(default)s)')
+                            f'with --use_avg_len (default: {BATCH_SIZE}; {SAMPLE_BATCH_SIZE} for '
+                            'the sample model)')
+    group.add_argument('--total_batch_size', type=cli.positive_int, metavar='N',
+                       help='instances of an update, instead of --batch_size: --batch_size x '
+                            '--accumulate x workers x devices')
     group.add_argument('--use_avg_len', action='store_true',
                        help='--batch_size counts tokens: short instances come in larger batches')
     group.add_argument('--accumulate', type=cli.positive_int, default=1, metavar='N',
                        help='make one update from N batches per device (default: %(default)s)')
     group.add_argument('--batch_size_eval', type=cli.positive_int, default=8, metavar='N',
                        help='instances at once in evaluation (default: %(default)s)')
+    group.add_argument('--total_batch_size_eval', type=cli.positive_int, metavar='N',
+                       help='the same of all workers and devices together')
     group.add_argument('--optimizer', choices=OPTIMIZERS, default='bertadam',
                        help='(default: %(default)s)')
     group.add_argument('--lr', type=cli.positive_float, default=1e-4,
@@ -162,6 +174,21 @@ def _add_running_flags(group):
     group.add_argument('--verbose', action='store_true', help='log more')
 
 
+def _add_flags_of_010(parser):
+    """The flags of GluonNLP 0.10 that earlier versions did not have."""
+    parser.alias('--num_data_workers', '--num_dataset_workers')
+    group = parser.add_argument_group('second phase')
+    group.add_argument('--phase2', action='store_true',
+                       help='start from the model in --ckpt_dir, and write to its folder phase2')
+    group.add_argument('--phase1_num_steps', type=cli.natural_int, default=0, metavar='N',
+                       help='updates of the first phase, which --start_step counts too')
+    for flag, values in (('--no_compute_acc', 0), ('--num_batch_workers', 1), ('--repeat', 1),
+                         ('--circle_length', 1), ('--dataset_cached', 0),
+                         ('--num_max_dataset_cached', 1)):
+        text = 'not needed: data and accuracies are prepared while the model computes'
+        parser.explain(flag, text, values)
+
+
 def check(parser: cli.Parser, args: argparse.Namespace) -> argparse.Namespace:
     """``args``, or the parser's error where two flags contradict each other."""
     if args.max_seq_length < 5:
@@ -174,11 +201,26 @@ def check(parser: cli.Parser, args: argparse.Namespace) -> argparse.Namespace:
                      '--dataset_name book_corpus_wiki_en_cased')
     if not hasattr(args, 'num_steps'):
         return args
-    if bool(args.data) == args.synthetic_data:
-        parser.error('name your files with --data, or use random data with --synthetic_data')
+    training = bool(args.data) + args.synthetic_data
+    if training > 1 or not (training or args.data_eval):
+        parser.error('name your files with --data, or use random data with --synthetic_data; '
+                     '--data_eval alone only evaluates')
     if args.resume and args.start_step:
         parser.error('--resume continues from the last checkpoint, --start_step from the one that '
                      'you name; use only one of them')
+    if args.total_batch_size and (args.batch_size or args.use_avg_len):
+        parser.error('--total_batch_size takes the place of --batch_size; give one, and no '
+                     '--use_avg_len')
+    args.batch_size = args.batch_size or (
+        SAMPLE_BATCH_SIZE if args.bert_model == 'sample' else BATCH_SIZE)
+    if args.phase2:
+        args.bert_model, args.pretrained = args.ckpt_dir, True
+        args.ckpt_dir = os.path.join(args.ckpt_dir, 'phase2')
+        args.start_step = max(0, args.start_step - args.phase1_num_steps)
+    if not training and (args.start_step or args.resume):
+        # to evaluate a checkpoint is to evaluate its weights
+        name = f'step-{args.start_step:07}.params' if args.start_step else ''
+        args.bert_model, args.pretrained = os.path.join(args.ckpt_dir, name), True
     return args
 
 
@@ -242,8 +284,16 @@ def start(args: argparse.Namespace, comm: str) -> Tuple[settings.RunSettings, 'R
     on_gpu = args.gpu is not None or args.gpus is not None
     args.dtype = args.dtype or ('float16' if on_gpu else 'float32')
     running = runtime.start(training_flags.device_settings(args, comm))
-    args.path = running.layout
-    if running.comm.rank == 0:
+    args.path, args.dtype = running.layout, running.dtype
+    parts = running.comm.size * len(running.comm.devices)
+    if args.total_batch_size:
+        args.batch_size, rest = divmod(args.total_batch_size, parts * args.accumulate)
+        if rest or not args.batch_size:
+            raise DataError(f'--total_batch_size {args.total_batch_size} is not a multiple of '
+                            f'workers x devices x --accumulate, {parts * args.accumulate}')
+    if args.total_batch_size_eval:
+        args.batch_size_eval = max(1, args.total_batch_size_eval // parts)
+    if running.comm.rank == 0 and (args.data or args.synthetic_data):
         output.check(args.ckpt_dir, '--ckpt_dir', output.PRETRAINING,
                      args.resume or args.start_step > 0, args.overwrite)
     return run_settings(args), running

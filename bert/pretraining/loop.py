@@ -21,13 +21,13 @@ from .settings import RunSettings
 from .sources import open_sources
 from .stream import Stream, Update
 
-__all__ = ['Trainer', 'train']
+__all__ = ['Trainer', 'evaluate_only', 'train']
 
 _log = logging.getLogger(__name__)
 
 
 def train(settings: RunSettings, machine: runtime.Runtime) -> None:
-    """Pre-train, from the beginning or from a checkpoint.
+    """Pre-train, from the beginning or from a checkpoint; without training data, evaluate.
 
     Raises :class:`~bert.utils.errors.DataError` for bad data, models, folders and gradients, and
     when another worker is gone; SystemExit after Ctrl-C or SIGTERM.
@@ -43,6 +43,9 @@ def train(settings: RunSettings, machine: runtime.Runtime) -> None:
         raise DataError(f'instances of {longest} tokens, but the model has positions for '
                         f'{start.config.max_position_embeddings}; use shorter ones '
                         '(--max_seq_length)')
+    if source is None:
+        evaluate_only(settings, machine, start, dev)
+        return
     trainer = Trainer(settings, machine, start)
     stream = Stream(source, training.batch_size, trainer.micro_batches, training.by_tokens,
                     settings.data.num_buckets, training.seed, settings.data.num_workers,
@@ -58,6 +61,24 @@ def train(settings: RunSettings, machine: runtime.Runtime) -> None:
     if comm.rank == 0 and settings.log.plot:
         plot.training_curves(settings.checkpoints.folder)
     logging.info('results: %s', settings.checkpoints.folder)
+
+
+def evaluate_only(settings: RunSettings, machine: runtime.Runtime, start: model.StartModel,
+                  dev: Any) -> None:
+    """Log the metrics of the weights to start from on the source ``dev``; writes nothing."""
+    if not start.arrays:
+        logging.warning('the weights are random: add --pretrained to evaluate those of --model')
+    mx.random.seed(settings.training.seed)
+    net = model.build(start, settings.model.dropout, machine.comm.devices)
+    network = create_forward(net, machine.layout, machine.dtype, start.tokenizer.pad_id)
+    metrics = evaluate(network, dev, settings.training.eval_batch_size, machine.comm)
+    logging.info('%s, dev: %s', start.source or 'random weights', _shown(metrics))
+    machine.comm.close()
+
+
+def _shown(metrics):
+    """Metrics for the log."""
+    return ', '.join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in metrics.items())
 
 
 @contextlib.contextmanager
@@ -172,8 +193,7 @@ class Trainer:
         """Evaluate and log the metrics."""
         update = self._evaluated = self._stepper.update
         metrics = evaluate(self._network, dev, self._settings.training.eval_batch_size, self._comm)
-        self._progress.log(f'update {update}, dev: ' + ', '.join(
-            f"{name.replace('_', ' ')} {value:.4f}" for name, value in metrics.items()))
+        self._progress.log(f'update {update}, dev: {_shown(metrics)}')
         self._progress.record('dev', update, set='dev', **metrics)
         self._progress.restart_clock()
 

@@ -7,6 +7,7 @@ import mxnet as mx
 import numpy as np
 
 from ..checkpoint.catalogue import MODELS
+from ..checkpoint.names import check_tied
 from ..checkpoint.resolve import resolve
 from ..checkpoint.result_folder import check_vocabulary
 from ..checkpoint.weights import read_weights
@@ -50,6 +51,7 @@ def load(settings: ModelSettings) -> StartModel:
     tok = tokenizer.load(found.vocab, True if vocabulary.cased else found.cased, vocabulary.nbest,
                          vocabulary.alpha)
     arrays = read_weights(found.weights, found.config.architectures)
+    check_tied(arrays, found.weights)
     rows = len(arrays['bert.word_embed.0.weight'])
     check_vocabulary(rows, len(tok), found)
     return StartModel(found.config.replace(vocab_size=rows), tok, vocabulary.own or found.source,

@@ -118,9 +118,9 @@ def _lost_process():
 
 @contextlib.contextmanager
 def unordered_map(shared: tuple, workers: int) -> Iterator[Callable]:
-    """A function run(function, *columns), like map, for the block.
+    """A function ``run(function, *columns)``, like map, for the block.
 
-    Worker processes make the calls function(*shared, *row) in any order, and run yields
+    Worker processes make the calls ``function(*shared, *row)`` in any order, and run yields
     (index, result).  ``workers`` 1 makes them in this process.
     """
     if workers == 1:

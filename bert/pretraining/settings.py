@@ -106,7 +106,7 @@ class CheckpointSettings:
     """Where checkpoints go, how often, and which one to continue from.
 
     ``arguments`` is what arguments.json records; continuing compares it with the earlier run's.
-    With ``overwrite`` an earlier result in ``folder`` goes once this run has one.
+    With ``overwrite``, this run's first result replaces an earlier one in ``folder``.
     """
 
     folder: str

@@ -103,8 +103,8 @@ class Synthetic:
 
 
 def open_sources(data: DataSettings, tok: Tokenizer, vocabulary: VocabularySettings,
-                 seed: int) -> Tuple[Any, Optional[Any]]:
-    """The source to train on, and the one to evaluate on (or None).
+                 seed: int) -> Tuple[Optional[Any], Optional[Any]]:
+    """The source to train on, and the one to evaluate on (None where there are no files).
 
     Raises DataError for files that are missing, damaged or of the wrong kind.
     """
@@ -124,7 +124,7 @@ def open_sources(data: DataSettings, tok: Tokenizer, vocabulary: VocabularySetti
                             round(data.synthetic_length * masking.masked_lm_prob)))
         train = Synthetic(data.synthetic_length, masked, len(tok), seed)
     else:
-        train = source(data.files, data.raw, seed)
+        train = source(data.files, data.raw, seed) if data.files else None
     dev = None
     if data.dev_files:
         dev = source(data.dev_files, data.dev_raw, seed + 1, ' or add --eval_use_npz')

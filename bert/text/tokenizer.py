@@ -1,46 +1,26 @@
 """Text -> tokens and ids: WordPiece and SentencePiece behind one interface.
 
-The reference is the tokenizer that the published checkpoints were trained with,
-google-research/bert ``tokenization.py`` of 2018, token for token.  It differs from Hugging Face's
-``BertTokenizer``: a word may have 200 characters (not 100) before it becomes [UNK], a special token
-typed in a text ('[MASK]') is text, cased text is not composed (NFC, in the Python version), and a
-final sigma stays one (unlike in the Rust version).
+WordPiece gives the tokens of google-research/bert ``tokenization.py`` of 2018 and of Transformers'
+``BertTokenizer``, and follows the latter where they differ: a word of more than 100 characters is
+[UNK] (200 there), and a special token typed in a text ('[MASK]') is that token.  Like the former
+it does not compose cased text (NFC), and a final sigma stays one (unlike in ``tokenizers``).
 """
 import contextlib
 import functools
 import logging
 import os
 import re
-import string
-from typing import Any, Iterable, List, Optional, Tuple
+from typing import Any, Iterable, List, Optional, Sequence, Tuple
 from unicodedata import category, normalize
 
 from ..utils import files
-from . import vocabulary
+from . import added_tokens, vocabulary
+from .added_tokens import AddedToken, AddedTokens
+from .characters import RUNS, words
 
-__all__ = ['SentencePiece', 'Tokenizer', 'WordPiece', 'load']
+__all__ = ['MAX_WORD', 'SentencePiece', 'Tokenizer', 'WordPiece', 'load']
 
-# where str.split() splits, apart from control characters: \t \n \r, Zs, U+2028 and U+2029
-_SPACES = ' \t\n\r\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000'
-# the ideographs (no kana, no Hangul) that tokenization.py treats as words of one character
-_HAN_BLOCKS = ('\u3400\u4dbf', '\u4e00\u9fff', '\uf900\ufa6f', '\ufa70\ufaff',
-               '\U00020000\U0002a6df', '\U0002a700\U0002b73f', '\U0002b740\U0002b81f',
-               '\U0002b820\U0002ceaf', '\U0002f800\U0002fa1f')
-
-
-def _assigned(first, last):
-    """A block as a range of a regular expression, without its unassigned end."""
-    while category(last) == 'Cn':
-        last = chr(ord(last) - 1)
-    return f'{first}-{last}'
-
-
-_HAN = ''.join(_assigned(*block) for block in _HAN_BLOCKS)
-_RUNS = {True: re.compile(f'[{_HAN}]|[^{_HAN}{_SPACES}]+'),
-         False: re.compile(f'[^{_SPACES}]+')}
-
-_PUNCTUATION = frozenset(string.punctuation)    # $ + < = > ^ ` | ~ too, to Unicode symbols
-_MAX_WORD = 200         # characters; a longer word is [UNK]
+MAX_WORD = 100          # characters; a longer word is [UNK]
 _CACHED_RUNS = 1 << 16  # at most a few tens of MB
 _CACHED_LENGTH = 64     # characters; longer runs rarely recur
 
@@ -51,7 +31,8 @@ class Tokenizer:
     ``tokens`` is the vocabulary in the order of the ids; ``specials`` are the tokens for padding,
     unknown, [CLS], [SEP] and [MASK].  Unless ``cased``, text is lower-cased.  ``strip_accents``
     None removes accents from uncased text only.  ``split_han`` makes each Chinese character a
-    word.
+    word.  ``added`` are tokens that are whole wherever they occur in a text; those with ids beyond
+    ``tokens`` follow each other.
 
     A text is split into *runs*: an ideograph, or the characters between two spaces.  No rule
     looks beyond a run, so the sub-words of a run are cached and most text is only looked up.
@@ -60,18 +41,23 @@ class Tokenizer:
     _class_name = None      # its name in tokenizer_config.json
 
     def __init__(self, tokens: Iterable[str], specials: Tuple[str, ...], cased: bool,
-                 strip_accents: Optional[bool] = None, split_han: bool = True):
+                 strip_accents: Optional[bool] = None, split_han: bool = True,
+                 added: Sequence[AddedToken] = ()):
         self.cased = cased
         self._strip_accents = strip_accents
         self._split_han = split_han
-        self._tokens = list(tokens)
-        self._ids = {token: i for i, token in enumerate(self._tokens)}
+        self.vocabulary = list(tokens)      # without added tokens that have ids beyond it
+        self._tokens = self.vocabulary + [
+            token.content for token in sorted(added, key=lambda token: token.id)
+            if token.id >= len(self.vocabulary)]
+        self._ids = {token: i for i, token in enumerate(self.vocabulary)}   # of equals, the last
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
             self._ids[token] for token in specials)
+        self.added = AddedTokens(added, self._clean)
         self._start()
 
     def _start(self):
-        self._run_pattern = _RUNS[self._split_han]
+        self._run_pattern = RUNS[self._split_han]
         self._cached = functools.lru_cache(_CACHED_RUNS)(self._encode)
 
     def __getstate__(self):     # for worker processes: everything except the cache
@@ -87,21 +73,25 @@ class Tokenizer:
     def identity(self) -> Tuple[Any, ...]:
         """What its sub-words depend on, as a tuple whose ``repr`` is exact."""
         return (type(self).__name__, self._vocabulary_file(), self.cased, self._strip_accents,
-                self._split_han)
+                self._split_han, MAX_WORD, self.added.tokens)
 
     def tokens(self, ids: Iterable[int]) -> List[str]:
         """The tokens of ``ids``."""
         return [self._tokens[i] for i in ids]
 
     def tokenize(self, text: str) -> List[str]:
-        """The sub-words of a text, all in the vocabulary, without special tokens."""
+        """The sub-words of a text, all in the vocabulary, without [CLS] and [SEP]."""
         return self.tokens(self.ids(text))
 
     def ids(self, text: str) -> List[int]:
-        """The ids of a text's sub-words, without special tokens."""
+        """The ids of a text's sub-words, without [CLS] and [SEP]."""
         ids = []
-        for run in self._run_pattern.findall(text):
-            ids += self._look_up(run)[0]
+        for first, last, token_id in self.added.split(text, self._clean):
+            if token_id is not None:
+                ids.append(token_id)
+                continue
+            for run in self._run_pattern.findall(text, first, last):
+                ids += self._look_up(run)[0]
         return ids
 
     def ids_and_offsets(self, text: str) -> Tuple[List[int], List[int], List[int]]:
@@ -111,12 +101,18 @@ class Tokenizer:
         included; [UNK] for the whole word.
         """
         ids, starts, ends = [], [], []
-        for match in self._run_pattern.finditer(text):
-            first = match.start()
-            run = self._look_up(match.group())
-            ids += run[0]
-            starts += [first + start for start in run[1]]
-            ends += [first + end for end in run[2]]
+        for first, last, token_id in self.added.split(text, self._clean):
+            if token_id is not None:
+                ids.append(token_id)
+                starts.append(first)
+                ends.append(last)
+                continue
+            for match in self._run_pattern.finditer(text, first, last):
+                origin = match.start()
+                run = self._look_up(match.group())
+                ids += run[0]
+                starts += [origin + start for start in run[1]]
+                ends += [origin + end for end in run[2]]
         return ids, starts, ends
 
     def _look_up(self, run):
@@ -127,7 +123,7 @@ class Tokenizer:
         text, starts, ends = self._clean(run)
         found = [(token_id, starts[first + start], ends[first + end - 1] if end > start
                   else starts[first + start])
-                 for first, last in _words(text)
+                 for first, last in words(text)
                  for token_id, start, end in self._split(text[first:last])]
         return tuple(zip(*found)) or ((), (), ())
 
@@ -170,16 +166,17 @@ class Tokenizer:
     def save(self, folder: str) -> None:
         """Write the vocabulary and tokenizer_config.json to ``folder``, each atomically.
 
-        A vocabulary file of the other kind is removed there.
+        Files there that would say something else of the vocabulary are removed.
         """
         os.makedirs(folder, exist_ok=True)
         name, content = self._vocabulary_file()
         config = {'do_lower_case': not self.cased, 'strip_accents': self._strip_accents,
                   'tokenize_chinese_chars': self._split_han, 'tokenizer_class': self._class_name}
+        config.update(self.added.config())
         with files.atomic(os.path.join(folder, name)) as temporary, open(temporary, 'wb') as file:
             file.write(content)
         files.write_json(os.path.join(folder, vocabulary.CONFIG), config)
-        for other in {'vocab.txt', 'spm.model'} - {name}:
+        for other in {'vocab.txt', 'spm.model', 'tokenizer.json', 'added_tokens.json'} - {name}:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(folder, other))
 
@@ -190,13 +187,13 @@ class WordPiece(Tokenizer):
     _class_name = 'BertTokenizer'
 
     def __init__(self, tokens: Iterable[str], cased: bool, strip_accents: Optional[bool] = None,
-                 split_han: bool = True):
-        super().__init__(tokens, vocabulary.SPECIALS, cased, strip_accents, split_han)
-        self._longest = max(map(len, self._tokens))
+                 split_han: bool = True, added: Sequence[AddedToken] = ()):
+        super().__init__(tokens, vocabulary.SPECIALS, cased, strip_accents, split_han, added)
+        self._longest = max(map(len, self.vocabulary))
 
     def _split(self, word):
         found, start = [], 0
-        while start < len(word) <= _MAX_WORD:
+        while start < len(word) <= MAX_WORD:
             prefix = '##' if start else ''
             for end in range(min(len(word), start + self._longest), start, -1):
                 token_id = self._ids.get(prefix + word[start:end])
@@ -212,7 +209,7 @@ class WordPiece(Tokenizer):
         return not token.startswith('##')
 
     def _vocabulary_file(self):
-        return 'vocab.txt', ''.join(token + '\n' for token in self._tokens).encode('utf-8')
+        return 'vocab.txt', ''.join(token + '\n' for token in self.vocabulary).encode('utf-8')
 
 
 class SentencePiece(Tokenizer):
@@ -270,6 +267,7 @@ def load(path: str, cased: Optional[bool] = None, nbest: int = 0,
     :class:`SentencePiece`.  Raises DataError for a file that is missing, damaged or not of a BERT.
     """
     path = vocabulary.find(path)
+    vocabulary.check_class(path)
     tokens, processor = vocabulary.read(path)
     lower, strip_accents, split_han = vocabulary.casing(path)
     if cased is None and lower is None:
@@ -282,18 +280,4 @@ def load(path: str, cased: Optional[bool] = None, nbest: int = 0,
         cased = not lower
     if processor is not None:
         return SentencePiece(processor, tokens, cased, strip_accents, split_han, nbest, alpha)
-    return WordPiece(tokens, cased, strip_accents, split_han)
-
-
-def _words(text):
-    """The (start, end) of each word of a cleaned run; a punctuation mark is a word."""
-    start = 0
-    for i, char in enumerate(text):
-        if char in _PUNCTUATION or category(char).startswith('P'):
-            if start < i:
-                yield start, i
-            yield i, i + 1
-            start = i + 1
-    if start < len(text):
-        yield start, len(text)
-
+    return WordPiece(tokens, cased, strip_accents, split_han, added_tokens.read(path, tokens))

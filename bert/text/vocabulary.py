@@ -1,14 +1,18 @@
 """The files that a tokenizer is made from: found, read and checked."""
 import os
+import re
 from pathlib import Path
 from typing import Any, List, Optional, Tuple
 
 from ..utils.errors import DataError, brief
 from ..utils.files import read_json
 
-__all__ = ['CONFIG', 'SPECIALS', 'casing', 'find', 'read']
+__all__ = ['CONFIG', 'SPECIALS', 'casing', 'check_class', 'find', 'read']
 
 CONFIG = 'tokenizer_config.json'
+# classes of Transformers whose text is split as BertTokenizer splits it; and ours
+_CLASSES = {'BertTokenizer', 'DistilBertTokenizer', 'ElectraTokenizer', 'MobileBertTokenizer',
+            'SqueezeBertTokenizer', 'PreTrainedTokenizer', 'TokenizersBackend', 'SentencePiece'}
 SPECIALS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 
 
@@ -52,6 +56,24 @@ def read(path: str) -> Tuple[List[str], Any]:
     return tokens, processor
 
 
+def check_class(path: str) -> None:
+    """Raise DataError where the files beside ``path`` name another tokenizer than BERT's."""
+    folder = os.path.dirname(path)
+    for name in (CONFIG, 'config.json'):
+        source = os.path.join(folder, name)
+        config = _json(source) if os.path.exists(source) else {}
+        kind = config.get('tokenizer_class')
+        if kind is not None and re.sub('Fast$', '', str(kind)) not in _CLASSES:
+            raise DataError(f"{source}: its tokenizer_class is {kind}, no WordPiece tokenizer as "
+                            "BERT's, and cannot be used here; take a model with a BertTokenizer")
+        others = [key for key in ('word_tokenizer_type', 'subword_tokenizer_type')
+                  if config.get(key) not in (None, 'basic', 'wordpiece')]
+        if others or config.get('do_basic_tokenize') is False:
+            key = others[0] if others else 'do_basic_tokenize'
+            raise DataError(f'{source}: its {key} is {config[key]}, which is not the way of '
+                            "BERT's WordPiece and cannot be used here")
+
+
 def casing(path: str) -> Tuple[Optional[bool], Optional[bool], bool]:
     """(lower or None, strip_accents or None, split_han) according to the files beside ``path``.
 
@@ -91,11 +113,6 @@ def _lines(path):
     tokens = [line.rstrip('\r') for line in content.split('\n')]
     while tokens and not tokens[-1]:
         tokens.pop()
-    first = {}
-    for i, token in enumerate(tokens, 1):
-        if first.setdefault(token, i) != i:
-            raise DataError(f'{path} line {i}: {token!r} is also on line {first[token]}; a token '
-                            'has one id')
     return tokens
 
 
@@ -112,13 +129,22 @@ def _tokenizer_json(path):
         model = content['model']
         kind, prefix = model.get('type', 'WordPiece'), model.get('continuing_subword_prefix')
         ids = dict(model['vocab'])
-        ids.update((token['content'], token['id']) for token in content.get('added_tokens', ()))
+        ids.update((token['content'], token['id']) for token in content.get('added_tokens', ())
+                   if token['content'] in SPECIALS)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise DataError(f"{path}: not a Hugging Face tokenizer.json") from None
     if kind != 'WordPiece' or prefix != '##':
         raise DataError(f"{path}: a {brief(kind)} model with the prefix {prefix!r}; BERT's is "
                         "WordPiece with '##'")
+    if ids and all(map(_is_id, ids.values())) and max(ids.values()) < 2 * len(ids):
+        # an id without a token is that of a doubled line of vocab.txt, of which the last counts
+        by_id = {i: token for token, i in ids.items()}
+        return [by_id.get(i, '') for i in range(max(by_id) + 1)]
     return _by_id(path, ids)
+
+
+def _is_id(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _by_id(path, ids):

@@ -15,9 +15,9 @@ from ..data import sampling
 from ..model.config import BertConfig
 from ..model.forward import create_forward
 from ..model.parameters import initialize, load_parameters
-from ..utils import files
+from ..utils import cli, files
 from ..utils.errors import DataError
-from . import plot
+from . import model_card, plot
 from .distributed import agree
 from .evaluation import Forward
 from .progress import Progress
@@ -26,7 +26,7 @@ from .schedules import linear_decay
 from .settings import OptimizerSettings, OutputSettings, Recipe
 from .stepper import Stepper
 
-__all__ = ['Model', 'Description', 'Run', 'build', 'report']
+__all__ = ['Model', 'Description', 'Hint', 'Run', 'build', 'report']
 
 
 class Model(NamedTuple):
@@ -47,6 +47,14 @@ class Description(NamedTuple):
     head: str
     labels: Optional[Sequence[str]]
     settings: Mapping[str, Any]
+
+
+class Hint(NamedTuple):
+    """How a trained model is used: ``flag`` takes its folder."""
+    purpose: str
+    script: str
+    flag: str
+    arguments: Sequence[str]
 
 
 def build(net: mx.gluon.HybridBlock, loaded: result_folder.LoadedModel, runtime: Runtime,
@@ -100,7 +108,9 @@ class Run:
         self._size = recipe.batch_size * recipe.accumulate * comm.size
         # similar lengths in a batch save padding, unless it is to a fixed length anyway
         self._similar = layout == 'padded' and model.fixed_length is None
-        self._total = sampling.updates_per_epoch(len(lengths), self._size) * recipe.epochs
+        each = sampling.updates_per_epoch(len(lengths), self._size)
+        self._total = recipe.steps or each * recipe.epochs
+        self._epochs = -(-self._total // each)
         warmup = int(self._total * recipe.warmup_ratio)
         self._stepper = Stepper(
             model.net, comm, lambda update: linear_decay(update, recipe.lr, warmup, self._total),
@@ -150,12 +160,12 @@ class Run:
 
     def epochs(self) -> Iterator[List[np.ndarray]]:
         """Yield the updates of each remaining epoch; an update is the indices of its examples."""
-        for epoch in range(self._position['epoch'], self._recipe.epochs):
+        for epoch in range(self._position['epoch'], self._epochs):
             if self._stalled(epoch):
                 return
             updates = sampling.epoch_updates(self._lengths, self._size, self._recipe.seed, epoch,
                                              alike=self._similar)
-            yield updates[self._position['done']:]
+            yield updates[self._position['done']:][:self._total - self._stepper.update]
 
     def update(self, indices: np.ndarray,
                loss: Callable[[np.ndarray, mx.Context], mx.nd.NDArray]) -> None:
@@ -256,16 +266,19 @@ def _is_position(value):
             and isinstance(value.get('best', ''), (int, float, type(None))))
 
 
-def report(folder: str, results: Dict[str, Any], next_step: Optional[str] = None,
+def report(folder: str, results: Dict[str, Any], hint: Optional[Hint] = None,
            curves: bool = False) -> None:
-    """Write results.json, unless there are no results; print the folder and the ``next_step``.
+    """Write results.json, unless there are no results; print the folder and the ``hint``.
 
+    After training there is a ``hint``: how to use the model, which the model card also says.
     ``curves`` draws those of the training.
     """
     if results:
         files.write_json(os.path.join(folder, 'results.json'), results)
-    if curves:
+    if hint and curves:
         plot.training_curves(folder)
     print(f'results: {folder}')
-    if next_step:
-        print(next_step)
+    if hint:
+        print(f'{hint.purpose}: ' + cli.command(hint.script, hint.flag, folder, *hint.arguments))
+        model_card.write(folder, results, cli.command(hint.script, hint.flag, '.',
+                                                      *hint.arguments))

@@ -4,17 +4,35 @@ Only this module and :mod:`bert.pretraining.flags` see an argparse namespace; th
 package takes the dataclasses of :mod:`bert.training.settings`.
 """
 import argparse
-from typing import Any, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 
 from ..checkpoint import output
 from ..checkpoint.source import ModelSource
 from ..data.tagging import SEQ_LEN
+from ..data.tasks import Columns
 from ..utils import cli
 from .settings import OPTIMIZERS, DeviceSettings, OutputSettings, Recipe
 
 __all__ = ['add_model_flags', 'add_training_flags', 'add_runtime_flags', 'add_device_flags',
-           'add_conll_flags', 'check_output', 'model_source', 'recipe', 'device_settings',
+           'add_conll_flags', 'add_table_flags', 'table_columns', 'Defaults', 'fill_in',
+           'each_seed', 'check_output', 'model_source', 'recipe', 'device_settings',
            'output_settings']
+
+
+class Defaults(NamedTuple):
+    """The defaults of a recipe: the original's, and those for the sample model, which is tiny."""
+    lr: float
+    epochs: int
+    sample_lr: float
+    sample_epochs: int
+    batch_size: int = 32
+    sample_batch_size: int = 32
+
+    def help(self, name: str) -> str:
+        """What --help says of the default of a flag."""
+        value, sample = getattr(self, name), getattr(self, f'sample_{name}')
+        same = '' if value == sample else f'; {sample:g} for the sample model'
+        return f'(default: {value:g}{same})'
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
@@ -37,22 +55,23 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
                        help='use local files only (same as BERT_OFFLINE=1)')
 
 
-def add_training_flags(parser: argparse.ArgumentParser, lr: float, epochs: int, batch_size: int,
-                       seed: int = 2) -> None:
-    """The recipe of a fine-tuning run, with the program's defaults."""
+def add_training_flags(parser: cli.Parser, defaults: Defaults, seed: int = 2) -> None:
+    """The recipe of a fine-tuning run, with the program's defaults; see :func:`fill_in`."""
     group = parser.add_argument_group('training')
     group.add_argument('--epochs', type=cli.positive_int,
-                       help=f'(default: {epochs}, more for the sample model)')
-    group.add_argument('--batch_size', type=cli.positive_int, default=batch_size,
-                       help='examples that go through the model at once on each worker (default: '
-                            '%(default)s)')
+                       help=defaults.help('epochs'))
+    group.add_argument('--training_steps', type=cli.positive_int, metavar='N',
+                       help='updates, instead of --epochs')
+    group.add_argument('--batch_size', type=cli.positive_int,
+                       help='examples that go through the model at once on each worker '
+                            + defaults.help('batch_size'))
     group.add_argument('--accumulate', type=cli.positive_int, default=1, metavar='N',
                        help='make each update from N batches: a larger batch in the same memory '
                             '(default: %(default)s)')
     group.add_argument('--optimizer', choices=OPTIMIZERS, default='bertadam',
                        help='(default: %(default)s)')
     group.add_argument('--lr', type=cli.positive_float,
-                       help=f'peak learning rate (default: {lr:g}, more for the sample model)')
+                       help='peak learning rate ' + defaults.help('lr'))
     group.add_argument('--epsilon', type=cli.positive_float, default=1e-6,
                        help="the optimizer's epsilon (default: %(default)s)")
     group.add_argument('--warmup_ratio', type=cli.fraction, default=0.1,
@@ -69,11 +88,22 @@ def add_training_flags(parser: argparse.ArgumentParser, lr: float, epochs: int, 
                        help="(default: the model's own, usually 0.1)")
     group.add_argument('--seed', type=int, default=seed,
                        help='the same seed gives the same result (default: %(default)s)')
+    group.add_argument('--seeds', type=cli.distinct_ints, metavar='N,N,...',
+                       help='train with each of these seeds, in the folders seed-N of '
+                            '--output_dir; print mean and standard deviation; keep the best in '
+                            '--output_dir')
     group.add_argument('--early_stop', type=cli.positive_int, metavar='N',
                        help='stop after N epochs without a better dev score')
+    for flag in '--deploy', '--only_calibration':
+        parser.explain(flag, 'to make and measure an int8 model use export/export.py --quantize '
+                             'int8', refuse=True)
+    for flag in '--model_prefix', '--num_calib_batches', '--quantized_dtype', '--calib_mode':
+        parser.explain(flag, 'goes with --deploy and --only_calibration; see export/export.py', 1)
+    parser.explain('--round_to', 'not needed: batches on CPUs have no padding, on GPUs the length '
+                                 'that their longest text needs', 1)
 
 
-def add_runtime_flags(parser: argparse.ArgumentParser) -> None:
+def add_runtime_flags(parser: cli.Parser) -> None:
     """Where to run, what to write, and how to resume."""
     group = parser.add_argument_group('running')
     group.add_argument('--output_dir', default='./output_dir', metavar='DIR',
@@ -82,6 +112,9 @@ def add_runtime_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--comm', choices=('local', 'horovod'), default='local',
                        help='horovod if mpirun or horovodrun starts several workers (default: '
                             '%(default)s)')
+    parser.alias('--comm', '--comm_backend')
+    group.add_argument('--horovod', dest='comm', action='store_const', const='horovod',
+                       help='the same as --comm horovod')
     group.add_argument('--log_interval', type=cli.positive_int, default=10, metavar='N',
                        help='updates between log lines (default: %(default)s)')
     group.add_argument('--save_interval', type=cli.positive_int, metavar='N',
@@ -97,14 +130,16 @@ def add_runtime_flags(parser: argparse.ArgumentParser) -> None:
 
 def add_device_flags(group: Any) -> None:
     """Which devices to run on, and in which precision; ``group`` is a parser or a group of it."""
-    group.add_argument('--gpu', type=int, metavar='ID', help='the GPU to use (default: the CPU)')
+    group.add_argument('--gpu', type=int, nargs='?', const=0, metavar='ID',
+                       help='the GPU to use, 0 without a number (default: the CPU)')
     group.add_argument('--gpus', metavar='ID,ID',
                        help='several GPUs of this machine; a batch is split among them')
     group.add_argument('--cpus', type=cli.positive_int, default=1, metavar='N',
                        help='N CPU devices instead of one, to test what --gpus does')
-    group.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16'), default='float32',
-                       help='float16 for GPUs, bfloat16 for CPUs that support it (default: '
-                            '%(default)s)')
+    group.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16', 'auto'),
+                       default='float32',
+                       help='float16 for GPUs; bfloat16 for CPUs where a measurement finds it '
+                            'faster; auto, the faster of both (default: %(default)s)')
     group.add_argument('--force_dtype', action='store_true',
                        help='use bfloat16 even if it is slower on this CPU')
     group.add_argument('--path', choices=('auto', 'packed', 'padded'), default='auto',
@@ -123,6 +158,76 @@ def add_conll_flags(group: Any) -> None:
                             '(default: %(default)s)')
     group.add_argument('--tag_column', type=int, default=-1, metavar='N',
                        help='column of the tags (default: %(default)s, the last)')
+
+
+def fill_in(parser: cli.Parser, args: argparse.Namespace, defaults: Defaults) -> None:
+    """Set the defaults that depend on the model; a usage error for --seeds without training."""
+    prefix = 'sample_' if args.bert_model == 'sample' else ''
+    for name in ('lr', 'epochs', 'batch_size'):
+        if getattr(args, name) is None:
+            setattr(args, name, getattr(defaults, prefix + name))
+    idle = getattr(args, 'only_inference', False) or getattr(args, 'only_predict', False)
+    if args.seeds and (idle or getattr(args, 'predict', None) is not None):
+        parser.error('--seeds is for training')
+
+
+def each_seed(args: argparse.Namespace,
+              run: Callable[[argparse.Namespace], Optional[Dict[str, Any]]],
+              metric: Optional[str] = None) -> int:
+    """``run(args)``, once or for each of ``--seeds``; the program's exit status, 0.
+
+    ``run`` returns {set: {metric: value}}, or None on workers other than the first; ``metric``
+    chooses the best seed, by default the first one.
+    """
+    if args.seeds:
+        from . import seeds
+        if not args.resume:
+            check_output(args, rank=0)
+        seeds.train_each(args.seeds, args.output_dir, lambda seed, folder: run(argparse.Namespace(
+            **dict(vars(args), seed=seed, seeds=None, output_dir=folder))), metric)
+    else:
+        run(args)
+    return 0
+
+
+def add_table_flags(group: Any) -> None:
+    """A user's own tables of sentences and labels; ``group`` is a parser or a group of it."""
+    group.add_argument('--train_file', metavar='FILE',
+                       help='your own data: .csv, .tsv or .jsonl with named columns')
+    group.add_argument('--dev_file', metavar='FILE', help='chooses the best epoch')
+    group.add_argument('--test_file', metavar='FILE', help='to predict; needs no labels')
+    group.add_argument('--text_columns', metavar='A[,B]',
+                       help='columns of the text or the pair of texts (default: found by usual '
+                            'names such as sentence, or sentence1 and sentence2)')
+    group.add_argument('--label_column', metavar='NAME',
+                       help='(default: label or score); with --multi_label also several, A,B,..., '
+                            'of 0 and 1')
+    group.add_argument('--no_header', action='store_true',
+                       help='your files have no header; give columns by number, counted from 1')
+    group.add_argument('--labels', metavar='A,B,...',
+                       help="the classes in the order of the model's outputs (default: those that "
+                            'a trained model names, or else of the task or the training data)')
+    group.add_argument('--regression', action='store_true', help='the labels are numbers')
+    group.add_argument('--multi_label', action='store_true',
+                       help='a text has any number of labels: separated by commas, a JSON list, or '
+                            'several --label_column; scored by F1 and LRAP')
+
+
+def table_columns(args: argparse.Namespace) -> Columns:
+    """The :class:`~bert.data.tasks.Columns` that :func:`add_table_flags` names.
+
+    Raises ValueError where the flags contradict each other.
+    """
+    texts, labels = (tuple(name.strip() for name in text.split(',')) if text else ()
+                     for text in (args.text_columns, args.label_column))
+    if len(texts) > 2:
+        raise ValueError(f'--text_columns {args.text_columns}: name one column or two')
+    if args.no_header and '0' in texts + labels:
+        raise ValueError('--no_header: columns are counted from 1, there is no column 0')
+    several = args.multi_label and len(labels) > 1
+    if several and args.no_header:
+        raise ValueError('several columns in --label_column need a header, which names the labels')
+    return Columns(texts, labels if several else args.label_column, None, not args.no_header)
 
 
 def check_output(args: argparse.Namespace, rank: int) -> None:
@@ -147,7 +252,8 @@ def recipe(args: argparse.Namespace) -> Recipe:
         epochs=args.epochs, batch_size=args.batch_size, accumulate=args.accumulate,
         optimizer=args.optimizer, lr=args.lr, epsilon=args.epsilon,
         warmup_ratio=args.warmup_ratio, weight_decay=args.weight_decay, clip=args.clip,
-        layer_decay=args.layer_decay, seed=args.seed, early_stop=args.early_stop)
+        layer_decay=args.layer_decay, seed=args.seed, early_stop=args.early_stop,
+        steps=args.training_steps)
 
 
 def device_settings(args: argparse.Namespace, comm: str = 'local',

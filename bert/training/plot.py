@@ -4,12 +4,15 @@ import json
 import logging
 import os
 import warnings
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from ..utils.files import atomic
 
 __all__ = ['training_curves', 'confusion', 'precision_recall', 'sentence_map', 'growth']
 
+# the curves of bert.metrics.squad.precision_recall
+_CURVES = {'exact': 'exact match', 'f1': 'F1 of the words',
+           'oracle': 'all answers right, the best that this confidence allows'}
 _LISTED, _NUMBERED = 40, 150    # most texts that a map lists, and numbers
 
 
@@ -51,8 +54,8 @@ def training_curves(folder: str) -> str:
     rate.set_ylabel('learning rate (dotted)')
     left.set(xlabel='update', ylabel='loss', title='Losses')
     right.set(xlabel=unit, ylabel='score', title='Scores')
-    right.xaxis.get_major_locator().set_params(integer=True)
     for panel in left, right:
+        panel.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         if panel.lines:
             panel.legend(loc='upper center', bbox_to_anchor=(0.5, -0.15), ncol=2)
     path = os.path.join(folder, 'curves.png')
@@ -85,6 +88,8 @@ def _metrics(records):
 
 def _curve(panel, records, x, y, label, **style):
     points = [(r[x], r[y]) for r in records if _is_number(r.get(x)) and _is_number(r.get(y))]
+    if len(points) == 1:        # a line needs two points
+        style['marker'] = 'o'
     panel.plot([place for place, _ in points], [value for _, value in points],
                label=label.replace('_', ' ').replace('$', r'\$'), **style)
 
@@ -112,9 +117,12 @@ def precision_recall(path: str, curves: Mapping[str, Any]) -> str:
     figure, axes = _figure(figsize=(6, 5))
     for name, curve in curves.items():
         axes.step(curve.recalls, curve.precisions, where='post',
-                  label=f'{name} (average precision {curve.average_precision:.3f})')
-    axes.set(xlabel='recall', ylabel='precision', xlim=(0, 1), ylim=(0, 1.05))
-    axes.legend(loc='lower left')
+                  label=f'{_CURVES.get(name, name)}: average precision '
+                        f'{curve.average_precision:.3f}')
+    axes.set(xlabel='recall: share of the answerable questions that are answered',
+             ylabel='precision: score of the answers given', xlim=(0, 1), ylim=(0, 1.05),
+             title='Answers by confidence, as the threshold for "no answer" rises')
+    axes.legend(loc='upper center', bbox_to_anchor=(0.5, -0.15))
     _save(figure, path)
     return path
 
@@ -138,11 +146,14 @@ def growth(path: str, curves: Mapping[str, Any]) -> str:
     return path
 
 
-def sentence_map(path: str, points: Any, texts: Sequence[str], shares: Sequence[float]) -> str:
+def sentence_map(path: str, points: Any, texts: Sequence[str], shares: Sequence[float],
+                 numbers: Optional[Sequence[int]] = None) -> str:
     """Draw texts as numbered points, with a legend if there are few.
 
-    ``points`` is (texts, 2); ``shares`` are the fractions of the variance that the two axes show.
+    ``points`` is (texts, 2); ``shares`` are the fractions of the variance that the two axes show;
+    ``numbers`` are those of the texts, by default from 1.
     """
+    numbers = numbers or range(1, len(texts) + 1)
     listed = len(texts) <= _LISTED
     figure, axes = _figure(figsize=(12 if listed else 8, 7))
     axes.scatter(points[:, 0], points[:, 1], s=30 if listed else 8,
@@ -151,12 +162,12 @@ def sentence_map(path: str, points: Any, texts: Sequence[str], shares: Sequence[
              xlabel=f'component 1 ({100 * shares[0]:.0f} % of the variance)',
              ylabel=f'component 2 ({100 * shares[1]:.0f} %)')
     if len(texts) <= _NUMBERED:
-        for number, point in enumerate(points, 1):
+        for number, point in zip(numbers, points):
             axes.annotate(str(number), point, xytext=(4, 3), textcoords='offset points',
                           fontsize=8)
     if listed:
         rows = [f"{number}  {' '.join(text.split())[:60]}"
-                for number, text in enumerate(texts, 1)]
+                for number, text in zip(numbers, texts)]
         # a dollar sign would start a formula
         axes.text(1.02, 1, '\n'.join(rows).replace('$', r'\$'), transform=axes.transAxes,
                   fontsize=8, va='top', linespacing=1.4)

@@ -8,12 +8,11 @@ from typing import Callable, List, NamedTuple, Optional
 
 import mxnet as mx
 
-from ..model.forward import choose_layout
 from ..utils.errors import DataError
-from . import distributed
+from . import distributed, precision
 from .settings import DeviceSettings
 
-__all__ = ['Runtime', 'start', 'devices', 'set_precision', 'has_bfloat16', 'Interrupt']
+__all__ = ['Runtime', 'start', 'devices', 'Interrupt']
 
 
 class Runtime(NamedTuple):
@@ -32,9 +31,9 @@ def start(settings: DeviceSettings) -> Runtime:
     comm = distributed.create(settings.comm, devices(settings))
     if comm.rank:
         logging.getLogger().setLevel(logging.ERROR)
-    layout = choose_layout(settings.layout, settings.dtype, comm.devices, settings.fixed_length)
-    set_precision(settings.dtype, comm.devices[0], layout, settings.force_dtype)
-    return Runtime(comm, layout, settings.dtype)
+    dtype, layout = precision.prepare(settings.dtype, comm.devices, settings.layout,
+                                      settings.force_dtype, settings.fixed_length)
+    return Runtime(comm, layout, dtype)
 
 
 def devices(settings: DeviceSettings) -> List[mx.Context]:
@@ -54,45 +53,6 @@ def devices(settings: DeviceSettings) -> List[mx.Context]:
     if len(set(ids)) < len(ids) or not set(ids) <= set(range(mx.context.num_gpus())):
         raise DataError(f'{flag}: this machine has {mx.context.num_gpus()} GPUs, numbered from 0')
     return [mx.gpu(i) for i in ids]
-
-
-def set_precision(dtype: str, device: mx.Context, layout: str = 'padded',
-                  force: bool = False) -> None:
-    """Run matrix products in ``dtype``; weights, LayerNorm and softmax stay float32.
-
-    For packed batches the network takes care of it; for padded ones MXNet's mixed precision
-    changes operators for the whole process, before a network is built.
-
-    Raises
-    ------
-    DataError
-        If the device does not support ``dtype``; ``force`` allows bfloat16 on any CPU.
-    """
-    if dtype == 'float32':
-        return
-    if dtype == 'float16' and device.device_type == 'cpu':
-        raise DataError('--dtype float16 needs a GPU (--gpu 0); on a CPU use bfloat16 or float32')
-    if dtype == 'bfloat16' and device.device_type != 'cpu':
-        raise DataError("--dtype bfloat16: MXNet supports it on the CPU only; on a GPU use float16")
-    if dtype == 'bfloat16' and not force and not has_bfloat16():
-        raise DataError('--dtype bfloat16: this CPU does not support it (avx512_bf16 or amx_bf16), '
-                        'so float32 is faster; --force_dtype uses it anyway')
-    if layout == 'packed':
-        return
-    from mxnet.contrib import amp
-    float32 = ['_contrib_interleaved_matmul_selfatt_qk',
-               '_contrib_interleaved_matmul_selfatt_valatt'] if dtype == 'bfloat16' else []
-    amp.init(target_dtype=dtype, fp32_ops=float32 + ['Dropout', 'LayerNorm', 'LeakyReLU'])
-
-
-def has_bfloat16() -> bool:
-    """Whether this machine's CPU multiplies bfloat16, according to Linux."""
-    try:
-        with open('/proc/cpuinfo', encoding='utf-8') as f:
-            flags = next((line for line in f if line.startswith('flags')), '').split()
-    except OSError:
-        return False
-    return 'avx512_bf16' in flags or 'amx_bf16' in flags
 
 
 class Interrupt:

@@ -77,7 +77,8 @@ class Recipe:
     """How a network is fine-tuned: the optimizer and its schedule.
 
     ``batch_size`` examples (a micro-batch) go through the model at once on each worker; an update
-    consists of ``batch_size`` x ``accumulate`` x workers examples.
+    consists of ``batch_size`` x ``accumulate`` x workers examples.  ``steps``, the number of
+    updates, takes the place of ``epochs``.
     """
 
     epochs: int
@@ -92,6 +93,7 @@ class Recipe:
     layer_decay: float = 1.0
     seed: int = 0
     early_stop: Optional[int] = None
+    steps: Optional[int] = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +101,7 @@ class OutputSettings:
     """What a run writes, and whether it continues or replaces an earlier one.
 
     ``arguments`` are recorded in arguments.json; ``resume`` compares them with the earlier run's.
-    With ``overwrite`` an earlier result goes once this run has one.
+    With ``overwrite``, this run's first result replaces an earlier one.
     """
 
     folder: str

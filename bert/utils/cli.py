@@ -3,11 +3,13 @@ import argparse
 import math
 import os
 import re
+import shlex
 import sys
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Tuple
 
-__all__ = ['Parser', 'whole_number', 'positive_int', 'natural_int', 'positive_float',
-           'number_from_0', 'fraction', 'add_overwrite_flag', 'MAX_WORKERS']
+__all__ = ['Parser', 'command', 'whole_number', 'positive_int', 'natural_int', 'positive_float',
+           'number_from_0', 'fraction', 'distinct_ints', 'number_list', 'add_overwrite_flag',
+           'MAX_WORKERS']
 
 MAX_WORKERS = max(256, 4 * (os.cpu_count() or 1))   # processes; more are a slip of the finger
 
@@ -49,6 +51,15 @@ class Parser(argparse.ArgumentParser):
         self.flags[flag].option_strings.append(other)
         self.flags[other] = self.flags[flag]
 
+    def explain(self, flag: str, text: str, nargs: int = 0, refuse: bool = False) -> None:
+        """Take ``flag``, with ``nargs`` values, which means nothing here: print ``text``.
+
+        With ``refuse``, because the program would do something else than what the flag asks for,
+        it is a usage error.
+        """
+        self.add_argument(flag, action=_Explained, nargs=nargs, const=(text, refuse),
+                          dest=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
     def parse_known_args(self, args=None, namespace=None):
         args = sys.argv[1:] if args is None else args
         return super().parse_known_args([self._declared(arg) for arg in args], namespace)
@@ -67,6 +78,37 @@ class Parser(argparse.ArgumentParser):
     def error(self, message):
         message = ' '.join(message.splitlines())        # a value may have several
         self.exit(2, f'{self.prog}: error: {message} (see --help)\n')
+
+
+class _Explained(argparse.Action):
+    """The action of :meth:`Parser.explain`."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        text, refuse = self.const
+        if refuse:
+            parser.error(f'{option_string}: {text}')
+        print(f'{parser.prog}: {option_string}: {text}', file=sys.stderr)
+
+
+def command(script: str, *arguments: str) -> str:
+    """A command for people to copy: ``script`` of this package as the user runs it, and arguments.
+
+    ``script`` is the path in a checkout.  Where this process is a console command of the installed
+    package, it becomes another one (``bert-predict-ner``).  Arguments are quoted if need be.
+    """
+    name = os.path.basename(script)
+    sibling = os.path.join(os.path.dirname(sys.argv[0]), name)
+    if os.path.basename(sys.argv[0]).startswith('bert-'):
+        program = ['bert-' + name[:-len('.py')].replace('_', '-')]
+    else:
+        program = ['python', sibling if os.path.exists(sibling) else script]
+    return ' '.join(map(_quoted, (*program, *arguments)))
+
+
+def _quoted(text):
+    """``text`` for a shell, in double quotes where these do."""
+    quoted = shlex.quote(text)
+    return quoted if quoted == text or re.search(r'["$`\\!]', text) else f'"{text}"'
 
 
 def add_overwrite_flag(group: Any, folder: str = '--output_dir') -> None:
@@ -99,3 +141,19 @@ natural_int = whole_number(0)
 positive_float = _type(float, lambda value: 0 < value < math.inf, 'a number above 0')
 number_from_0 = _type(float, lambda value: 0 <= value < math.inf, 'a finite number from 0 up')
 fraction = _type(float, lambda value: 0 <= value <= 1, 'between 0 and 1')
+
+
+def distinct_ints(text: str) -> Tuple[int, ...]:
+    """The argparse type of whole numbers from 0 up that differ, separated by commas."""
+    numbers = tuple(map(natural_int, text.split(',')))
+    if len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f'{text} has a number twice')
+    return numbers
+
+
+def number_list(text: str) -> Tuple[int, ...]:
+    """The argparse type of whole numbers separated by commas."""
+    try:
+        return tuple(int(number) for number in text.split(','))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a list such as -2,-1') from None

@@ -2,15 +2,19 @@
 import contextlib
 import errno
 import fcntl
+import gzip
+import io
 import json
+import lzma
 import os
 import tempfile
-from typing import Any, Iterator, Optional, Tuple
+import zlib
+from typing import Any, BinaryIO, Iterator, Optional, Tuple
 
 from .errors import DataError
 
 __all__ = ['SAMPLE', 'atomic', 'make_folder', 'write_json', 'read_json', 'read_lines',
-           'cache_folder']
+           'open_binary', 'unpacked_name', 'cache_folder']
 
 # the embedded default: a toy model, and a small data set for every task
 SAMPLE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'sample')
@@ -96,15 +100,56 @@ def write_json(path: str, value: Any) -> None:
         f.write('\n')
 
 
+_PACKED = {'.gz': gzip.open, '.xz': lzma.open}
+
+
+def unpacked_name(path: str) -> str:
+    """``path`` without .gz or .xz at its end."""
+    stem, suffix = os.path.splitext(path)
+    return stem if suffix.lower() in _PACKED else path
+
+
+def open_binary(path: str) -> BinaryIO:
+    """Open a file to read its bytes: those in it where it is a .gz or .xz archive, which cannot
+    seek and raises DataError where it is damaged."""
+    if unpacked_name(path) == path:
+        return open(path, 'rb')
+    return io.BufferedReader(_Unpacked(path), 1 << 16)
+
+
+class _Unpacked(io.RawIOBase):
+    """The content of an archive, with errors in one line."""
+
+    def __init__(self, path):
+        self._path = path
+        self._file = _PACKED[os.path.splitext(path)[1].lower()](path, 'rb')
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        try:
+            data = self._file.read(len(buffer))
+        except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
+            raise DataError(f'{self._path}: a damaged archive ({error}); take another copy of it'
+                            ) from None
+        buffer[:len(data)] = data
+        return len(data)
+
+    def close(self):
+        self._file.close()
+        super().close()
+
+
 def read_json(path: str, kind: Optional[type] = None) -> Any:
-    """The value in a JSON file, with or without a byte order mark.
+    """The value in a JSON file (.gz, .xz too), with or without a byte order mark.
 
     ``kind``, dict or list, is what it must be.  Raises DataError, which names the file and where
     it is wrong.
     """
     try:
-        with open(path, encoding='utf-8-sig') as f:
-            value = json.load(f)
+        with open_binary(path) as f:
+            value = json.loads(f.read().decode('utf-8-sig'))
     except UnicodeDecodeError as error:
         raise DataError(f'{path}: not UTF-8 text (byte {error.start})') from None
     except RecursionError:
@@ -136,8 +181,9 @@ def cache_folder() -> str:
 
 
 def read_lines(path: str) -> Iterator[Tuple[int, str]]:
-    """(number, text) of each line of UTF-8 text, split at line feeds only, with its line end."""
-    with open(path, 'rb') as f:
+    """(number, text) of each line of UTF-8 text (.gz, .xz too), split at line feeds only, with
+    its line end."""
+    with open_binary(path) as f:
         for number, line in enumerate(f, 1):
             try:
                 text = line.decode('utf-8-sig' if number == 1 else 'utf-8')

@@ -5,6 +5,7 @@
     python predict_onnx.py FOLDER "A question, or a first text" "A passage, or a second text"
 """
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -17,10 +18,9 @@ config = json.loads(Path(folder, 'config.json').read_text(encoding='utf-8'))
 about = config['gluon_bert']['export']
 
 tokenizer = tokenizers.Tokenizer.from_file(str(Path(folder, 'tokenizer.json')))
-tokenizer.encode_special_tokens = True          # [MASK] in a text is text
 tokenizer.enable_truncation(about['seq_length'])
 if tokenizer.normalizer.lowercase:              # Python knows the Greek final sigma
-    texts = [text.lower() for text in texts]
+    texts = [re.sub(r'[^\s[]*Σ\S*', lambda word: word.group().lower(), text) for text in texts]
 text = tokenizer.encode(*texts)
 token_types = np.minimum(text.type_ids, config['type_vocab_size'] - 1)
 

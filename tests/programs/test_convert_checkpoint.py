@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers import DATA_FOLDER
 from networks import hidden_states
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from bert.checkpoint import result_folder
 from bert.checkpoint.resolve import resolve
@@ -167,7 +167,7 @@ def test_what_does_not_belong_together(tmp_path):
         return tmp_path / name
     assert 'bert.encoder.position_weight has the shape (40, 32) but this model needs (512, 32)' \
         in refused(folder('positions', max_position_embeddings=512), tmp_path / 'out')
-    assert 'parameters of this model are missing, bert.encoder.transformer_cells.2.' in refused(
+    assert 'of this model are missing, first bert.encoder.transformer_cells.2.' in refused(
         folder('layers', num_hidden_layers=3), tmp_path / 'out')
     longer = folder('vocabulary')
     with open(str(longer / 'vocab.txt'), 'a', encoding='utf-8') as f:
@@ -234,3 +234,39 @@ def test_a_real_bert_equals_transformers(tmp_path):
         for encodings in (alone[0], hidden[row]):       # unpadded, padded
             np.testing.assert_allclose(encodings.asnumpy()[:length, :8],
                                        expected['hidden'][row, :length], rtol=0, atol=1e-4)
+
+
+def test_a_decoder_of_its_own_is_not_lost(tmp_path):
+    source = tmp_path / 'source'
+    shutil.copytree(str(TINY), str(source))
+    arrays = load_file(str(source / 'model.safetensors'))
+    table = arrays['bert.embeddings.word_embeddings.weight']
+    for factor in 1, 2:
+        save_file(dict(arrays, **{'cls.predictions.decoder.weight': factor * table}),
+                  str(source / 'model.safetensors'))
+        if factor == 1:
+            convert(source, tmp_path / 'tied')
+    assert 'its masked-LM decoder has a matrix of its own' in refused(source, tmp_path / 'untied')
+    from bert.pretraining import model
+    from bert.pretraining.settings import ModelSettings, VocabularySettings
+    with pytest.raises(DataError, match='its masked-LM decoder has a matrix of its own'):
+        model.load(ModelSettings(name=str(source), pretrained=True,
+                                 vocabulary=VocabularySettings()))
+
+
+def test_rows_beyond_the_vocabulary_are_noted(tmp_path, caplog):
+    source = tmp_path / 'source'
+    shutil.copytree(str(TINY), str(source))
+    arrays = load_file(str(source / 'model.safetensors'))
+    table = arrays['bert.embeddings.word_embeddings.weight']
+    arrays['bert.embeddings.word_embeddings.weight'] = np.pad(table, ((0, 2000), (0, 0)))
+    for name, array in arrays.items():
+        if name in ('cls.predictions.bias', 'cls.predictions.decoder.bias'):
+            arrays[name] = np.pad(array, (0, 2000))
+    save_file(arrays, str(source / 'model.safetensors'))
+    write_json(str(source / 'config.json'), dict(read_json(str(source / 'config.json')),
+                                                 vocab_size=len(table) + 2000))
+    with caplog.at_level('INFO'):
+        convert(source, tmp_path / 'out')
+    beyond = len(table) + 2000 - len(tokenizer.load(str(TINY)))
+    assert caplog.text.count(f'{beyond} rows of the word embedding are beyond the') == 1

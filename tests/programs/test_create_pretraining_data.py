@@ -72,7 +72,7 @@ def test_defaults_are_gluonnlps(script):
     args = script.parse_args(['--input_file', 'x', '--output_dir', 'y'])
     assert (args.max_seq_length, args.max_predictions_per_seq, args.random_seed, args.dupe_factor,
             args.masked_lm_prob, args.short_seq_prob, args.num_outputs, args.sp_nbest,
-            args.sp_alpha) == (512, 80, 12345, 5, 0.15, 0.1, 1, 0, 1.0)
+            args.sp_alpha) == (512, 80, 12345, 1, 0.15, 0.1, 1, 0, 1.0)
     assert not (args.cased or args.whole_word_mask or args.verbose or args.sentencepiece)
 
 

@@ -84,7 +84,7 @@ def test_the_historical_command_means_the_common_flags():
             args.epochs, args.batch_size, args.optimizer, args.bert_model, args.output_dir,
             args.seed, args.seq_len, args.warmup_ratio, args.bert_dataset) == (
         'train.txt', 'dev.txt', 'test.txt', 0, 1e-5, 0.2, 100, 8, 'bertadam', 'bert_24_1024_16',
-        'DIR/large_bert', 13, 90, 0.2, None)
+        'DIR/large_bert', 13, 90, 0.2, 'book_corpus_wiki_en_cased')
     given = ('--test-path t.txt --load-checkpoint-prefix DIR/large_bert --seq-len 180 --gpu 0 '
              '--batch-size 4')
     args = predict_ner.parse_args(given.split())
@@ -95,12 +95,18 @@ def test_the_historical_command_means_the_common_flags():
 def test_historical_defaults():
     args = finetune_ner.parse_args(['--train-path', 'x'])
     assert (args.lr, args.epochs, args.batch_size, args.seed, args.optimizer, args.warmup_ratio,
-            args.output_dir) == (5e-5, 50, 8, 13531, 'bertadam', 0.1, './output_dir')
+            args.output_dir) == (5e-5, 4, 32, 13531, 'bertadam', 0.1, './output_dir')
     assert (args.token_column, args.tag_column, args.dropout) == (0, -1, None)
 
 
 @pytest.mark.parametrize(('given', 'dataset'), [
-    ([], None),
+    ([], 'book_corpus_wiki_en_cased'),
+    (['--cased', 'false'], 'book_corpus_wiki_en_uncased'),
+    (['--cased=True'], 'book_corpus_wiki_en_cased'),
+    (['--bert_dataset', 'book_corpus_wiki_en_uncased'], 'book_corpus_wiki_en_uncased'),
+    (['--bert_dataset', 'wiki_multilingual'], 'wiki_multilingual_cased'),
+    (['--bert_model', TINY], None),
+    (['--bert_model', 'sample'], None),
     (['--cased'], 'book_corpus_wiki_en_cased'),
     (['--cased', '--bert_dataset', 'wiki_multilingual'], 'wiki_multilingual_cased'),
     (['--cased', '--bert_dataset', 'wiki_cn_cased'], 'wiki_cn_cased'),
@@ -121,6 +127,9 @@ def test_sample_takes_its_own_data_where_none_is_given(data):
      'box'),
     (finetune_ner.main, ['--train-path', 'x', '--cased', '--bert-dataset', 'wiki_cn_uncased'],
      '--cased and --bert_dataset wiki_cn_uncased contradict each other'),
+    (finetune_ner.main, ['--train-path', 'x', '--cased', 'false', '--bert-dataset', 'x_cased'],
+     '--cased false and --bert_dataset x_cased contradict each other'),
+    (finetune_ner.main, ['--train-path', 'x', '--labels', 'O,O'], 'O,O names a class twice'),
     (predict_ner.main, ['--text', 'x'], 'the following arguments are required: '
      '--load_checkpoint_prefix'),
     (predict_ner.main, ['--load-checkpoint-prefix', 'x', '--text', 'x', '--test-path', 'y'],
@@ -138,7 +147,7 @@ def test_usage_errors(capsys, main, given, message):
 def test_a_run_leaves_a_result_folder_with_the_best_weights(trained, data):
     assert set(os.listdir(str(trained))) == {
         'model.params', 'last.params', 'config.json', 'vocab.txt', 'tokenizer_config.json',
-        'arguments.json', 'metrics.jsonl', 'results.json', 'predictions-dev.txt',
+        'arguments.json', 'metrics.jsonl', 'results.json', 'README.md', 'predictions-dev.txt',
         'predictions-test.txt'}
     config = read_json(str(trained / 'config.json'))
     assert config['architectures'] == ['BertForTokenClassification']
@@ -334,7 +343,8 @@ def fails(capsys, main, given):
 
 
 @pytest.mark.parametrize(('train', 'more', 'message'), [
-    ('a O\nb WHAT\n', [], "{}:2: 'WHAT' is not a tag like O, B-PER"),
+    ('a B-X\nb WHAT\n', [], "{}:2: 'WHAT' is not a tag like O, B-PER"),
+    ('a NN\nb NN\n', [], '{}: every word has the tag NN; is --tag_column right?'),
     ('a B-X\nb\n', [], '{}:2: 1 column(s) where line 1 has 2'),
     ('', [], '{}: no sentences'),
     (b'a O\n\xe9 O\n', [], '{}:2: not UTF-8'),
@@ -373,12 +383,12 @@ def test_bad_models_and_texts_are_told_in_one_line(capsys, tmp_path, trained, da
 
 def test_an_error_leaves_the_last_good_checkpoint(program, data, trained, tmp_path):
     shutil.copytree(str(trained), str(tmp_path / 'out'))
-    (tmp_path / 'bad.txt').write_text('a WHAT\n', encoding='utf-8')
+    (tmp_path / 'bad.txt').write_text('a WHAT\nb B-PER\n', encoding='utf-8')
     result = program(TRAIN, *flags(data, tmp_path / 'out', '--dev-path', str(tmp_path / 'bad.txt'),
                                    '--overwrite'), check=1)
     assert result.stderr == (f"finetune_ner.py: error: {tmp_path / 'bad.txt'}:1: 'WHAT' is not a "
-                             "tag like O, B-PER, "
-                             'I-PER, E-PER or S-PER; correct it, or name the column of the tags\n')
+                             "tag like O, B-PER, I-PER, E-PER or S-PER, as others here are; "
+                             'correct it, or name the column of the tags\n')
     assert_same(weights(tmp_path / 'out'), weights(trained))
 
 

@@ -5,11 +5,17 @@ import gluonnlp as nlp
 import mxnet as mx
 import numpy as np
 import pytest
-from helpers import TINY
+from helpers import TINY, refused
 from networks import Whole, hidden_states
 
 from bert.checkpoint import weights
-from bert.checkpoint.names import ARCHITECTURES, from_gluonnlp, from_huggingface, to_huggingface
+from bert.checkpoint.names import (
+    ARCHITECTURES,
+    check_tied,
+    from_gluonnlp,
+    from_huggingface,
+    to_huggingface,
+)
 from bert.checkpoint.weights import read_weights
 from bert.model.config import BertConfig
 from bert.model.heads import Classifier
@@ -253,3 +259,28 @@ def test_our_own_names_stay():
                                dense('tag_classifier.1', ''), dense('span_classifier', ''))
              for name in dict(encoder(), **more)]
     assert from_gluonnlp({name: name for name in names}) == {name: name for name in names}
+
+
+@pytest.mark.parametrize('prefix', ['module.', 'model.', 'module.model.', 'auto_model.',
+                                    '_orig_mod.', 'bert.'])
+def test_prefixes_of_wrappers(prefix):
+    theirs = {'bert.embeddings.word_embeddings.weight': 1, 'bert.pooler.dense.bias': 2,
+              'classifier.weight': 3}
+    ours = from_huggingface(theirs)
+    assert len(ours) == 3
+    assert from_huggingface({prefix + name: array for name, array in theirs.items()}) == ours
+    bare = {prefix + 'embeddings.word_embeddings.weight': 1, prefix + 'pooler.dense.bias': 2,
+            'classifier.weight': 3}
+    assert from_huggingface(bare) == ours
+
+
+def test_decoders_of_their_own():
+    table = np.ones((3, 2), np.float32)
+    theirs = {'bert.embeddings.word_embeddings.weight': table,
+              'cls.predictions.decoder.weight': table.copy()}
+    assert list(from_huggingface(theirs)) == ['bert.word_embed.0.weight']
+    check_tied(from_huggingface(theirs), 'x')
+    theirs['cls.predictions.decoder.weight'] = 2 * table
+    arrays = from_huggingface(theirs)
+    assert (arrays['bert.decoder.3.weight'] == 2 * table).all()
+    assert refused(check_tied, arrays, 'x').startswith('x: its masked-LM decoder has a matrix of')

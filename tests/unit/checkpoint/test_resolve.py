@@ -159,7 +159,8 @@ def test_a_folder(tmp_path):
 def test_folders_that_lack_something(tmp_path):
     folder = make_folder(tmp_path / 'bert', weights=None)
     with pytest.raises(DataError, match='bert: no weights in this folder; one of these is needed: '
-                       'model.params, model.safetensors, pytorch_model.bin'):
+                       'model.params, model.safetensors, model.safetensors.index.json, '
+                       'pytorch_model.bin'):
         resolve(str(folder))
     (folder / 'vocab.txt').unlink()
     with pytest.raises(DataError, match='bert: no vocabulary in this folder'):
@@ -426,3 +427,45 @@ def test_a_vocabulary_beside_weights_that_have_none(tmp_path):
         assert found.config.vocab_size == 8000
     (tmp_path / 'tokenizer_config.json').write_text('{"do_lower_case": false}', encoding='utf-8')
     assert resolve(str(tmp_path), offline=True, vocab=vocab).cased is True
+
+
+def test_weights_in_several_files(tmp_path, server):
+    index = {'weight_map': {'a': 'model-1.safetensors', 'b': 'model-2.safetensors'}}
+    files = {name: body for name, body in HUB.items() if name != 'model.safetensors'}
+    files.update({'model.safetensors.index.json': json.dumps(index).encode(),
+                  'model-1.safetensors': b'1', 'model-2.safetensors': b'2'})
+    put_hub(server, 'org/big', files)
+    found = resolve('org/big')
+    assert os.path.basename(found.weights) == 'model.safetensors.index.json'
+    assert sorted(os.listdir(found.vocab)) == sorted(files)
+
+
+def test_a_hub_repository_of_sentence_transformers(server):
+    modules = [{'type': 'x.Transformer', 'path': '0_Transformer'},
+               {'type': 'x.Pooling', 'path': '1_Pooling'}, {'type': 'x.Normalize', 'path': '2_N'}]
+    files = {'0_Transformer/' + name: body for name, body in HUB.items()}
+    files.update({'modules.json': json.dumps(modules).encode(), '1_Pooling/config.json': b'{}'})
+    for name in ('sentence_bert_config.json', 'added_tokens.json'):
+        server.put(f"org/st/resolve/{'c' * 40}/0_Transformer/{name}", b'', 404, False,
+                   {'X-Repo-Commit': 'c' * 40, 'X-Error-Code': 'EntryNotFound'})
+    server.put(f"org/st/resolve/{'c' * 40}/1_Pooling/model.safetensors", b'', 404, False,
+               {'X-Repo-Commit': 'c' * 40, 'X-Error-Code': 'EntryNotFound'})
+    put_hub(server, 'org/st', files)
+    found = resolve('org/st')
+    assert os.path.basename(found.vocab) == '0_Transformer'
+    assert Path(found.weights).read_bytes() == HUB['model.safetensors']
+    assert Path(found.vocab, '..', '1_Pooling', 'config.json').exists()
+
+
+def test_tensorflow_checkpoints_are_explained(tmp_path):
+    for name in ('bert_config.json', 'bert_model.ckpt.index',
+                 'bert_model.ckpt.data-00000-of-00001', 'vocab.txt'):
+        (tmp_path / name).write_text('{}')
+    path = tmp_path / 'bert_model.ckpt'
+    for model in tmp_path, path, f'{path}.index':
+        with pytest.raises(DataError, match=f'^{path}: a TensorFlow checkpoint; conv') as error:
+            resolve(str(model))
+        assert (f'transformers-cli convert --model_type bert --tf_checkpoint {path} --config '
+                f'{tmp_path}/bert_config.json') in str(error.value)
+    with pytest.raises(DataError, match='a TensorFlow checkpoint'):
+        resolve(weights=str(path))

@@ -25,7 +25,7 @@ def test_a_vocabulary_that_lost_tokens(tmp_path):
     result_folder.load(source)
     lines = vocab.read_bytes().splitlines(keepends=True)
     vocab.write_bytes(b''.join(lines[:-3]) + lines[-3][:-2])        # cut inside a token
-    assert f'has {len(lines) - 2} tokens where config.json has {len(lines)}' in refused(
+    assert f'has {len(lines) - 2} tokens but config.json has {len(lines)}' in refused(
         result_folder.load, source)
     # a folder of ours records how many there are
     vocab.write_bytes(b''.join(lines))

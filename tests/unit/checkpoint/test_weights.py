@@ -259,6 +259,23 @@ def test_torch_reads_weights_alone(tmp_path):
     assert not marker.exists()
 
 
+def test_safetensors_in_several_files(tmp_path):
+    index, files = tmp_path / 'model.safetensors.index.json', {}
+    for number, (name, array) in enumerate(THEIRS.items(), 1):
+        files[name] = f'model-{number:05}-of-00002.safetensors'
+        write_safetensors(str(tmp_path / files[name]), {name: array})
+    index.write_text(json.dumps({'metadata': {}, 'weight_map': files}))
+    assert same(read_weights(str(index)), ARRAYS)
+    shard = tmp_path / files['bert.pooler.dense.bias']
+    write_safetensors(str(shard), {'other': np.zeros(1, np.float32)})
+    assert 'lists bert.pooler.dense.bias, which is in none' in refused(read_weights, str(index))
+    shard.unlink()
+    assert f'{shard}: no such file, but {index} lists it' in refused(read_weights, str(index))
+    for content in '{}', '{"weight_map": {"a": "../a.safetensors"}}', '{"weight_map": [1]}':
+        index.write_text(content)
+        assert 'not an index of safetensors files' in refused(read_weights, str(index))
+
+
 def test_a_flipped_bit_is_refused(tmp_path):
     for name, write, arrays in (('a.params', write_params, ARRAYS),
                                 ('a.safetensors', write_safetensors, THEIRS)):

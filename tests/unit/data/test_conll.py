@@ -1,4 +1,5 @@
 """CoNLL files, read and written, against hand-made cases."""
+import gzip
 import logging
 import subprocess
 import sys
@@ -63,6 +64,19 @@ def test_read_without_tags(path):
     assert (sentence.tags, sentence.columns) == (None, [['EU', 'NNP'], ['says', 'VBZ']])
 
 
+def test_comments_have_other_columns_than_the_file(path, caplog):
+    caplog.set_level(logging.INFO)
+    write(path, '# global\n# text = a b\n1\t#\tX\n2\tb\tO\n\n# a b\n1\tc\tX\n')
+    first, second = conll.read(path, token_column=1)
+    assert (first.words, first.line) == (['#', 'b'], 3)
+    assert (second.words, second.line) == (['c'], 7)
+    assert caplog.messages == [f'{path}: skipped 3 comments, the first is line 1']
+    (sentence,) = conll.read(write(path, '#tag B-X\n# O\n# id = 3\n'))
+    assert sentence.words == ['#tag', '#']
+    (sentence,) = conll.read(write(path, '# a\n#tag\nb\n'))
+    assert sentence.words == ['#tag', 'b']
+
+
 @pytest.mark.parametrize(('text', 'columns', 'message'), [
     ('a O\n\nb X O\n', (0, -1),
      ':3: 3 column(s) where line 1 has 2; write one token per line with the same columns, and '
@@ -86,12 +100,15 @@ def test_read_without_tags(path):
      ':1: no column 1 for the tag, the file has 1; columns count from 0, or from -1 at the end'),
     ('a O\n', (1, -1),
      ':1: column 1 cannot be both token and tag; name another for one of them'),
-    ('a O\n\nEU NNP\n', (0, -1),
-     ":3: 'NNP' is not a tag like O, B-PER, I-PER, E-PER or S-PER; correct it, or name the column "
-     'of the tags'),
+    ('a B-X\n\nEU NNP\n', (0, -1),
+     ":3: 'NNP' is not a tag like O, B-PER, I-PER, E-PER or S-PER, as others here are; correct it, "
+     'or name the column of the tags'),
+    ('a X-B\n\nEU NNP\n', (0, -1),
+     ":3: 'NNP' is not a tag like O, PER-B, PER-I, PER-E or PER-S, as others here are; correct it, "
+     'or name the column of the tags'),
     ('a B-\n', (0, -1),
-     ":1: 'B-' is not a tag like O, B-PER, I-PER, E-PER or S-PER; correct it, or name the column "
-     'of the tags'),
+     ":1: 'B-' is not a tag like O, B-PER, I-PER, E-PER or S-PER, as others here are; correct it, "
+     'or name the column of the tags'),
 ])
 def test_read_errors(path, text, columns, message):
     write(path, text)
@@ -155,3 +172,11 @@ def test_write_predictions_refuses_a_mismatch_and_keeps_the_old_file(path, tmp_p
     with open(path, encoding='utf-8') as f:
         assert f.read() == 'EU O\nsays O\n'
     assert [p.name for p in tmp_path.iterdir()] == ['some.conll']
+
+
+def test_packed_files(tmp_path):
+    path = str(tmp_path / 'some.conll.gz')
+    with gzip.open(path, 'wb') as f:
+        f.write('\ufeffBerlin B-LOC\n\nis O\n'.encode())
+    assert [(s.words, s.tags) for s in conll.read(path)] == [(['Berlin'], ['B-LOC']),
+                                                             (['is'], ['O'])]

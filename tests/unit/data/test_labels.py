@@ -4,6 +4,7 @@ import logging
 import pytest
 from helpers import refused
 
+from bert.data import labels
 from bert.data.labels import model_order, translate
 
 RTE = ('entailment', 'not_entailment')
@@ -49,3 +50,23 @@ def test_translation():
     assert translate(['b-per', 'O', 'x', 'i_per'], known) == {
         'b-per': 'B-PER', 'O': 'O', 'i_per': 'I-PER'}
     assert translate(['a_b', 'a b'], known) == {'a b': 'a b'}   # the first could be either
+
+
+def test_numbers_are_compared_as_numbers():
+    assert translate(['1.0', '-1', '2'], ['1', '-1', '0']) == {'1.0': '1', '-1': '-1'}
+
+
+def test_the_order_of_the_command_line():
+    assert labels.parse_order('a, b') == ('a', 'b') and labels.parse_order(None) is None
+    with pytest.raises(ValueError, match='--labels a,b,a names a class twice'):
+        labels.parse_order('a,b,a')
+    with pytest.raises(ValueError, match='empty label'):
+        labels.parse_order('a,,b')
+
+
+def test_class_ids():
+    assert labels.class_ids('dev', ['b', None], ('a', 'b')) == [1, None]
+    assert labels.class_ids('dev', [('b',), ()], ('a', 'b')) == [[0, 1], [0, 0]]
+    assert labels.class_ids('dev', [.5], None) == [.5]
+    assert refused(labels.class_ids, 'dev', ['c'], ('a', 'b')).startswith(
+        'the dev data have the label "c", which is not among: a, b; ')

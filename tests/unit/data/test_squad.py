@@ -69,7 +69,7 @@ def test_read_questions_without_labels(tmp_path):
     ([qa('1', ('a', '0'))], 'question 1: "answer_start" must be an integer'),
     ([qa('1', ('a', 0), is_impossible='no')], 'question 1: "is_impossible" must be true or'),
     ([qa('1', ('a', 0), question=None)], 'question 1: "question" must be a string'),
-    ([qa(7, ('a', 0))], r'paragraphs\[0\].qas\[0\]: "id" must be a string'),
+    ([qa(7.5, ('a', 0))], r'paragraphs\[0\].qas\[0\]: "id" must be a string'),
     ([{'question': 'who'}], r'paragraphs\[0\].qas\[0\]: "id" is missing'),
     (['text'], r'paragraphs\[0\].qas\[0\]: "id" is missing'),
     ([], 'has no questions; a SQuAD file is'),
@@ -104,3 +104,8 @@ def test_questions_from_lines():
         Question('line 1', 'who', 'a b\tc', [], False)]
     with pytest.raises(DataError, match='line 2: only one text; give a question and a passage'):
         squad.from_lines([('line 1', 'who\ta'), ('line 2', 'who')])
+
+
+def test_whole_numbers_are_ids_too(tmp_path):
+    path = squad_file(tmp_path, qa(7, ('a', 0)), qa('8', ('a', 0)))
+    assert [question.id for question in squad.read(path, train=True)] == ['7', '8']

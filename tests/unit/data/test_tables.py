@@ -1,4 +1,5 @@
 import errno
+import gzip
 import logging
 import os
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from bert.data import tables, tasks
+from bert.data.table_files import open_table
 from bert.data.tables import Example
 from bert.data.tasks import Columns
 from bert.utils import files
@@ -123,7 +125,7 @@ def test_json_lines(tmp_path):
     path = write(tmp_path / 'a.jsonl', '{"label": 1, "text": "x\\ty"}', '',
                  '{"text": "", "label": true, "more": [1]}')
     assert tables.read_table(path) == [Example('x\ty', None, '1', '0'),
-                                          Example('', None, 'true', '1')]
+                                          Example('', None, '1', '1')]
     path = write(tmp_path / 'b.json', '{"sentence1": "a", "sentence2": "b", "score": 0.5}')
     assert tables.read_table(path, regression=True) == [Example('a', 'b', .5, '0')]
 
@@ -132,6 +134,7 @@ def test_json_lines(tmp_path):
     ('sentence,label', ('a', None)), ('text,label', ('a', None)), ('question,label', ('a', None)),
     ('sentence1,sentence2,label', ('a', 'b')), ('question1,question2,label', ('a', 'b')),
     ('premise,hypothesis,label', ('a', 'b')), ('question,sentence,label', ('a', 'b')),
+    ('question,answer,label', ('a', 'b')),
     ('label,text_a,text_b', ('b', '1'))])
 def test_usual_column_names(tmp_path, header, texts):
     row = 'a,1' if header.count(',') == 1 else 'a,b,1'
@@ -153,7 +156,7 @@ def test_score_or_label(tmp_path):
 
 def test_no_header(tmp_path):
     path = write(tmp_path / 'a.tsv', '0\tx', '1\ty')
-    for columns in Columns((1,), 0, header=False), Columns(('1',), '0', header=False):
+    for columns in Columns((2,), 1, header=False), Columns(('2',), '1', header=False):
         assert tables.read_table(path, columns) == [Example('x', None, '0', '0'),
                                                        Example('y', None, '1', '1')]
 
@@ -221,8 +224,9 @@ def test_line_numbers_count_the_lines_of_quoted_fields(tmp_path):
 @pytest.mark.parametrize('header,columns,message', [
     ('body,label', None,
      ': no column sentence1+sentence2 or question1+question2 or premise+hypothesis or '
-     'question+sentence or text_a+text_b or sentence or text or question; it has: body, label; '
-     'name yours with --text_columns'),
+     'question+sentence or question+answer or query+passage or text_a+text_b or text1+text2 or '
+     'sentence_A+sentence_B or sentence or text or question; it has: body, label; name yours with '
+     '--text_columns'),
     ('text,class', None, ': no column label or score; it has: text, class; name yours with '
                          '--label_column'),
     ('text,label', Columns(('body',)), ': no column "body"; it has: text, label; name another '
@@ -235,10 +239,11 @@ def test_line_numbers_count_the_lines_of_quoted_fields(tmp_path):
                                          'another with --text_columns'),
     ('text;label', Columns(('text',)), ': no column "text"; it has: text;label (is it separated '
                                        'as its suffix says?); name another with --text_columns'),
-    ('x,1', Columns((2,), 1, header=False), ': no column "2"; it has no header, and columns 0 to '
-                                            '1; name another with --text_columns'),
+    ('x,1', Columns((3,), 1, header=False), ': no column "3"; it has no header, and columns 1 to '
+                                            '2; name another with --text_columns'),
+    ('x,1', Columns(('0',), 1, header=False), ': --text_columns 0: columns are counted from 1'),
     ('x,1', Columns(('text',), 1, header=False), ': no column "text"; it has no header, and '
-                                                 'columns 0 to 1; name another with '
+                                                 'columns 1 to 2; name another with '
                                                  '--text_columns'),
 ])
 def test_missing_columns(tmp_path, header, columns, message):
@@ -248,7 +253,7 @@ def test_missing_columns(tmp_path, header, columns, message):
 def test_no_header_needs_numbers(tmp_path):
     path = write(tmp_path / 'a.csv', 'x,1')
     assert wrong(path, Columns(header=False)).endswith(
-        'it has no header, and columns 0 to 1; name yours with --text_columns')
+        'it has no header, and columns 1 to 2; name yours with --text_columns')
 
 
 @pytest.mark.parametrize('line,message', [
@@ -269,7 +274,7 @@ def test_empty_files(tmp_path):
         (tmp_path / ('a.' + suffix)).touch()
         assert wrong(tmp_path / ('a.' + suffix)) == message
     assert wrong(write(tmp_path / 'b.csv', 'text,label', '')) == message
-    assert wrong(write(tmp_path / 'b.csv', ''), Columns((0,), 1, header=False)) == (
+    assert wrong(write(tmp_path / 'b.csv', ''), Columns((1,), 2, header=False)) == (
         ': no examples; the file needs one example per line')
 
 
@@ -350,6 +355,10 @@ def test_examples_from_lines():
         tables.from_lines([('line 1', 'a'), ('line 2', 'a\tb')], pair=False)
     with pytest.raises(DataError, match='line 1: the model takes two texts, separated by a tab'):
         tables.from_lines([('line 1', 'a')], pair=True)
+    assert tables.from_lines([('1', 'a'), ('2', 'a\tb')]) == [
+        Example('a', None, None, '1'), Example('a', 'b', None, '2')]
+    with pytest.raises(DataError, match='1: the model takes one text, or two, separated by a tab'):
+        tables.from_lines([('1', 'a\tb\tc')])
 
 
 def test_files_of_the_user(tmp_path):
@@ -368,6 +377,88 @@ def test_splits_of_a_task_that_are_there(tmp_path, caplog):
     task = tasks.get('sample')
     write(tmp_path / 'train.tsv', 'sentence\tlabel', 'a\tpositive')
     assert list(tables.read_task(task, ('train', 'test'), str(tmp_path))) == ['train']
-    assert caplog.messages == [f'{tmp_path} has no test file of sample: nothing to predict']
+    assert caplog.messages == [f"{tmp_path / 'train.tsv'}: text: sentence; label: label",
+                               f'{tmp_path} has no test file of sample: nothing to predict']
     with pytest.raises(DataError, match='has no dev.tsv'):
         tables.read_task(task, ('dev',), str(tmp_path))
+
+
+@pytest.mark.parametrize('name, lines, columns, message', [
+    ('a.csv', ['question,answer,label', 'a,b,1'], Columns(),
+     'text: question, answer; label: label'),
+    ('a.csv', ['id,text', '1,a'], Columns(), 'text: text; label: none'),
+    ('a.tsv', ['1\ta\tb'], Columns(('2', '3'), '1', header=False),
+     'text: column 2, 3; label: column 1'),
+])
+def test_the_columns_that_are_read_are_logged(tmp_path, caplog, name, lines, columns, message):
+    caplog.set_level(logging.INFO)
+    path = write(tmp_path / name, *lines)
+    tables.read_table(path, columns, optional=['label'])
+    assert caplog.messages == [f'{path}: {message}']
+
+
+def test_one_class_however_json_spells_it(tmp_path):
+    path = write(tmp_path / 'a.jsonl', *(f'{{"text": 1.0, "label": {label}}}'
+                                         for label in ('1', '1.0', '"1"', 'true', '0', 'false')))
+    examples = tables.read_table(path)
+    assert [example.label for example in examples] == ['1'] * 4 + ['0'] * 2
+    assert examples[0].text_a == '1.0'
+
+
+def test_labels_are_read_in_the_spelling_that_is_allowed(tmp_path):
+    path = write(tmp_path / 'a.csv', 'text,label', 'x,NOT ENTAILMENT', 'y,Entailment')
+    examples = tables.read_table(path, labels=('entailment', 'not_entailment'))
+    assert [example.label for example in examples] == ['not_entailment', 'entailment']
+    path = write(tmp_path / 'b.csv', 'text,label', 'x,1.0', 'y,equivalent')
+    task = tasks.get('MRPC')
+    examples = tables.read_table(path, labels=task.labels, aliases=task.label_aliases)
+    assert [example.label for example in examples] == ['1', '1']
+
+
+def test_minus_one_in_a_test_file_is_no_label(tmp_path):
+    def found(rows, **options):
+        path = write(tmp_path / 'a.csv', 'text,label', *rows)
+        return [row.label for row in tables.read_table(path, optional=['label'], **options)]
+    assert found(['x,-1', 'y,-1.0']) == [None, None]
+    assert found(['x,-1', 'y,1'], labels=['0', '1']) == [None, '1']
+    assert found(['x,-1', 'y,1'], labels=['-1', '1']) == ['-1', '1']
+    assert found(['x,-1', 'y,1']) == ['-1', '1']
+    assert found(['x,-1', 'y,-1'], regression=True) == [None, None]
+    assert found(['x,-1', 'y,2'], regression=True) == [-1., 2.]
+
+
+def test_texts_of_any_length(tmp_path):
+    path = write(tmp_path / 'a.csv', 'text,label', 'x' * 200000 + ',1')
+    assert len(tables.read_table(path)[0].text_a) == 200000
+
+
+def test_several_labels_of_a_text(tmp_path):
+    path = write(tmp_path / 'a.tsv', 'text\tlabels', 'x\tb, a', 'y\t["a"]', 'z\t')
+    examples = tables.read_table(path, multi_label=True)
+    assert [example.label for example in examples] == [('b', 'a'), ('a',), ()]
+    assert tables.find_labels(examples) == ('a', 'b')
+    path = write(tmp_path / 'a.jsonl', '{"text": "x", "label": ["a", "b"]}',
+                 '{"text": "x", "label": []}')
+    assert [row.label for row in tables.read_table(path, multi_label=True)] == [('a', 'b'), ()]
+    columns = Columns(label=('toxic', 'rude'))
+    path = write(tmp_path / 'a.csv', 'text,toxic,rude', 'x,1,0', 'y,0,1.0', 'z,0,0')
+    assert [row.label for row in tables.read_table(path, columns, multi_label=True)] == [
+        ('toxic',), ('rude',), ()]
+    path = write(tmp_path / 'b.csv', 'text,toxic,rude', 'x,1,2')
+    assert wrong(path, columns, multi_label=True) == (
+        ':2: column "toxic", "rude": not 0 or 1; several label columns hold these')
+    path = write(tmp_path / 'c.csv', 'text,toxic,rude', 'x,-1,-1')
+    assert tables.read_table(path, columns, multi_label=True, optional=['label'])[0].label is None
+    tables.write_predictions(str(tmp_path / 'out.tsv'), ['1', '2'], [[0, 1], []], ('a', 'b'))
+    assert read(tmp_path / 'out.tsv') == 'index\tprediction\n1\ta,b\n2\t\n'
+
+
+@pytest.mark.parametrize('name, content', [
+    ('a.csv.gz', 'text,label\n"a, b",0\n'), ('a.tsv.gz', 'text\tlabel\na, b\t0\n'),
+    ('a.jsonl.gz', '\ufeff{"text": "a, b", "label": "0"}\n')])
+def test_packed_tables(tmp_path, name, content):
+    path = str(tmp_path / name)
+    with gzip.open(path, 'wb') as f:
+        f.write(content.encode())
+    names, rows = open_table(path)
+    assert names == ['text', 'label'] and [fields for _, fields in rows] == [['a, b', '0']]

@@ -4,7 +4,9 @@ import random
 import numpy as np
 import pytest
 
-from bert.data import tagging
+from bert.data import conll, tagging
+from bert.data.tags import Scheme
+from bert.utils.errors import DataError
 
 
 def test_rows_of_a_short_sentence(tok):
@@ -73,3 +75,46 @@ def test_windows_own_every_word_once_where_its_context_is_largest():
             if not set(range(before.first, before.end)).isdisjoint(range(after.first, after.end)):
                 assert sum(cut[after.first:before.end]) <= overlap
     assert several > 100
+
+
+def sentence(tags):
+    return conll.Sentence([f'w{i}' for i in range(len(tags.split()))], tags.split(),
+                          [['w']] * len(tags.split()), 1, [], ' ')
+
+
+@pytest.mark.parametrize(('tags', 'labels', 'learned', 'written'), [
+    # tags of the file; labels of the model; the tags as the model's labels; PER O O LOC in the file
+    ('I-PER I-PER B-PER O', 'O B-PER I-PER B-LOC I-LOC', 'B-PER I-PER B-PER O', 'I-PER O O I-LOC'),
+    ('B-PER L-PER U-PER O', 'O B-PER I-PER B-LOC I-LOC', 'B-PER I-PER B-PER O', 'U-PER O O U-LOC'),
+    ('per-B per-I O O', 'O B-PER I-PER B-LOC I-LOC', 'B-PER I-PER O O', 'per-B O O LOC-B'),
+    ('PER PER O O', 'O B-PER I-PER B-LOC I-LOC', 'B-PER I-PER O O', 'PER O O LOC'),
+    ('B-PER I-PER B-LOC O', 'O PER LOC', 'PER PER LOC O', 'B-PER O O B-LOC'),
+])
+def test_tags_of_a_file_and_labels_of_a_model(tmp_path, tags, labels, learned, written):
+    labels, rows = labels.split(), [sentence(tags)]
+    model = tagging.schemes.scheme_of(labels)
+    found = tagging.tag_map('some.txt', rows, model, labels)
+    assert found.labels(rows[0].tags) == learned.split()
+    predicted = ['PER' if 'PER' in labels else 'B-PER', 'O', 'O', labels[2 if 'LOC' in labels
+                                                                         else 3]]
+    tagging.write(str(tmp_path / 'out'), rows, [predicted], found)
+    lines = (tmp_path / 'out').read_text(encoding='utf-8').split('\n')[:4]
+    assert [line.split()[-1] for line in lines] == written.split()
+    pytest.importorskip('seqeval', reason='needs seqeval')
+    assert tagging.score(rows, [learned.split()], found)['overall']['f1'] == 1
+
+
+def test_token_labels_have_an_accuracy():
+    rows = [sentence('DT NN'), sentence('NN')]
+    model = Scheme('', 'plain')
+    found = tagging.tag_map('some.txt', rows, model)
+    assert tagging.find_labels([(rows, found)]) == ('DT', 'NN')
+    scores = tagging.score(rows, [['DT', 'DT'], ['NN']], found)
+    assert scores == {'accuracy': 2 / 3, 'words': 3}
+    assert tagging.main_scores(scores) == {'accuracy': 2 / 3}
+    assert tagging.table(scores) == 'accuracy 0.6667 of 3 words'
+    # the same plain tags without O beside a model of entities
+    assert tagging.tag_map('some.txt', rows, Scheme('BIO2')).labels(['DT', 'DT']) == [
+        'B-DT', 'I-DT']
+    with pytest.raises(DataError, match='some.txt: the tags are BIO2, where the model has'):
+        tagging.tag_map('some.txt', [sentence('B-X O')], model)

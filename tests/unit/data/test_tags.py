@@ -15,6 +15,7 @@ TAGS = {
     'BILOU': 'B-PER L-PER U-PER O B-LOC I-LOC L-LOC U-ORG',
     'BMEWO': 'B-PER E-PER W-PER O B-LOC M-LOC E-LOC W-ORG',
 }
+Scheme = schemes.Scheme
 
 
 @pytest.mark.parametrize('scheme', sorted(TAGS))
@@ -26,16 +27,52 @@ def test_every_scheme_is_read_detected_and_converted(tmp_path, caplog, scheme):
     sentences = conll.read(str(path))
     assert caplog.messages == []
     assert sentences[0].tags == tags
-    plain = scheme if scheme.startswith('BIO') else 'BIOES'
-    assert schemes.detect(sentences) == (plain, [])
-    for to in 'BIO', 'BIO2', 'BIOES':
-        assert schemes.convert(tags, to) == TAGS[to].split()
-        assert schemes.tags_from(SPANS, 8, to) == TAGS[to].split()
+    assert schemes.detect(sentences) == (Scheme(scheme), [])
+    for to in TAGS:
+        assert schemes.convert(tags, Scheme(to)) == TAGS[to].split()
+        assert schemes.tags_from(SPANS, 8, Scheme(to)) == TAGS[to].split()
+    suffixed = [tag if tag == 'O' else f'{tag[2:]}-{tag[0]}' for tag in tags]
+    other = Scheme(scheme, 'suffix')
+    path.write_text(''.join(f'w {tag}\n' for tag in suffixed), encoding='utf-8')
+    assert schemes.detect(conll.read(str(path))) == (other, [])
+    assert schemes.convert(suffixed, Scheme('BIO2'), other) == TAGS['BIO2'].split()
+    assert schemes.convert(TAGS['BIO2'].split(), other) == suffixed
+
+
+@pytest.mark.parametrize(('tags', 'scheme', 'entities'), [
+    ('I-PER I-PER O I-LOC', Scheme('IO'), [('PER', 0, 2), ('LOC', 3, 4)]),
+    ('PER PER O LOC', Scheme('IO', 'plain'), [('PER', 0, 2), ('LOC', 3, 4)]),
+    ('O ORG BRAND', Scheme('IO', 'plain'), [('ORG', 1, 2), ('BRAND', 2, 3)]),
+    ('DT NN VBZ -LRB- ,', Scheme('', 'plain'),
+     [('DT', 0, 1), ('NN', 1, 2), ('VBZ', 2, 3), ('-LRB-', 3, 4), (',', 4, 5)]),
+    ('PER-B PER-I O', Scheme('BIO2', 'suffix'), [('PER', 0, 2)]),
+    ('O O', Scheme('BIO2'), []),
+    ('U-PER O', Scheme('BILOU'), [('PER', 0, 1)]),
+])
+def test_the_scheme_is_found_and_written_again(tags, scheme, entities):
+    sentence = conll.Sentence([], tags.split(), [], 1, [], ' ')
+    assert schemes.detect([sentence]) == (scheme, [])
+    assert schemes.spans(tags.split(), scheme) == entities
+    assert schemes.tags_from(entities, len(tags.split()), scheme) == tags.split()
+
+
+@pytest.mark.parametrize(('labels', 'scheme'), [
+    ('O B-PER I-PER', Scheme('BIO2')), ('O I-PER I-LOC', Scheme('IO')),
+    ('O PER LOC ORG', Scheme('IO', 'plain')), ('NN VB', Scheme('', 'plain')),
+    ('O B-PER E-PER I-PER S-PER', Scheme('BIOES')), ('O U-PER B-PER L-PER', Scheme('BILOU')),
+    ('O PER-B PER-I', Scheme('BIO2', 'suffix')), ('O B-PER I-PER X [CLS]', Scheme('BIO2')),
+])
+def test_the_scheme_of_a_models_labels(labels, scheme):
+    assert schemes.scheme_of(labels.split()) == scheme
+
+
+def test_labels_that_are_no_tags_count_as_o():
+    assert schemes.spans(['[CLS]', 'B-PER', 'X']) == [('PER', 1, 2)]
 
 
 def test_tags_without_types_and_types_with_dashes():
     assert schemes.spans(['B', 'I', 'O', 'B']) == [('_', 0, 2), ('_', 3, 4)]
-    assert schemes.convert(['B', 'I', 'O', 'B'], 'BIOES') == ['B', 'E', 'O', 'S']
+    assert schemes.convert(['B', 'I', 'O', 'B'], Scheme('BIOES')) == ['B', 'E', 'O', 'S']
     assert schemes.spans(['B-creative-work', 'I-creative-work']) == [('creative-work', 0, 2)]
     assert schemes.spans([]) == schemes.spans(['O', 'O']) == []
 
@@ -61,7 +98,7 @@ def test_spans_and_score_agree_with_seqeval_on_random_tags():
     for tags, other in zip(gold, predicted):
         assert schemes.spans(tags) == [(kind, start, end + 1)
                                      for kind, start, end in labeling.get_entities(tags)]
-        assert schemes.spans(schemes.convert(tags, 'BIO')) == schemes.spans(tags)
+        assert schemes.spans(schemes.convert(tags, Scheme('BIO'))) == schemes.spans(tags)
         correct += len(set(schemes.spans(tags)) & set(schemes.spans(other)))
     right, said, real = (float(n) for n in (
         correct, sum(len(schemes.spans(t)) for t in predicted),

@@ -1,6 +1,7 @@
 import math
 import warnings
 
+import numpy as np
 import pytest
 
 from bert.metrics import classification
@@ -68,3 +69,25 @@ def test_wrong_calls():
 def test_confusion():
     counts = classification.confusion([0, 0, 1, 2, 2, 2], [0, 1, 1, 2, 0, 0], 4)
     assert counts.tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [2, 0, 1, 0], [0, 0, 0, 0]]
+
+
+def test_the_positive_class_can_be_another():
+    assert classification.compute(['f1'], [1, 0, 0], [1, 0, 1], positive=0) == {
+        'f1': pytest.approx(2 / 3)}
+
+
+def test_several_labels_by_hand():
+    labels = [[1, 0], [1, 1], [0, 0]]
+    logits = np.array([[2., -1.], [3., -2.], [1., -5.]])
+    scores = classification.compute_multi_label(labels, logits, ('a', 'b'))
+    # a: 2 hits, 1 false alarm; b: 1 miss
+    assert scores == {'micro_f1': pytest.approx(4 / 6), 'macro_f1': pytest.approx(.4),
+                      'lrap': pytest.approx(1.), 'labels': {'a': pytest.approx(.8), 'b': 0.}}
+    assert classification.compute_multi_label([[1], [0]], np.array([[1.], [-1.]]))['micro_f1'] == 1
+    with pytest.raises(ValueError, match='no metric of'):
+        classification.compute_multi_label([[1]], logits)
+
+
+def test_sigmoid_does_not_overflow(recwarn):
+    assert classification.sigmoid([-1e4, 0., 1e4]).tolist() == [0., .5, 1.]
+    assert not recwarn.list

@@ -1,8 +1,10 @@
 """Names of files, chunks that end with documents, and the documents in them."""
+import lzma
 import os
 from pathlib import Path
 
 import pytest
+from helpers import refused
 
 from bert.pretraining import corpus
 from bert.pretraining.corpus import Span, chunks, expand, read_documents
@@ -134,3 +136,23 @@ def test_drawn_pieces_repeat_with_the_seed(tmp_path):
     tok = tokenizer.load(str(tmp_path / 'tiny.model'), False, nbest=-1, alpha=0.1)
     drawn = [read_documents(chunks([text])[0], tok, seed).tokens.tolist() for seed in (1, 2, 1)]
     assert drawn[0] == drawn[2] != drawn[1]
+
+
+def test_a_packed_file_is_a_chunk(tmp_path, small_chunks, monkeypatch):
+    text = ''.join(f'w{i}\nw{i + 1}\n\n' for i in range(0, 100, 2)).encode()
+    plain, path = write(tmp_path / 'a.txt', text), str(tmp_path / 'b.txt.xz')
+    with lzma.open(path, 'wb') as f:
+        f.write(text)
+    found = chunks([path, plain])
+    assert found[:-1] == chunks([plain]) and [span.path for span in found[-1]] == [path]
+    assert documents(read_documents(found[-1], TOK)) == documents(
+        read_documents([Span(plain, 0, len(text))], TOK))
+    assert chunks([path]) == found[-1:]
+    monkeypatch.setattr(corpus, '_LARGEST_PACKED', 1 << 8)
+    assert 'b.txt.xz: more than 0 MB of text; unpack it' in refused(read_documents, found[-1], TOK)
+    monkeypatch.undo()
+    with lzma.open(path, 'wb') as f:
+        f.write(b'a\nb\xff\n')
+    assert refused(read_documents, chunks([path])[0], TOK).startswith(f'{path} line 2: not UTF-8')
+    write(tmp_path / 'b.txt.xz', b'no archive')
+    assert 'a damaged archive' in refused(read_documents, chunks([path])[0], TOK)

@@ -65,7 +65,8 @@ def test_bounds(capsys, flag, value, bound):
     with pytest.raises(SystemExit):
         parse('--data', 'x', flag, value)
     error = capsys.readouterr().err
-    assert f'{flag}: {value} is not a whole number' in error and f'up to {bound} ' in error
+    assert f'argument {flag}' in error and f': {value} is not a whole number' in error
+    assert f'up to {bound} ' in error
     assert error.count('\n') == 1
 
 

@@ -1,7 +1,10 @@
 """What goes into the pictures of a run."""
 import json
 
+import numpy as np
 import pytest
+
+from bert.metrics.squad import Curve
 
 plot = pytest.importorskip('bert.training.plot')
 pyplot = pytest.importorskip('matplotlib.pyplot', reason='needs the extra plot')
@@ -31,7 +34,37 @@ def test_training_curves(records, unit, losses, scores, tmp_path, monkeypatch):
                 for line in panel.lines} == expected
     assert right.get_xlabel() == unit
     assert [list(line.get_ydata()) for line in rate.lines] == [[1e-3]]
+    assert {line.get_marker() for line in left.lines + rate.lines} == {'o'}     # single points
+    drawn[0][0].canvas.draw()
+    for panel in left, right:
+        assert all(tick == int(tick) for tick in panel.get_xticks())
     pyplot.close(drawn[0][0])
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are drawn, which are not written."""
+    figures = []
+    monkeypatch.setattr(plot, '_save', lambda figure, path: figures.append(figure))
+    yield figures
+    for figure in figures:
+        pyplot.close(figure)
+
+
+def test_precision_recall_explains_its_lines(drawn):
+    curve = Curve([0.0, 0.5], [1.0, 0.75], 0.6)
+    plot.precision_recall('x.png', {'exact': curve, 'oracle': curve})
+    axes, = drawn[0].axes
+    assert 'confidence' in axes.get_title()
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels[0] == 'exact match: average precision 0.600'
+    assert labels[1].startswith('all answers right, the best ')
+
+
+def test_the_map_keeps_the_numbers_of_texts(drawn):
+    plot.sentence_map('x.png', np.eye(3)[:, :2], ['a', 'b', 'c'], (0.5, 0.25), (1, 3, 4))
+    texts = [text.get_text() for text in drawn[0].axes[0].texts]
+    assert texts[:3] == ['1', '3', '4'] and texts[3] == '1  a\n3  b\n4  c'
 
 
 def test_damaged_lines_are_left_out(tmp_path):

@@ -76,3 +76,35 @@ def test_a_bound_is_named():
     with pytest.raises(argparse.ArgumentTypeError, match='^99 is not .* from 2 up to 9$'):
         cli.whole_number(2, 9)('99')
     assert max(256, os.cpu_count()) <= cli.MAX_WORKERS
+
+
+def test_a_flag_without_a_meaning_is_explained(parser, capsys):
+    parser.explain('--round_to', 'not needed', 1)
+    parser.explain('--deploy', 'see export.py', refuse=True)
+    assert not hasattr(parser.parse_args(['--round-to', '8']), 'round_to')
+    assert capsys.readouterr().err == 'it.py: --round_to: not needed\n'
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--deploy'])
+    assert capsys.readouterr().err == 'it.py: error: --deploy: see export.py (see --help)\n'
+
+
+@pytest.mark.parametrize('text, numbers', [('1,2,3', (1, 2, 3)), ('7', (7,)), ('1,1', None),
+                                           ('1,x', None), ('-1', None), ('', None)])
+def test_distinct_ints(text, numbers):
+    if numbers is None:
+        with pytest.raises(argparse.ArgumentTypeError):
+            cli.distinct_ints(text)
+    else:
+        assert cli.distinct_ints(text) == numbers
+
+
+def test_a_command_to_copy(monkeypatch, tmp_path):
+    given = 'scripts/predict_ner.py', '--text', 'A text.', 'a"b$', 'plain'
+    rest = '--text "A text." \'a"b$\' plain'
+    for program, expected in (('/usr/bin/bert-finetune-ner', 'bert-predict-ner'),
+                              ('/x/pytest', 'python scripts/predict_ner.py'),
+                              (str(tmp_path / 'finetune_ner.py'),
+                               f"python {tmp_path / 'predict_ner.py'}")):
+        (tmp_path / 'predict_ner.py').touch()
+        monkeypatch.setattr('sys.argv', [program])
+        assert cli.command(*given) == f'{expected} {rest}'

@@ -1,4 +1,6 @@
 """Files that are written whole or not at all, and what killed processes leave."""
+import gzip
+import lzma
 import os
 import signal
 import stat
@@ -116,3 +118,28 @@ def test_what_killed_processes_leave_is_removed_and_nothing_else(tmp_path):
     assert len(left) == 2 and left[0] == '.mine.unfinished.txt' and left[1].startswith('.two.')
     alive.kill()
     alive.wait()
+
+
+def packed(path, content):
+    opener = gzip.open if path.suffix == '.gz' else lzma.open
+    with opener(str(path), 'wb') as f:
+        f.write(content)
+    return str(path)
+
+
+@pytest.mark.parametrize('suffix', ['.gz', '.xz'])
+def test_packed_files(tmp_path, suffix):
+    text = packed(tmp_path / f'a.txt{suffix}', '\ufeffone\nzwei \xfc\n'.encode() * 9999)
+    lines = list(files.read_lines(text))
+    assert lines[:2] == [(1, 'one\n'), (2, 'zwei \xfc\n')] and len(lines) == 2 * 9999
+    assert files.unpacked_name(text) == str(tmp_path / 'a.txt') == files.unpacked_name(
+        str(tmp_path / 'a.txt'))
+    value = packed(tmp_path / f'a.json{suffix}', '\ufeff{"a": [1]}'.encode())
+    assert files.read_json(value) == {'a': [1]}
+    whole = (tmp_path / f'a.json{suffix}').read_bytes()
+    for content in (whole[:-5], whole[:-6] + bytes([whole[-6] ^ 255]) + whole[-5:], b'{"a": [1]}'):
+        (tmp_path / f'a.json{suffix}').write_bytes(content)
+        assert refused(files.read_json, value).startswith(f'{value}: a damaged archive (')
+        assert refused(list, files.read_lines(value)).startswith(f'{value}: a damaged archive (')
+    with pytest.raises(OSError, match='No such file'):
+        files.open_binary(str(tmp_path / f'none{suffix}'))

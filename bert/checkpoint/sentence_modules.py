@@ -1,0 +1,158 @@
+"""The folders of sentence-transformers: an encoder, and how its vectors become one per text."""
+import os
+from typing import List, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+
+from ..utils.errors import DataError
+from ..utils.files import read_json
+from .weights import read_arrays
+
+__all__ = ['Dense', 'LIST', 'MODES', 'NORMALIZE', 'POOLINGS', 'SentenceModules', 'choose', 'paths',
+           'read', 'root', 'transformer_folder']
+
+POOLINGS = ('cls', 'mean', 'max')
+NORMALIZE = 'normalize'
+LIST = 'modules.json'
+MODES = {'cls': 'pooling_mode_cls_token', 'mean': 'pooling_mode_mean_tokens',
+          'max': 'pooling_mode_max_tokens'}
+_ACTIVATIONS = {'Identity': lambda x: x, 'Tanh': np.tanh, 'ReLU': lambda x: np.maximum(x, 0)}
+
+
+class Dense(NamedTuple):
+    """activation(weight x + bias); weight: (out, in), bias: (out,), float32."""
+    weight: np.ndarray
+    bias: np.ndarray
+    activation: str         # a key of _ACTIVATIONS: torch's name
+
+
+class SentenceModules(NamedTuple):
+    """What follows the encoder: pooling, one of :data:`POOLINGS`, then steps in order."""
+    pooling: str
+    steps: Tuple[Union[Dense, str], ...] = ()       # NORMALIZE: divide by the length
+    lower: bool = False                             # whether texts are lower-cased first
+
+    def size(self, units: int) -> int:
+        """The length of a vector, where the encoder's are ``units`` long."""
+        return ([units] + [len(step.bias) for step in self.steps if isinstance(step, Dense)])[-1]
+
+    def vector(self, rows: np.ndarray) -> np.ndarray:
+        """The vectors of the tokens, (tokens, units), as one, (size,) float32."""
+        vector = rows[0] if self.pooling == 'cls' else getattr(rows, self.pooling)(axis=0)
+        for step in self.steps:
+            if isinstance(step, Dense):
+                vector = _ACTIVATIONS[step.activation](step.weight @ vector + step.bias)
+            else:
+                vector = vector / max(np.linalg.norm(vector), np.float32(1e-12))
+        return vector
+
+
+def _modules(folder):
+    """(type, path) of the modules that modules.json lists, the encoder first; none without it."""
+    source = os.path.join(folder, LIST)
+    if not os.path.isfile(source):
+        return []
+    try:
+        found = [(module['type'].split('.')[-1], os.path.normpath(module['path']))
+                 for module in read_json(source, list)]
+    except (AttributeError, KeyError, TypeError):
+        found = []
+    if not found or found[0][0] != 'Transformer' or any(
+            os.path.isabs(path) or path.startswith('..') for _, path in found):
+        raise DataError(f'{source}: not a list of modules that begins with a Transformer; take a '
+                        'folder that SentenceTransformer.save has written')
+    return found
+
+
+def transformer_folder(folder: str) -> str:
+    """The folder of the encoder in a folder of sentence-transformers; any other as it is."""
+    path = ([path for _, path in _modules(folder)] or ['.'])[0]
+    return folder if path == '.' else os.path.join(folder, path)
+
+
+def paths(folder: str) -> List[str]:
+    """The sub-folders with the settings of the modules after the encoder."""
+    return [path for kind, path in _modules(folder)[1:] if kind in ('Pooling', 'Dense')]
+
+
+def root(folder: str) -> Optional[str]:
+    """The folder of sentence-transformers whose encoder is in ``folder``; None without one."""
+    folder = os.path.abspath(folder)
+    return next((place for place in (folder, os.path.dirname(folder))
+                 if os.path.isfile(os.path.join(place, LIST))
+                 and os.path.abspath(transformer_folder(place)) == folder), None)
+
+
+def choose(folder: str, pooling: Optional[str] = None, normalize: bool = False) -> SentenceModules:
+    """Pooling by name, or with None by what :func:`read` finds in ``folder``, else the mean; then
+    each vector is divided by its length if ``normalize``."""
+    if pooling is not None and pooling not in POOLINGS:
+        raise DataError(f"pooling \"{pooling}\" is not one of {', '.join(POOLINGS)}")
+    modules = SentenceModules(pooling) if pooling else read(folder) or SentenceModules('mean')
+    if normalize and modules.steps[-1:] != (NORMALIZE,):
+        modules = modules._replace(steps=(*modules.steps, NORMALIZE))
+    return modules
+
+
+def read(folder: str) -> Optional[SentenceModules]:
+    """The modules that follow the encoder in ``folder``, or None if it is not of
+    sentence-transformers.
+
+    Raises DataError, which names the module, for one that is not known here.
+    """
+    home = root(folder)
+    if home is None:
+        return None
+    pooling, steps = None, []
+    for kind, path in _modules(home)[1:]:
+        place = os.path.join(home, path)
+        if kind == 'Pooling' and pooling is None:
+            pooling = _pooling(os.path.join(place, 'config.json'))
+        elif kind == 'Dense' and pooling is not None:
+            steps.append(_dense(place))
+        elif kind == 'Normalize' and pooling is not None:
+            steps.append(NORMALIZE)
+        elif kind != 'Dropout':
+            raise DataError(f'{os.path.join(home, LIST)}: the module {kind} ({path}) is not '
+                            'known in this place; state another way with --pooling')
+    settings = os.path.join(folder, 'sentence_bert_config.json')
+    lower = os.path.isfile(settings) and read_json(settings, dict).get('do_lower_case') is True
+    return SentenceModules(pooling or 'mean', tuple(steps), lower)
+
+
+def _pooling(source):
+    """The way of pooling that a Pooling's config.json names."""
+    config = read_json(source, dict)
+    modes = config.get('pooling_mode')
+    if modes is None:
+        modes = [key for key, value in config.items()
+                 if key.startswith('pooling_mode_') and value is True]
+    modes = [modes] if isinstance(modes, str) else list(modes)
+    found = [name for name, key in MODES.items() if modes in ([name], [key])]
+    if not found:
+        raise DataError(f"{source}: pooling by {' and '.join(map(str, modes)) or 'nothing'} is not "
+                        f"supported, only by one of {', '.join(MODES.values())}; state another "
+                        'way with --pooling')
+    return found[0]
+
+
+def _dense(folder):
+    """The Dense module of a folder."""
+    source = os.path.join(folder, 'config.json')
+    config = read_json(source, dict)
+    activation = str(config.get('activation_function', 'Tanh')).split('.')[-1]
+    if activation not in _ACTIVATIONS:
+        raise DataError(f'{source}: the activation function {activation} is not known, only '
+                        f"{', '.join(_ACTIVATIONS)}; state another way with --pooling")
+    names = [name for name in ('model.safetensors', 'pytorch_model.bin')
+             if os.path.isfile(os.path.join(folder, name))]
+    if not names:
+        raise DataError(f'{folder}: no model.safetensors in this folder of a Dense module')
+    path = os.path.join(folder, names[0])
+    arrays = {name: np.asarray(array, np.float32) for name, array in read_arrays(path).items()}
+    weight = arrays.get('linear.weight', np.zeros(0))
+    bias = arrays.get('linear.bias', np.zeros(len(weight), np.float32))
+    if weight.shape != (config.get('out_features'), config.get('in_features')) or (
+            bias.shape != weight.shape[:1]):
+        raise DataError(f'{path}: has not the shape that {source} says; download both again')
+    return Dense(weight, bias, activation)

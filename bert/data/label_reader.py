@@ -1,0 +1,71 @@
+"""Labels as they stand in tables: class names, numbers, or several labels of one text."""
+import math
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+
+from .labels import as_word, multiple, number, translate
+
+__all__ = ['LabelReader']
+
+
+class LabelReader:
+    """Reads and checks the labels of one table; see :func:`bert.data.tables.read_table`.
+
+    ``optional`` says whether a label may be unknown; ``columns`` are the names of several columns
+    of 0 and 1, each a label.
+    """
+
+    def __init__(self, allowed: Optional[Sequence[str]], regression: bool, multi_label: bool,
+                 aliases: Optional[Mapping[str, str]], optional: bool,
+                 columns: Optional[Sequence[str]]):
+        self._allowed, self._aliases = allowed, aliases or {}
+        self._regression, self._multi_label = regression, multi_label
+        self._optional, self._columns = optional, columns
+        self._meant: Dict[str, str] = {}        # the words that occurred so far
+
+    def read(self, value: Any) -> Union[str, float, Tuple[str, ...], None]:
+        """The label that a field holds; ``value`` is a list of fields for several columns.
+
+        Raises ValueError, which says what is wrong with it.
+        """
+        if self._columns:
+            return self._flags([number(as_word(field)) for field in value])
+        word = '' if isinstance(value, (list, dict)) else as_word(value)
+        if self._optional and value in (None, ''):
+            # of several labels an empty text is none of them; unknown, if all are
+            return () if self._multi_label and value == '' else None
+        if self._regression:
+            if not math.isfinite(number(word)):
+                raise ValueError(f'"{word}" is not a number')
+            return float(word)
+        if self._optional and number(word) == -1 and not self._means(word):
+            # unknown; without a list of labels, only if all are: see read_table
+            return None if self._allowed or self._multi_label else word
+        if self._multi_label:
+            return tuple(map(self._class, multiple(value)))
+        if isinstance(value, (list, dict)):
+            raise ValueError('several labels in one field; --multi_label reads them')
+        if not word:
+            raise ValueError('empty; every example needs a label')
+        return self._class(word)
+
+    def _flags(self, given):
+        if self._optional and all(math.isnan(flag) or flag == -1 for flag in given):
+            return None
+        if not set(given) <= {0., 1.}:
+            raise ValueError('not 0 or 1; several label columns hold these')
+        return tuple(self._class(name) for name, flag in zip(self._columns, given) if flag)
+
+    def _means(self, word):
+        """The allowed label that ``word`` means, or None."""
+        if word not in self._meant:
+            self._meant.update(translate([word], self._allowed or (), self._aliases))
+        return self._meant.get(word)
+
+    def _class(self, word):
+        meant = self._means(word)
+        if meant is None and self._allowed is None:
+            return word
+        if meant is None:
+            raise ValueError(f'unknown label "{word}"; the labels are: '
+                             f'{", ".join(sorted(self._allowed))}')
+        return meant

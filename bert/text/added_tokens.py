@@ -1,0 +1,137 @@
+"""Tokens that are whole wherever they occur in a text, as in Transformers: the special ones, and
+those that were added to a vocabulary (tokenizer.json, tokenizer_config.json, added_tokens.json)."""
+import os
+import re
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from ..utils.errors import DataError
+from ..utils.files import read_json
+from .characters import SPACES
+from .vocabulary import CONFIG, SPECIALS
+
+__all__ = ['AddedToken', 'AddedTokens', 'read']
+
+Clean = Callable[[str], Tuple[str, List[int], List[int]]]   # see Tokenizer._clean
+_SPACE = re.compile(f'[{SPACES}]')
+
+
+class AddedToken(NamedTuple):
+    """A token that is whole: ``normalized`` says that the text is cleaned and cased before it is
+    looked for, ``single_word`` that no letter, digit or _ may stand beside it."""
+    content: str
+    id: int
+    normalized: bool = False
+    single_word: bool = False
+    special: bool = True
+
+
+class AddedTokens:
+    """Finds added tokens in texts: of those that start at one place the longest.
+
+    ``clean`` turns text to the model's casing: text -> (text, starts, ends), where each character
+    stands for that stretch of the original.
+    """
+
+    def __init__(self, tokens: Sequence[AddedToken], clean: Clean):
+        self.tokens = tuple(tokens)
+        self._plain = _pattern({token.content: token for token in tokens if not token.normalized})
+        self._cleaned = _pattern({_normal(token.content, clean)[0]: token for token in tokens
+                                  if token.normalized})
+
+    def split(self, text: str, clean: Clean) -> Iterator[Tuple[int, int, Optional[int]]]:
+        """(start, end, id) of the parts of a text in order; the id is None between added tokens."""
+        for start, end, token_id in _parts(self._plain, text):
+            if token_id is not None or not self._cleaned:
+                yield start, end, token_id
+                continue
+            cleaned, starts, ends = _normal(text[start:end], clean)
+            position = start
+            for first, last, token_id in _parts(self._cleaned, cleaned):
+                if token_id is not None:
+                    found = start + starts[first], start + ends[last - 1]
+                    yield position, found[0], None
+                    yield (*found, token_id)
+                    position = found[1]
+            yield position, end, None
+
+    def config(self) -> Dict[str, Any]:
+        """The entry of tokenizer_config.json, as Transformers writes it; none for the special
+        tokens of every BERT."""
+        tokens = [token for token in self.tokens if token.content not in SPECIALS]
+        return {'added_tokens_decoder': {
+            str(token.id): {'content': token.content, 'lstrip': False, 'rstrip': False,
+                            'normalized': token.normalized, 'single_word': token.single_word,
+                            'special': token.special} for token in tokens}} if tokens else {}
+
+
+def read(path: str, tokens: Sequence[str]) -> List[AddedToken]:
+    """The added tokens of a vocabulary, from the files beside ``path``; ``tokens`` is its content.
+
+    The special tokens are always among them.  Raises DataError for ids that do not follow those
+    of ``tokens``.
+    """
+    folder = os.path.dirname(path)
+    ids = {token: i for i, token in enumerate(tokens)}
+    found = {token: AddedToken(token, ids[token]) for token in SPECIALS}
+    for name, entries in (('added_tokens.json', _plain), (CONFIG, _decoder),
+                          ('tokenizer.json', _listed)):
+        source = os.path.join(folder, name)
+        if not os.path.exists(source):
+            continue
+        try:
+            for entry, token_id in entries(read_json(source)):
+                found[entry['content']] = AddedToken(
+                    entry['content'], int(token_id), entry.get('normalized', True) is True,
+                    entry.get('single_word') is True, entry.get('special') is True)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise DataError(f'{source}: its added tokens are not written as Transformers writes '
+                            'them; download it again') from None
+    added = sorted((token for token in found.values() if token.content), key=lambda t: t.id)
+    beyond = [token.id for token in added if token.id >= len(tokens)]
+    if beyond != list(range(len(tokens), len(tokens) + len(beyond))):
+        raise DataError(f'{path}: has {len(tokens)} tokens, but the ids of the tokens added to it '
+                        f'are {", ".join(map(str, beyond[:5]))}; take the files of one model')
+    return added
+
+
+def _plain(content):
+    """Of added_tokens.json: {token: id}."""
+    return [({'content': token, 'normalized': token not in SPECIALS}, token_id)
+            for token, token_id in content.items()]
+
+
+def _decoder(content):
+    """Of tokenizer_config.json: added_tokens_decoder, {id: token}."""
+    return [(entry, token_id)
+            for token_id, entry in (content.get('added_tokens_decoder') or {}).items()]
+
+
+def _listed(content):
+    """Of tokenizer.json: added_tokens, a list of tokens with ids."""
+    return [(entry, entry['id']) for entry in content.get('added_tokens') or ()]
+
+
+def _normal(text, clean):
+    """The text in the model's casing, with its spaces."""
+    return clean(_SPACE.sub(' ', text))
+
+
+def _pattern(tokens):
+    """(pattern, {match: id}) of {text: token}, or None."""
+    tokens = {text: token for text, token in tokens.items() if text}
+    if not tokens:
+        return None
+    return re.compile('|'.join(
+        rf'(?<!\w){re.escape(text)}(?!\w)' if tokens[text].single_word else re.escape(text)
+        for text in sorted(tokens, key=len, reverse=True))), {
+            text: token.id for text, token in tokens.items()}
+
+
+def _parts(pattern, text):
+    """(start, end, id or None) of a text."""
+    position = 0
+    for match in pattern[0].finditer(text) if pattern else ():
+        yield position, match.start(), None
+        yield match.start(), match.end(), pattern[1][match.group()]
+        position = match.end()
+    yield position, len(text), None

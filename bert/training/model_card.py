@@ -1,0 +1,91 @@
+"""The model card of a result folder: README.md, which says what the model is and how to use it."""
+import os
+from typing import Any, Mapping
+
+from ..utils import cli, files
+
+__all__ = ['NAME', 'write']
+
+NAME, _START = 'README.md', b'---\npipeline_tag: '
+# task of a result folder -> the pipeline of Transformers; all others are classifications
+_PIPELINES = {'ner': 'token-classification', 'squad': 'question-answering'}
+_DATA = ('task_name', 'data_dir', 'train_file', 'train_path', 'dev_file', 'dev_path', 'test_file',
+         'test_path')
+
+
+def write(folder: str, scores: Mapping[str, Any], predict: str) -> None:
+    """Write README.md of a trained model from config.json and arguments.json of its folder.
+
+    ``scores`` are {set: {metric: value}}; ``predict`` is the command that uses the model, run in
+    its folder.
+    """
+    path = os.path.join(folder, NAME)
+    if os.path.exists(path):
+        with open(path, 'rb') as f:
+            if not f.read(len(_START)).startswith(_START):      # the user's own file
+                return
+    config = files.read_json(os.path.join(folder, 'config.json'))
+    arguments = files.read_json(os.path.join(folder, 'arguments.json'))
+    task = config.get('gluon_bert', {}).get('task', 'custom')
+    pipeline = _PIPELINES.get(task, 'text-classification')
+    labels = [config['id2label'][str(i)] for i in range(len(config.get('id2label') or ()))]
+    data = [f'- `{name}`: {arguments[name]}' for name in _DATA if arguments.get(name)]
+    flags = ' '.join(f'{name}={value}' for name, value in sorted(arguments.items())
+                     if value is not None and value is not False)
+    rows = [f'| {group} | {name} | {value:.4f} |' for group, name, value in _numbers(scores)]
+    convert = cli.command('scripts/convert_checkpoint.py', '.', 'transformers')
+    export = cli.command('export/export.py', '--model_parameters', '.', '--format', 'onnx',
+                         '--output_dir', 'onnx')
+    files_of_onnx = 'predict_onnx.py (in export/examples)'
+    text = f"""\
+---
+pipeline_tag: {pipeline}
+---
+
+# {task}
+
+A BERT of {config['num_hidden_layers']} layers and {config['hidden_size']} units, fine-tuned with
+gluon-bert for {pipeline.replace('-', ' ')}{' (' + task + ')' if task != 'custom' else ''}.
+
+Labels: {', '.join(labels) or 'none'}
+
+## Data
+
+{chr(10).join(data) or '- the official or sample data of the task'}
+
+## Scores
+
+| set | metric | value |
+| --- | --- | --- |
+{chr(10).join(rows) or '| - | - | no labelled dev or test set |'}
+
+## Flags
+
+`{flags}`
+
+## Use
+
+Run these in this folder.  With gluon-bert:
+
+    {predict}
+
+With Transformers, after `{convert}`:
+
+    from transformers import pipeline
+    pipeline('{pipeline}', 'transformers')
+
+With onnxruntime, after `{export}`, by {files_of_onnx}:
+
+    python predict_onnx.py onnx "A text."
+"""
+    with files.atomic(path) as temporary, open(temporary, 'w', encoding='utf-8') as f:
+        f.write(text)
+
+
+def _numbers(scores, path=()):
+    """(set, metric, value) of the numbers in scores; the names of nested ones are joined."""
+    for name, value in scores.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, (*path, name))
+        else:
+            yield path[0], ' '.join((*path[1:], name)), value

@@ -1,0 +1,73 @@
+"""Training with several seeds: their scores' mean and spread, and the best model as the result."""
+import logging
+import os
+import shutil
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence
+
+import numpy as np
+
+from ..checkpoint.result_folder import LAST
+from ..utils import files
+from ..utils.errors import DataError
+
+__all__ = ['train_each', 'summarize']
+
+SUMMARY = 'seeds.json'
+
+
+def train_each(seeds: Sequence[int], folder: str, train: Callable[[int, str], Optional[Mapping]],
+               metric: Optional[str] = None) -> None:
+    """Train with each seed in its own folder, print the summary and copy the best to ``folder``.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+    folder : str
+        Gets the folders seed-N, seeds.json and the files of the best of them.
+    train : callable
+        ``train(seed, folder)`` returns {set: {metric: value}}, or None on workers other than the
+        first, which then have nothing to do here.
+    metric : str, optional
+        What chooses the best; by default the first one of the first dev set.
+
+    Raises :class:`~bert.utils.errors.DataError` if a seed has no scores to compare.
+    """
+    scores, folders = {}, {seed: os.path.join(folder, f'seed-{seed}') for seed in seeds}
+    for seed in seeds:
+        logging.info('seed %d (%s)', seed, ', '.join(map(str, seeds)))
+        scores[seed] = train(seed, folders[seed])
+    if scores[seeds[0]] is None:
+        return
+    dev = next((name for name in scores[seeds[0]] if name.startswith('dev')), None)
+    if dev is None:
+        raise DataError(f'--seeds: without a labelled dev set none is the best; the models are in '
+                        f'{folder}')
+    metric = metric or next(iter(scores[seeds[0]][dev]))
+    best = max(seeds, key=lambda seed: scores[seed][dev][metric])
+    summary = summarize(scores)
+    for name, row in summary.items():
+        values = scores[best][name.split(' ', 1)[0]]
+        print(f"{name}: mean {row['mean']:.4f}, standard deviation {row['deviation']:.4f}, best "
+              f"{row['best']:.4f}; seed {best} {values[name.split(' ', 1)[1]]:.4f}")
+    for name in os.listdir(folders[best]):
+        if name != LAST and os.path.isfile(os.path.join(folders[best], name)):
+            shutil.copy2(os.path.join(folders[best], name), os.path.join(folder, name))
+    files.write_json(os.path.join(folder, SUMMARY), {
+        'best_seed': best, 'chosen_by': f'{dev} {metric}', 'summary': summary,
+        'scores': {str(seed): values for seed, values in scores.items()}})
+    print(f'results: {folder}, the model of seed {best} (best {dev} {metric})')
+
+
+def summarize(scores: Mapping[int, Mapping[str, Mapping[str, float]]]) -> Dict[str, Dict[str, Any]]:
+    """{'set metric': {'mean', 'deviation', 'best'}} of {seed: {set: {metric: value}}}.
+
+    The deviation is that of a sample (n - 1), 0 for a single seed.
+    """
+    summary = {}
+    for group, values in next(iter(scores.values())).items():
+        for name in values:
+            each = np.array([found[group][name] for found in scores.values()], float)
+            summary[f'{group} {name}'] = {
+                'mean': float(each.mean()), 'best': float(each.max()),
+                'deviation': float(each.std(ddof=1)) if len(each) > 1 else 0.0}
+    return summary

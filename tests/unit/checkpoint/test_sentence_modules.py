@@ -1,0 +1,137 @@
+"""Folders of sentence-transformers: their pooling and modules are honoured, and written."""
+import os
+import shutil
+
+import numpy as np
+import pytest
+from helpers import TINY, refused
+from safetensors.numpy import load_file, save_file
+
+from bert.checkpoint import sentence_folder, sentence_modules
+from bert.checkpoint.resolve import resolve
+from bert.checkpoint.sentence_modules import NORMALIZE, Dense, SentenceModules
+from bert.checkpoint.source import ModelSource
+from bert.checkpoint.weights import read_weights
+from bert.text import tokenizer
+from bert.utils.files import read_json, write_json
+
+DENSE = Dense(np.arange(64, dtype=np.float32).reshape(2, 32) / 64, np.array([0, 1], np.float32),
+              'Tanh')
+TYPE = 'sentence_transformers.models.'
+
+
+def make(path, pooling=None, inside='0_Transformer', modules=('Pooling', 'Normalize')):
+    """A folder as SentenceTransformer.save writes it; the encoder is in the folder ``inside``."""
+    shutil.copytree(TINY, str(path / inside), dirs_exist_ok=True)
+    listed = [('Transformer', inside)] + [(kind, f'{i}_{kind}')
+                                          for i, kind in enumerate(modules, 1)]
+    write_json(str(path / 'modules.json'), [
+        {'idx': i, 'name': str(i), 'path': place, 'type': TYPE + kind}
+        for i, (kind, place) in enumerate(listed)])
+    for kind, place in listed[1:]:
+        (path / place).mkdir()
+        if kind == 'Pooling':
+            write_json(str(path / place / 'config.json'), pooling or {
+                'word_embedding_dimension': 32, 'pooling_mode_cls_token': False,
+                'pooling_mode_mean_tokens': True, 'pooling_mode_max_tokens': False})
+        elif kind == 'Dense':
+            write_json(str(path / place / 'config.json'), {
+                'in_features': 32, 'out_features': 2, 'bias': True,
+                'activation_function': 'torch.nn.modules.activation.Tanh'})
+            save_file({'linear.weight': DENSE.weight, 'linear.bias': DENSE.bias},
+                      str(path / place / 'model.safetensors'))
+    return str(path)
+
+
+@pytest.mark.parametrize('inside', ['', '0_Transformer'])
+def test_the_encoder_is_found(tmp_path, inside):
+    found = resolve(make(tmp_path, inside=inside))
+    assert os.path.normpath(found.vocab) == os.path.normpath(str(tmp_path / inside))
+    assert os.path.samefile(found.weights, str(tmp_path / inside / 'model.safetensors'))
+    assert sentence_modules.read(os.path.dirname(found.weights)) == SentenceModules(
+        'mean', (NORMALIZE,))
+    assert sentence_modules.read(TINY) is None
+
+
+def test_vectors(tmp_path):
+    folder = make(tmp_path, {'pooling_mode': 'max'}, modules=['Pooling', 'Dropout', 'Dense',
+                                                             'Normalize'])
+    modules = sentence_modules.choose(os.path.join(folder, '0_Transformer'))
+    rows = np.random.RandomState(0).randn(5, 32).astype(np.float32)
+    expected = np.tanh(DENSE.weight @ rows.max(axis=0) + DENSE.bias)
+    expected /= np.sqrt((expected ** 2).sum())
+    assert np.allclose(modules.vector(rows), expected, atol=1e-6) and modules.size(32) == 2
+    assert modules.vector(rows).dtype == np.float32
+    for pooling, vector in (('cls', rows[0]), ('mean', rows.mean(axis=0))):     # the user's word
+        assert (sentence_modules.choose(folder, pooling).vector(rows) == vector).all()
+    assert sentence_modules.choose(TINY) == SentenceModules('mean')
+
+
+def test_modules_that_are_not_known(tmp_path):
+    def message(name, *args, **kwargs):
+        folder = make(tmp_path / name, *args, **kwargs)
+        return refused(sentence_modules.read, os.path.join(folder, '0_Transformer'))
+    for pooling, name in (({'pooling_mode_mean_sqrt_len_tokens': True}, 'mean_sqrt_len_tokens'),
+                          ({'pooling_mode': 'lasttoken'}, 'lasttoken'),
+                          ({'pooling_mode_cls_token': True, 'pooling_mode_max_tokens': True},
+                           'pooling_mode_cls_token and pooling_mode_max_tokens')):
+        assert f'{name} is not supported, only by one of' in message(name, pooling)
+    assert 'the module WeightedLayerPooling (1_WeightedLayerPooling) is not known' in message(
+        'a', modules=['WeightedLayerPooling', 'Pooling'])
+    folder = make(tmp_path / 'b', modules=['Pooling', 'Dense'])
+    write_json(folder + '/2_Dense/config.json', {'activation_function': 'x.GELU'})
+    assert 'the activation function GELU is not known' in refused(
+        sentence_modules.read, folder + '/0_Transformer')
+    for content in ([], [{'path': '..', 'type': 'Transformer'}], ['x'],
+                    [{'path': '', 'type': 'CLIP'}]):
+        write_json(folder + '/modules.json', content)
+        assert 'not a list of modules that begins with a Transformer' in refused(resolve, folder)
+
+
+def test_saving_keeps_the_length_of_the_source(tmp_path):
+    source = make(tmp_path / 'source', inside='')
+    write_json(source + '/sentence_bert_config.json', {'max_seq_length': 20})
+    for length, expected in (None, 20), (30, 30):
+        folder = str(tmp_path / str(length))
+        sentence_folder.save(folder, ModelSource(source), SentenceModules('mean'), length)
+        assert read_json(folder + '/sentence_bert_config.json')['max_seq_length'] == expected
+    folder = str(tmp_path / 'other')
+    sentence_folder.save(folder, ModelSource(TINY), SentenceModules('mean'))
+    assert read_json(folder + '/sentence_bert_config.json')['max_seq_length'] == 40
+
+
+def test_saving(tmp_path):
+    folder = str(tmp_path / 'out')
+    modules = SentenceModules('cls', (DENSE, NORMALIZE))
+    sentence_folder.save(folder, ModelSource(TINY), modules, 30)
+    assert sorted(os.listdir(folder)) == [
+        '1_Pooling', '2_Dense', '3_Normalize', 'config.json', 'config_sentence_transformers.json',
+        'model.safetensors', 'modules.json', 'sentence_bert_config.json', 'tokenizer_config.json',
+        'vocab.txt']
+    assert [(m['idx'], m['path'], m['type']) for m in read_json(folder + '/modules.json')] == [
+        (0, '', TYPE + 'Transformer'), (1, '1_Pooling', TYPE + 'Pooling'),
+        (2, '2_Dense', TYPE + 'Dense'), (3, '3_Normalize', TYPE + 'Normalize')]
+    assert read_json(folder + '/1_Pooling/config.json') == {
+        'word_embedding_dimension': 32, 'pooling_mode_cls_token': True,
+        'pooling_mode_mean_tokens': False, 'pooling_mode_max_tokens': False,
+        'pooling_mode_mean_sqrt_len_tokens': False}
+    assert read_json(folder + '/sentence_bert_config.json') == {
+        'max_seq_length': 30, 'do_lower_case': False}
+    assert read_json(folder + '/tokenizer_config.json')['model_max_length'] == 30
+    config = read_json(folder + '/config.json')
+    assert config['architectures'] == ['BertModel'] and 'gluon_bert' not in config
+    # the names of a BertModel: no prefix, no heads of pre-training
+    names = set(load_file(folder + '/model.safetensors'))
+    assert {'embeddings.word_embeddings.weight', 'pooler.dense.bias',
+            'encoder.layer.1.output.LayerNorm.weight'} <= names
+    assert {name.split('.')[0] for name in names} == {'embeddings', 'encoder', 'pooler'}
+
+    assert tokenizer.load(folder).ids('the film') == tokenizer.load(TINY).ids('the film')
+    before, after = (read_weights(place + '/model.safetensors') for place in (TINY, folder))
+    assert all((before[name] == array).all() for name, array in after.items())
+    again = sentence_modules.read(folder)
+    assert (again.pooling, again.lower, again.steps[1]) == ('cls', False, NORMALIZE)
+    assert (again.steps[0].weight == DENSE.weight).all() and again.steps[0].activation == 'Tanh'
+    assert 'already contains a model' in refused(sentence_folder.save, folder, ModelSource(TINY),
+                                                 modules)
+    assert read_json(folder + '/config_sentence_transformers.json')['prompts'] == {}

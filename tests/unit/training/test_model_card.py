@@ -1,0 +1,35 @@
+"""The model card of a result folder."""
+import json
+
+import pytest
+
+from bert.training import model_card
+
+CONFIG = {'num_hidden_layers': 2, 'hidden_size': 32, 'id2label': {'0': 'no', '1': 'yes'}}
+
+
+@pytest.mark.parametrize('task, pipeline', [
+    ('MRPC', 'text-classification'), ('ner', 'token-classification'),
+    ('squad', 'question-answering'), ('custom', 'text-classification')])
+def test_what_it_says(tmp_path, task, pipeline):
+    (tmp_path / 'config.json').write_text(json.dumps(dict(CONFIG, gluon_bert={'task': task})))
+    (tmp_path / 'arguments.json').write_text(json.dumps(
+        {'train_file': 'my train.tsv', 'lr': 0.1, 'resume': False, 'gpu': None}))
+    scores = {'dev': {'f1': 0.5, 'types': {'PER': {'f1': 0.25}}}, 'test': {'f1': 1}}
+    model_card.write(str(tmp_path), scores, 'bert-predict-ner --text "A text."')
+    text = (tmp_path / 'README.md').read_text(encoding='utf-8')
+    assert text.startswith(f'---\npipeline_tag: {pipeline}\n---\n\n# {task}\n')
+    for part in ('Labels: no, yes', '- `train_file`: my train.tsv', '| dev | f1 | 0.5000 |',
+                 '| dev | types PER f1 | 0.2500 |', '| test | f1 | 1.0000 |', '`lr=0.1 train_file',
+                 '    bert-predict-ner --text "A text."\n', 'scripts/convert_checkpoint.py .',
+                 'export/export.py --model_parameters . --format onnx', 'python predict_onnx.py'):
+        assert part in text
+    assert 'resume' not in text and 'gpu' not in text.replace('gluon', '')
+
+
+def test_a_model_without_labels_and_scores(tmp_path):
+    (tmp_path / 'config.json').write_text('{"num_hidden_layers": 1, "hidden_size": 8}')
+    (tmp_path / 'arguments.json').write_text('{}')
+    model_card.write(str(tmp_path), {}, 'x')
+    text = (tmp_path / 'README.md').read_text(encoding='utf-8')
+    assert 'Labels: none' in text and 'no labelled dev or test set' in text
