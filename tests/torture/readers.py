@@ -474,10 +474,10 @@ class Texts(Reader):
         (folder / self.file).write_text('A text.\nAnother one.\n')
 
     def read(self, folder):
+        from bert.data.inputs import read_texts
         from bert.text import tokenizer
-        from bert.utils.files import read_lines
         tok = tokenizer.load(str(TINY))
-        for _, text in read_lines(str(folder / self.file)):
+        for text in read_texts(str(folder / self.file)):
             tok.ids(text)
 
 
