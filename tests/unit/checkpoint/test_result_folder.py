@@ -1,10 +1,20 @@
-"""Result folders: a vocabulary that lost tokens is refused."""
+"""Result folders: a vocabulary that lost tokens, and a damaged checkpoint, are refused."""
+import json
 import shutil
 
+import mxnet as mx
+import numpy as np
+import pytest
 from helpers import TINY, refused
 
 from bert.checkpoint import result_folder
 from bert.checkpoint.source import ModelSource
+from bert.checkpoint.weights import read_params, write_params
+from bert.model.config import BertConfig
+from bert.model.heads import Classifier
+from bert.model.parameters import initialize
+from bert.training.distributed import create
+from bert.training.stepper import Stepper
 from bert.utils.files import read_json, write_json
 
 
@@ -25,3 +35,54 @@ def test_a_vocabulary_that_lost_tokens(tmp_path):
     assert len(result_folder.load(source).tokenizer) == len(lines)
     vocab.write_bytes(b''.join(lines[:-1]))
     assert 'damaged or of another model' in refused(result_folder.load, source)
+
+
+@pytest.fixture(scope='module')
+def training():
+    """A network and its stepper."""
+    config = BertConfig(4, 1, 1, 4, vocab_size=8, max_position_embeddings=8)
+    net = Classifier(config, 2, 0.0)
+    initialize(net, config)
+    return net, Stepper(net, create('local', [mx.cpu()]), lambda update: 0.1)
+
+
+@pytest.fixture
+def folder(training, tmp_path):
+    """The folder of a run after no update, with its checkpoint."""
+    (tmp_path / 'arguments.json').write_text('{"lr": 0.1}')
+    result_folder.save_last(str(tmp_path), *training, {'epoch': 0})
+    return tmp_path
+
+
+def test_a_whole_one_is_loaded(training, folder):
+    assert result_folder.load_last(str(folder), *training, {'lr': 0.1}) == {'epoch': 0}
+
+
+@pytest.mark.parametrize('text', ['[]', '1', '', 'null', '{"stepper": 1, "position": {}}',
+                                  '[' * 100000])
+def test_a_state_of_another_kind(training, folder, text):
+    assert 'damaged' in refused(spoiled, training, folder, text)
+
+
+@pytest.mark.parametrize('change', [
+    {'update': -1}, {'update': 1.5}, {'update': None}, {'loss_scale': 'x'}, {'loss_scale': 2.0},
+    {'good': 'x'}])
+def test_counters_of_another_kind(training, folder, change):
+    scalars = dict({'update': 1, 'loss_scale': None, 'good': 0}, **change)
+    text = json.dumps({'stepper': scalars, 'position': {}})
+    assert 'damaged' in refused(spoiled, training, folder, text)
+
+
+def test_arguments_of_another_kind(training, folder):
+    (folder / 'arguments.json').write_text('[]')
+    assert 'arguments.json: not an object' in refused(
+        result_folder.load_last, str(folder), *training, {'lr': 0.1})
+
+
+def spoiled(training, folder, text):
+    """Load the checkpoint with another state of the training."""
+    path = str(folder / result_folder.LAST)
+    arrays = read_params(path)
+    arrays['training.state'] = np.frombuffer(text.encode() or b' ', np.uint8)
+    write_params(path, arrays)
+    result_folder.load_last(str(folder), *training, {'lr': 0.1})
