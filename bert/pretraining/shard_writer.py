@@ -116,8 +116,9 @@ def _prepare(folder, state, resume):
                                 f'({before.get(key)!r}); give the same arguments, or another '
                                 '--output_dir')
         done = before.get('done')
-        if isinstance(done, dict) and all(os.path.exists(_part_path(folder, i))
-                                          for i in range(done['shards'])):
+        made = done.get('shards') if isinstance(done, dict) else None
+        if isinstance(made, int) and made > 0 and all(os.path.exists(_part_path(folder, i))
+                                                      for i in range(made)):
             return done
         return None
     files.write_json(path, state)

@@ -1,5 +1,4 @@
 """The files that a tokenizer is made from: found, read and checked."""
-import json
 import os
 import re
 from pathlib import Path
@@ -97,7 +96,7 @@ def casing(path: str) -> Tuple[Optional[bool], Optional[bool], bool]:
     values = (config.get('do_lower_case'), config.get('strip_accents'),
               config.get('tokenize_chinese_chars', True))
     if not all(value is None or isinstance(value, bool) for value in values):
-        raise DataError(f"{source}: the casing ({', '.join(map(json.dumps, values))}) must be "
+        raise DataError(f"{source}: the casing ({', '.join(map(brief, values))}) must be "
                         'true, false or null')
     return values
 

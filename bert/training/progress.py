@@ -143,7 +143,7 @@ def _update(line):
 
 def _key(record):
     """What a run records once."""
-    return record.get('type'), record['update'], record.get('set')
+    return repr((record.get('type'), record['update'], record.get('set')))
 
 
 def _duration(seconds):

@@ -10,6 +10,8 @@ from pathlib import Path
 import damage
 import numpy as np
 
+import bert  # noqa: F401  (the numpy aliases, before anything imports MXNet)
+
 ROOT = Path(__file__).resolve().parents[2]
 TINY, SAMPLE = ROOT / 'tests/data/tiny_bert', ROOT / 'bert/sample'
 
@@ -435,11 +437,14 @@ class Conll(Reader):
     file, damage, source = 'x.txt', damage.lines, SAMPLE / 'conll/test.txt'
 
     def read(self, folder):
-        from bert.data import conll, tagging
+        from bert.data import conll, tagging, tags
         from bert.text import tokenizer
-        sentences = conll.read(str(folder / self.file))
+        path = str(folder / self.file)
+        sentences = conll.read(path)
         tagging.features(tokenizer.load(str(TINY)), [s.words for s in sentences], 24)
-        tagging.find_labels(sentences, 'BIO2') if sentences[0].tags else None
+        if sentences[0].tags:
+            tag_map = tagging.tag_map(path, sentences, tags.BIO2)
+            tagging.find_labels([(sentences, tag_map)])
 
 
 class Squad(Reader):
@@ -469,10 +474,10 @@ class Texts(Reader):
         (folder / self.file).write_text('A text.\nAnother one.\n')
 
     def read(self, folder):
-        from bert.embedding import read_texts
         from bert.text import tokenizer
+        from bert.utils.files import read_lines
         tok = tokenizer.load(str(TINY))
-        for text in read_texts(str(folder / self.file)):
+        for _, text in read_lines(str(folder / self.file)):
             tok.ids(text)
 
 
