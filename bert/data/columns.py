@@ -35,7 +35,10 @@ def locate(path: str, columns: Columns, names: Optional[List[str]], width: int,
     optional : collection of str
         Which of 'label' and 'index' the table may lack.
 
-    Raises :class:`~bert.utils.errors.DataError` with the columns that there are.
+    Raises
+    ------
+    DataError
+        Naming the columns that there are.
     """
     if names:
         hint = ' (is it separated as its suffix says?)' if len(names) == 1 else ''

@@ -49,8 +49,10 @@ def resolve(task: Optional[tasks.Task], examples: Examples, outputs: Optional[Ou
     regression, multi_label : bool
         What a new head is to learn.
 
-    Raises :class:`~bert.utils.errors.DataError`, which shows both lists, where the labels of a
-    model cannot be those of the task or of the data.
+    Raises
+    ------
+    DataError
+        Showing both lists, if the labels of a model cannot be those of the task or the data.
     """
     if task is not None:
         return _known(task, outputs, stated), examples

@@ -30,7 +30,10 @@ def train_each(seeds: Sequence[int], folder: str, train: Callable[[int, str], Op
     metric : str, optional
         What chooses the best; by default the first one of the first dev set.
 
-    Raises :class:`~bert.utils.errors.DataError` if a seed has no scores to compare.
+    Raises
+    ------
+    DataError
+        If a seed has no scores to compare.
     """
     scores, folders = {}, {seed: os.path.join(folder, f'seed-{seed}') for seed in seeds}
     for seed in seeds:

@@ -286,7 +286,7 @@ def test_domain_vocabularies_are_known(monkeypatch, tmp_path):
         asked.append((name, dataset, weights))
         return original(TINY, None, weights)
     original = resolving.resolve
-    monkeypatch.setattr(resolving, 'resolve', resolve)
+    monkeypatch.setattr(result_folder, 'resolve', resolve)
     export.main(['--task', 'classification', '--model_name', 'bert_12_768_12', '--dataset_name',
                  'scibert_scivocab_uncased', '--output_dir', str(tmp_path), '--seq_length', '16'])
     assert asked == [('bert_12_768_12', 'scibert_scivocab_uncased', False)]
@@ -396,7 +396,7 @@ def test_the_limit(shift, scale, scaled, passes):
         found = checks.check(predict, [None], expected, scaled)
         assert found == pytest.approx(shift / (scale if scaled else 1))
     else:
-        with pytest.raises(DataError, match='more than 1e-05'):
+        with pytest.raises(DataError, match='above the limit of 1e-05'):
             checks.check(predict, [None], expected, scaled)
 
 

@@ -1,4 +1,4 @@
-"""Result folders: a vocabulary that lost tokens, a damaged state of the training are refused."""
+"""Result folders: a vocabulary that lost tokens, and a damaged checkpoint, are refused."""
 import json
 import shutil
 
