@@ -38,7 +38,8 @@ class Example(NamedTuple):
 def read_table(path: str, columns: Optional[tasks.Columns] = None,
                labels: Optional[Sequence[str]] = None, regression: bool = False,
                optional: Sequence[str] = (), aliases: Optional[Mapping[str, str]] = None,
-               skip_ragged: bool = False, multi_label: bool = False) -> List[Example]:
+               skip_ragged: bool = False, multi_label: bool = False,
+               log_columns: bool = True) -> List[Example]:
     """The examples of a .csv, .tsv (.txt) or .jsonl (.json) file.
 
     Parameters
@@ -63,7 +64,8 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
     multi_label : bool
         Each text has any number of labels: separated by commas, a JSON list, or several columns.
 
-    Logs which columns are read.
+    log_columns : bool
+        Log which columns are read; those of a published task are known.
 
     Returns
     -------
@@ -111,7 +113,8 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
     if not examples:
         raise DataError(f"{path}: no examples; the file needs "
                         f"{'a header and ' if columns.header else ''}one example per line")
-    logger.info('%s: %s', path, describe(where, names))
+    if log_columns:
+        logger.info('%s: %s', path, describe(where, names))
     return _forget_placeholders(examples) if 'label' in optional else examples
 
 
@@ -131,7 +134,7 @@ def read_official(task: tasks.Task, split: str, folder: str) -> List[Example]:
     path, columns = tasks.official(task, split, folder)
     return read_table(path, columns, task.labels, task.labels is None,
                       ('index', 'label') if split in task.test else ('index',),
-                      task.label_aliases, task.skip_ragged)
+                      task.label_aliases, task.skip_ragged, log_columns=False)
 
 
 def read_task(task: tasks.Task, splits: Sequence[str], folder: str) -> Dict[str, List[Example]]:
