@@ -27,7 +27,8 @@ def read_texts(path: Optional[str] = None) -> List[Tuple[str, Optional[str]]]:
     """
     if path is None:
         path = os.path.join(files.SAMPLE, 'pairs', 'dev.tsv')
-        return [(row.text_a, row.text_b) for row in tables.read_table(path, log_columns=False)[:TEXTS]]
+        rows = tables.read_table(path, log_columns=False)[:TEXTS]
+        return [(row.text_a, row.text_b) for row in rows]
     pairs = []
     try:
         with io.TextIOWrapper(files.open_binary(path), 'utf-8-sig') as f:

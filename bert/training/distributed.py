@@ -127,10 +127,12 @@ class KVStore(Local):
         self._store = None      # waits for the others; at the end of the interpreter it would abort
 
 
-def agree(comm: Local, values: Sequence[float]) -> bool:
-    """Whether ``values``, numbers that float64 holds exactly, are those of worker 0 on all."""
-    first = comm.sum(np.asarray(values, np.float64) * (comm.rank == 0))
-    return comm.sum([float(not np.array_equal(first, values))])[0] == 0
+def agree(comm: Local, values: Sequence[int]) -> bool:
+    """Whether ``values``, whole numbers from 0 below 2^48, are those of worker 0 on all workers."""
+    # in digits of 16 bits: parameter servers sum in float32
+    digits = np.array([[value >> shift & 0xFFFF for shift in (0, 16, 32)] for value in values])
+    first = comm.sum(digits * (comm.rank == 0))
+    return comm.sum([float(not np.array_equal(first, digits))])[0] == 0
 
 
 def create(name: str, devices: List[mx.Context]) -> Local:

@@ -540,7 +540,7 @@ def test_examples_predict_from_text(models, exports, tmp_path, form):
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import)
              for alias in node.names} | {node.module for node in ast.walk(tree)
                                          if isinstance(node, ast.ImportFrom)}
-    assert names == {'json', 'sys', 'pathlib', 'numpy', 'tokenizers',
+    assert names == {'json', 're', 'sys', 'pathlib', 'numpy', 'tokenizers',
                      {'symbol': 'mxnet', 'onnx': 'onnxruntime'}[form]}
     pytest.importorskip('tokenizers', reason='the examples take it (pip install tokenizers)')
     tok = tokenizer.load(TINY)

@@ -50,7 +50,8 @@ def start(hosts, words, *more):
 
 
 def running(folder, role=None):
-    """Process ids, on both hosts, of what has ``folder`` on its command line or a kvstore role."""
+    """Process ids of what has ``folder`` on its command line, on both hosts, or of a kvstore role:
+    the scheduler, or what hostb has of the others."""
     found = []
     for pid in filter(str.isdigit, os.listdir('/proc')):
         try:
@@ -59,7 +60,8 @@ def running(folder, role=None):
         except OSError:
             continue
         if int(pid) != os.getpid() and str(folder) in (env if role else line) and (
-                role is None or f'DMLC_ROLE={role}' in env and 'launch.py' not in line):
+                role is None or f'DMLC_ROLE={role}' in env and 'launch.py' not in line
+                and (role == 'scheduler' or f"DMLC_NODE_HOST={HOSTS['hostb']}" in env)):
             found.append(int(pid))
     return found
 
@@ -99,7 +101,7 @@ def test_a_fault_ends_the_job_on_every_host(tmp_path_factory, name, fault, messa
             if fault == 'link':
                 hosts.cut()
             else:
-                victim = max(running(folder, fault))    # the one started last, on hostb
+                victim, = running(folder, fault)
                 os.kill(victim, signal.SIGKILL)
             begin = time.time()
             output = process.stdout.read()

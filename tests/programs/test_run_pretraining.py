@@ -386,7 +386,7 @@ def test_synthetic_data_and_profile(program, tmp_path):
     result = program(ALONE, *SMALL, '--synthetic_data', '--dummy_data_len', '24', '--num_steps',
                      '8', '--log_interval', '4', '--verbose', '--profile', str(tmp_path / 'p.json'),
                      '--ckpt_dir', str(tmp_path / 'out'), check=0)
-    assert 'tokens/s' in result.stderr and 'update 8: 32 instances, 768 tokens' in result.stderr
+    assert 'tokens/s' in result.stderr and 'update 8: 8 instances, 192 tokens' in result.stderr
     assert read_json(str(tmp_path / 'p.json'))['traceEvents']
 
 
