@@ -186,7 +186,7 @@ def test_bad_vocabularies(tmp_path, name, content, message):
 
 
 @pytest.mark.parametrize('name, content, message', [
-    ('tokenizer_config.json', '{"do_lower_case": "yes"}', r'casing \("yes", null, true\)'),
+    ('tokenizer_config.json', '{"do_lower_case": "yes"}', r'casing \(yes, None, True\)'),
     ('tokenizer_config.json', '{', 'tokenizer_config.json: not JSON'),
     ('tokenizer.json', '{"normalizer": {"type": "NFKC"}}', 'its normalizer is NFKC'),
 ])
