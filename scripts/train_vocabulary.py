@@ -38,8 +38,7 @@ def parse_args(argv=None):
                         metavar='SHARE', help='of SentencePiece: the share of the characters that '
                         'get a token; 1 for small alphabets (default: %(default)s)')
     parser.add_argument('--cased', action='store_true', help='do not lower-case the text')
-    parser.add_argument('--overwrite', action='store_true',
-                        help='replace the vocabulary in --output_dir')
+    cli.add_overwrite_flag(parser)
     args = parser.parse_args(argv)
     if args.vocab_size < 100:
         parser.error(f'--vocab_size {args.vocab_size} is too small for a vocabulary; use 100 or '
