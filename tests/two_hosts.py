@@ -1,5 +1,6 @@
 """Two hosts on one machine: network namespaces with a link between them and an sshd in each."""
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import time
 from pathlib import Path
 
 HOSTS = {'hosta': '10.231.77.1', 'hostb': '10.231.77.2'}
+NUMBERS = itertools.count()       # hosts of two tests may be up at the same time
 TOOLS = ('ip', 'unshare', 'sshd', 'ssh', 'ssh-keygen')
 
 
@@ -31,7 +33,8 @@ class TwoHosts:
 
     def __init__(self, folder):
         self._folder, self._servers = Path(folder), []
-        self._names = {host: f'gluon-bert-{host}-{os.getpid()}' for host in HOSTS}
+        number = f'{os.getpid()}-{next(NUMBERS)}'
+        self._names = {host: f'gluon-bert-{host}-{number}' for host in HOSTS}
 
     def command(self, host, *words):
         """The command that runs ``words`` on a host."""
