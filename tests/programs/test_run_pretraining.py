@@ -204,10 +204,10 @@ def nothing_runs_on():
             process.wait()
 
 
-def start(command, *more):
+def start(command, *more, env=()):
     started.append(subprocess.Popen(
         [*command, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=dict(os.environ, BERT_OFFLINE='1')))
+        env=dict(os.environ, BERT_OFFLINE='1', **dict(env))))
     return started[-1]
 
 
@@ -280,7 +280,8 @@ def test_a_job_with_a_killed_worker_ends_and_goes_on_bit_equal(program, shards, 
     if name == 'launch.py':
         arguments += ['--kvstore', 'dist_sync']
     process = start([*command, sys.executable, os.path.join(ROOT, script)], *arguments,
-                    '--ckpt_dir', str(tmp_path), '--num_steps', '100000')
+                    '--ckpt_dir', str(tmp_path), '--num_steps', '100000',
+                    env={'OMP_NUM_THREADS': '1'})
     try:
         before = wait_for_update(process.stdout, 3)
         victim = workers_of(script, tmp_path)[-1]
