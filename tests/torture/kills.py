@@ -214,8 +214,8 @@ class Torture:
         self.counts['SIGTERM'] += gentle
         seconds = time.monotonic() - killed
         self.counts['seconds'] = max(self.counts['seconds'], round(seconds, 1))
-        print(f'{self._name}: {"SIGTERM" if gentle else "SIGKILL"} to {victim} after {delay:.1f} s, '
-              f'exit code {run.process.returncode} and the end of all in {seconds:.1f} s')
+        print(f'{self._name}: {"SIGTERM" if gentle else "SIGKILL"} after {delay:.1f} s; exit code '
+              f'{run.process.returncode}, the last process ended {seconds:.1f} s later')
         return True
 
     def finish(self):

@@ -23,6 +23,8 @@ def ends(code, redirection='', **env):
     (OSError('libx.so: cannot  open'), 'libx.so: cannot open'),
     (MemoryError(), 'not enough memory'),
     (RuntimeError('std::bad_alloc'), 'not enough memory'),
+    (RuntimeError("can't start new thread"), 'no thread could be started'),
+    (RuntimeError('MXNetError: Resource temporarily unavailable'), 'no thread could be started'),
     (ModuleNotFoundError(name='onnx.mapping'), 'pip install "gluon-bert[onnx]"'),
     (ModuleNotFoundError(name='horovod'), f'Horovod is not installed on {os.uname().nodename}'),
     (ModuleNotFoundError(name='mxnet'), f' for {sys.executable}; install one build of it'),
