@@ -27,7 +27,7 @@ TINY, SAMPLE = ROOT / 'tests/data/tiny_bert', ROOT / 'bert/sample'
 MARK = 'BERT_TORTURE'       # an environment variable: a process that has it is one of ours
 FAULTS = ('bits that differ', 'failures', 'hangs', 'leftovers')
 COUNTS = ('kills', 'SIGTERM', 'runs', *FAULTS)
-BOUND = 60                  # seconds for all processes of a job to end in when one was killed
+BOUND = 300                 # seconds for all processes of a job to end in; machines are busy
 
 
 class Program(NamedTuple):
