@@ -86,6 +86,9 @@ def make_folder(path: str, flag: str) -> str:
         os.makedirs(path, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
         _sweep(path)
+    except FileExistsError:
+        raise DataError(f'{flag} {path}: a file or a broken link, not a folder; name another one'
+                        ) from None
     except OSError as error:
         raise DataError(f'{flag} {path}: cannot be written ({error.strerror})') from None
     return path
