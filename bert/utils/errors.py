@@ -86,7 +86,7 @@ def _open_standard_streams():
 
 
 def _check_limit():
-    """Announce what MXNet cannot: its library crashes where it gets no memory while it is loaded."""
+    """Announce what MXNet cannot: without memory its library crashes while it is loaded."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if 0 <= limit < 1 << 30:
         print(f'{os.path.basename(sys.argv[0])}: warning: this process may have {limit >> 20} MB '
