@@ -213,7 +213,6 @@ class Torture:
         self.counts['kills'] += 1
         self.counts['SIGTERM'] += gentle
         seconds = time.monotonic() - killed
-        self.counts['seconds'] = max(self.counts['seconds'], round(seconds, 1))
         print(f'{self._name}: {"SIGTERM" if gentle else "SIGKILL"} after {delay:.1f} s; exit code '
               f'{run.process.returncode}, the last process ended {seconds:.1f} s later')
         return True
@@ -261,19 +260,18 @@ def torture(names, kills, seed, patience=600, seconds=1e9):
     """{program: counts} of ``kills`` kills in all, shared among the programs."""
     stop = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder:
-        found = {}
-        for name in names:
-            (Path(folder) / name).mkdir()
-            found[name] = Torture(name, Path(folder, name), random.Random(f'{seed} {name}'),
-                                  patience)
-        counts = {name: one.counts for name, one in found.items()}
-        draw = random.Random(seed)
+        found, draw = {}, random.Random(seed)
         for number in range(kills):
             if number and number % 20 == 0:
-                print(table(counts), file=sys.stderr, flush=True)
+                print(table({name: one.counts for name, one in found.items()}), file=sys.stderr,
+                      flush=True)
             if time.monotonic() > stop:
                 break
             name, = draw.choices(names, [TRAINERS[name].share for name in names])
+            if name not in found:
+                (Path(folder) / name).mkdir()
+                found[name] = Torture(name, Path(folder, name), random.Random(f'{seed} {name}'),
+                                      patience)
             found[name].kill()
         return {name: one.finish() for name, one in found.items()}
 
