@@ -12,7 +12,7 @@ from mxnet.gluon import HybridBlock, Parameter, nn
 
 from ..utils.errors import DataError
 from .config import BertConfig
-from .operators import ACTIVATIONS, Array, Operators
+from .operators import ACTIVATIONS, Array, Int8Weight, Operators
 
 __all__ = ['Bert', 'Encoder', 'Layer', 'Decoder']
 
@@ -36,8 +36,13 @@ class _Owner(HybridBlock):
 
     def dense(self, operators, weights, name, x):
         """(..., inputs) -> (..., outputs), with the weights of this name."""
-        return operators.dense(x, weights[name + '.weight'], weights[name + '.bias'],
+        return operators.dense(x, self.weight(weights, name), weights[name + '.bias'],
                                getattr(self, name + '.weight').shape[0])
+
+    def weight(self, weights, name):
+        """The matrix of this name, which :mod:`bert.model.int8` may have given scales."""
+        matrix, scales = weights[name + '.weight'], weights.get(name + '.scales')
+        return matrix if scales is None else Int8Weight(matrix, scales)
 
 
 class Bert(HybridBlock):
@@ -145,7 +150,7 @@ class Layer(_Owner):
         ``first_only`` gives (B, units), of the first token of each text.
         """
         y = operators.attention(
-            low, [weights[f'attention_cell.{name}.weight'] for name in _PROJECTIONS],
+            low, [self.weight(weights, f'attention_cell.{name}') for name in _PROJECTIONS],
             [weights[f'attention_cell.{name}.bias'] for name in _PROJECTIONS],
             self._units, self._heads, self._dropout)                            # (T, units)
         if first_only:

@@ -4,11 +4,12 @@ The tokens of all texts of a batch stand one after the other, without padding; a
 where each text starts and how long it is.
 
 In bfloat16 the matrix products of the encoder take bfloat16; weights, the residual stream,
-LayerNorm and the heads stay float32.
+LayerNorm and the heads stay float32.  Weights that :mod:`bert.model.int8` has quantised are
+multiplied in 8 bits.
 """
 from typing import Any
 
-from .operators import Array, Operators
+from .operators import Array, Int8Weight, Operators
 
 __all__ = ['Native', 'count_seeds']
 
@@ -55,6 +56,8 @@ class Native(Operators):
         return self.F.identity(x)
 
     def dense(self, x, weight, bias, outputs):
+        if isinstance(weight, Int8Weight):
+            return self.F.bert_dense_int8(x, *weight, bias)
         if self._bfloat16:
             weight, bias = self.lower(weight), self.lower(bias)
         return self.F.FullyConnected(x, weight, bias, num_hidden=outputs, flatten=False)
@@ -75,7 +78,11 @@ class Native(Operators):
         return tuple(y) if self._bfloat16 else (y, y)
 
     def attention(self, x, weights, biases, units, heads, dropout):
-        x = self.dense(x, self.F.concat(*weights, dim=0), self.F.concat(*biases, dim=0),
+        if isinstance(weights[0], Int8Weight):
+            weight = Int8Weight(*(self.F.concat(*parts, dim=0) for parts in zip(*weights)))
+        else:
+            weight = self.F.concat(*weights, dim=0)
+        x = self.dense(x, weight, self.F.concat(*biases, dim=0),
                        3 * units)       # (N, 3 * units): all queries, all keys, all values
         # softmax(q k^T / sqrt(size)) v for each head of each text -> (N, units)
         return self.F.bert_attention(x, self._starts, self._lengths, self._seed(dropout),
