@@ -17,6 +17,7 @@ from .operators import ACTIVATIONS, Array, Int8Weight, Operators
 __all__ = ['Bert', 'Encoder', 'Layer', 'Decoder']
 
 _PROJECTIONS = ('proj_query', 'proj_key', 'proj_value')
+_FEED_FORWARD = ('ffn.ffn_1', 'ffn.ffn_2')
 
 
 class _Owner(HybridBlock):
@@ -131,7 +132,7 @@ class Layer(_Owner):
     def __init__(self, config: BertConfig, dropout: float, **kwargs: Any):
         super().__init__(**kwargs)
         units, hidden = config.hidden_size, config.intermediate_size
-        self._units, self._heads = units, config.num_attention_heads
+        self._units, self._hidden, self._heads = units, hidden, config.num_attention_heads
         self._dropout, self._epsilon = dropout, config.layer_norm_eps
         self._activation = ACTIVATIONS[config.hidden_act]
         for name in _PROJECTIONS:
@@ -157,9 +158,10 @@ class Layer(_Owner):
             y, x = operators.first(y), operators.first(x)                       # (B, units)
         y = self.dense(operators, weights, 'proj', y)
         x, low = self._add_norm(operators, weights, 'layer_norm', y, x)
-        y = self.dense(operators, weights, 'ffn.ffn_1', low)                    # (.., hidden)
-        y = operators.activate(y, self._activation)
-        y = self.dense(operators, weights, 'ffn.ffn_2', y)                      # (.., units)
+        y = operators.feed_forward(
+            low, [self.weight(weights, name) for name in _FEED_FORWARD],
+            [weights[name + '.bias'] for name in _FEED_FORWARD], (self._hidden, self._units),
+            self._activation)
         return self._add_norm(operators, weights, 'ffn.layer_norm', y, x)
 
     def _add_norm(self, operators, weights, name, x, residual):

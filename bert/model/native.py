@@ -13,6 +13,8 @@ from .operators import Array, Int8Weight, Operators
 
 __all__ = ['Native', 'count_seeds']
 
+_FUSED = ('gelu', 'approx_gelu', 'relu')    # activations of bert_feed_forward_int8
+
 
 def count_seeds(num_layers: int) -> int:
     """How many seeds :class:`Native` takes for one pass with dropout: for the embeddings, and in
@@ -69,6 +71,12 @@ class Native(Operators):
         if activation in ('gelu', 'approx_gelu'):
             return self.F.bert_gelu(x, approx=int(activation == 'approx_gelu'))
         return super().activate(x, activation)
+
+    def feed_forward(self, x, weights, biases, outputs, activation):
+        if isinstance(weights[0], Int8Weight) and activation in _FUSED:
+            return self.F.bert_feed_forward_int8(x, *weights[0], biases[0], *weights[1], biases[1],
+                                                 activation=activation)
+        return super().feed_forward(x, weights, biases, outputs, activation)
 
     def add_norm(self, x, residual, gamma, beta, epsilon, dropout):
         inputs = (x,) if residual is None else (x, residual)

@@ -76,6 +76,12 @@ class Operators(abc.ABC):
             return 0.5 * x * (1 + self.F.tanh(inner))
         raise NotImplementedError(f'{type(self).__name__} has no formula for {activation}')
 
+    def feed_forward(self, x: Array, weights: Sequence[Weight], biases: Sequence[Array],
+                     outputs: Sequence[int], activation: str) -> Array:
+        """Two dense layers with an activation between them: low (..., units) -> low (..., units)."""
+        y = self.dense(x, weights[0], biases[0], outputs[0])
+        return self.dense(self.activate(y, activation), weights[1], biases[1], outputs[1])
+
     @abc.abstractmethod
     def add_norm(self, x: Array, residual: Optional[Array], gamma: Array, beta: Array,
                  epsilon: float, dropout: Optional[float]) -> Tuple[Array, Array]:

@@ -1,62 +1,136 @@
-// Dense layers in 8 bits, for inference: bert_int8 makes a weight's rows int8, bert_dense_int8
-// quantises each row of activations, multiplies with exact sums, and gives float32.
+// Dense layers in 8 bits, for inference: bert_int8 makes a weight's rows int8; bert_dense_int8 and,
+// for two layers with an activation between them, bert_feed_forward_int8 quantise each row of
+// activations, multiply with exact sums, and give float32.
+#include "gelu.h"
 #include "int8.h"
 #include "operator.h"
 
 namespace bert {
 namespace {
 
-constexpr long kBlock = 192 << 10;          // bytes of activations that stay in L2
+constexpr long kMostRows = 64;              // that a thread takes at a time
+constexpr long kHidden = 192 << 10;         // bytes of hidden activations that stay in L2
 constexpr long kLongest = 1 << 16;          // inputs whose sums of 255 * 127 fit into 32 bits
 
-struct Sizes {
-  long rows, inputs, outputs;
-};
+// Rows that a thread takes at a time: whole tiles, and some for each thread.
+long block_of(long rows, long most) {
+  const long share = (rows + omp_get_max_threads() - 1) / omp_get_max_threads();
+  const long tiles = (std::min(share, most) + int8::kRows - 1) / int8::kRows;
+  return std::max(1l, tiles) * int8::kRows;
+}
 
-// The scratch memory of a call, cut from one piece.
-struct Scratch {
-  int32_t *panels, *totals;
-  int8::Scale *scales;
-  uint8_t *bytes;
+// One layer of x W^T + bias, and its panels in scratch memory.
+struct Layer {
+  long inputs, outputs;
+  const int8_t *weight;
+  const float *scales, *bias;
+  int32_t *panels = nullptr, *totals = nullptr;
 
-  Scratch(const OpResource &resource, Sizes n) {
-    const long columns = (n.outputs + int8::kColumns - 1) / int8::kColumns * int8::kColumns;
-    const long quads = int8::quads(n.inputs), words = columns * (quads + 1) + 2 * n.rows;
-    panels = reinterpret_cast<int32_t *>(
-        workspace(resource, words + n.rows * int8::stride(n.inputs) / 4));
-    totals = panels + columns * quads;
-    scales = reinterpret_cast<int8::Scale *>(totals + columns);
-    bytes = reinterpret_cast<uint8_t *>(panels + words);
+  explicit Layer(const MXTensor *in)        // weight, scales, bias
+      : inputs(in[0].shape[1]), outputs(in[0].shape[0]), weight(pointer<int8_t>(in[0])),
+        scales(pointer<float>(in[1])), bias(pointer<float>(in[2])) {}
+
+  long count() const { return (outputs + int8::kColumns - 1) / int8::kColumns; }
+  long words() const { return count() * int8::kColumns * (int8::quads(inputs) + 1); }
+
+  int32_t *place(int32_t *scratch) {        // takes words() of it
+    panels = scratch;
+    totals = scratch + count() * int8::kColumns * int8::quads(inputs);
+    return scratch + words();
+  }
+
+  void pack() const {                       // by all threads of a parallel region
+#pragma omp for schedule(static)
+    for (long i = 0; i < count(); i++) {
+      const long first = i * int8::kColumns;
+      int8::pack(weight + first * inputs, inputs, std::min<long>(int8::kColumns, outputs - first),
+                 panels + first * int8::quads(inputs), totals + first);
+    }
+  }
+
+  void apply(long rows, const uint8_t *bytes, const int8::Scale *scale, float *y) const {
+    for (long first = 0; first < outputs; first += int8::kColumns)
+      int8::column(rows, int8::quads(inputs), bytes, int8::stride(inputs), scale,
+                   panels + first * int8::quads(inputs),
+                   {y + first, outputs, outputs - first, scales + first, bias + first,
+                    totals + first});
   }
 };
 
-void multiply(Sizes n, const float *x, const int8_t *weight, const float *scales,
-              const float *bias, float *y, const Scratch &to) {
-  const long depth = int8::quads(n.inputs), row = int8::stride(n.inputs);
-  const long panels = (n.outputs + int8::kColumns - 1) / int8::kColumns;
-  const long block = std::max(1l, kBlock / row / int8::kRows) * int8::kRows;
-  const long blocks = (n.rows + block - 1) / block;
+// What a thread keeps of a block of rows: quantised, and the activations between two layers.
+struct Block {
+  int8::Scale *scales;
+  uint8_t *bytes;
+  float *hidden;
+
+  static long words(long rows, long inputs, long hidden) {
+    return rows * (2 + int8::stride(inputs) / 4 + hidden);
+  }
+
+  Block(int32_t *scratch, long rows, long inputs) {
+    scales = reinterpret_cast<int8::Scale *>(scratch);
+    bytes = reinterpret_cast<uint8_t *>(scratch + 2 * rows);
+    hidden = reinterpret_cast<float *>(bytes + rows * int8::stride(inputs));
+  }
+
+  void quantise(long rows, const float *x, long inputs) {
+    for (long i = 0; i < rows; i++)
+      scales[i] = int8::quantise_activations(x + i * inputs, inputs,
+                                             bytes + i * int8::stride(inputs));
+  }
+};
+
+void dense(long rows, const float *x, Layer layer, float *y, const OpResource &resource) {
+  const long block = block_of(rows, kMostRows), each = Block::words(block, layer.inputs, 0);
+  int32_t *scratch = reinterpret_cast<int32_t *>(
+      workspace(resource, layer.words() + omp_get_max_threads() * each));
+  scratch = layer.place(scratch);
 #pragma omp parallel
   {
-#pragma omp for schedule(static) nowait
-    for (long panel = 0; panel < panels; panel++) {
-      const long first = panel * int8::kColumns;
-      int8::pack(weight + first * n.inputs, n.inputs,
-                 std::min<long>(int8::kColumns, n.outputs - first), to.panels + first * depth,
-                 to.totals + first);
-    }
+    Block mine(scratch + omp_get_thread_num() * each, block, layer.inputs);
+    layer.pack();
 #pragma omp for schedule(static)
-    for (long i = 0; i < n.rows; i++)
-      to.scales[i] = int8::quantise_activations(x + i * n.inputs, n.inputs, to.bytes + i * row);
-#pragma omp for collapse(2) schedule(static)
-    for (long i = 0; i < blocks; i++)
-      for (long panel = 0; panel < panels; panel++) {
-        const long first = i * block, left = panel * int8::kColumns;
-        int8::column(std::min(block, n.rows - first), depth, to.bytes + first * row, row,
-                     to.scales + first, to.panels + left * depth,
-                     {y + first * n.outputs + left, n.outputs, n.outputs - left, scales + left,
-                      bias + left, to.totals + left});
-      }
+    for (long first = 0; first < rows; first += block) {
+      const long count = std::min(block, rows - first);
+      mine.quantise(count, x + first * layer.inputs, layer.inputs);
+      layer.apply(count, mine.bytes, mine.scales, y + first * layer.outputs);
+    }
+  }
+}
+
+struct Relu {
+  static Floats at(Floats x) { return x < 0.f ? Floats{} : x; }
+};
+template <class Gelu>
+struct Times {
+  static Floats at(Floats x) { return x * Gelu::at(x).cdf; }
+};
+
+template <class Activation>
+void feed_forward(long rows, const float *x, Layer up, Layer down, float *y,
+                  const OpResource &resource) {
+  const long block = block_of(rows, std::min(kMostRows, kHidden / 4 / up.outputs));
+  const long widest = std::max(up.inputs, down.inputs);
+  const long words = Block::words(block, widest, up.outputs);
+  int32_t *scratch = reinterpret_cast<int32_t *>(workspace(
+      resource, up.words() + down.words() + omp_get_max_threads() * words));
+  scratch = down.place(up.place(scratch));
+#pragma omp parallel
+  {
+    Block mine(scratch + omp_get_thread_num() * words, block, widest);
+    up.pack();
+    down.pack();
+#pragma omp for schedule(static)
+    for (long first = 0; first < rows; first += block) {
+      const long count = std::min(block, rows - first);
+      mine.quantise(count, x + first * up.inputs, up.inputs);
+      up.apply(count, mine.bytes, mine.scales, mine.hidden);
+      each(count * up.outputs, [&](long i, auto lanes) {
+        store(mine.hidden + i, Activation::at(load(mine.hidden + i, lanes)), lanes);
+      });
+      mine.quantise(count, mine.hidden, down.inputs);
+      down.apply(count, mine.bytes, mine.scales, y + first * down.outputs);
+    }
   }
 }
 
@@ -89,43 +163,66 @@ MXReturnValue run_weight(const Attributes &, Tensors *in, Tensors *out, const Op
   return MX_SUCCESS;
 }
 
+// x, and a weight, its scales and a bias for each layer
+template <int LAYERS>
 MXReturnValue parse(const Attributes &, int *inputs, int *outputs) {
-  *inputs = 4;
+  *inputs = 1 + 3 * LAYERS;
   *outputs = 1;
   return MX_SUCCESS;
 }
 
+template <int LAYERS>
 MXReturnValue infer_type(const Attributes &, Types *in, Types *out) {
-  expect(&(*in)[0], {kFloat32}, "bert_dense_int8", "x");
-  expect(&(*in)[1], {kInt8}, "bert_dense_int8", "weight");
-  expect(&(*in)[2], {kFloat32}, "bert_dense_int8", "scales");
-  expect(&(*in)[3], {kFloat32}, "bert_dense_int8", "bias");
+  const char *op = LAYERS == 1 ? "bert_dense_int8" : "bert_feed_forward_int8";
+  expect(&(*in)[0], {kFloat32}, op, "x");
+  for (int i = 1; i < 1 + 3 * LAYERS; i += 3) {
+    expect(&(*in)[i], {kInt8}, op, "a weight");
+    expect(&(*in)[i + 1], {kFloat32}, op, "scales");
+    expect(&(*in)[i + 2], {kFloat32}, op, "a bias");
+  }
   (*out)[0] = kFloat32;
   return MX_SUCCESS;
 }
 
+template <int LAYERS>
 MXReturnValue infer_shape(const Attributes &, Shapes *in, Shapes *out) {
-  const Shape &x = (*in)[0], &weight = (*in)[1];
-  if (x.empty() || weight.size() != 2 || x.back() != weight[1] || weight[1] > kLongest)
-    fail("bert_dense_int8: x has shape " + text(x) + " and weight " + text(weight) +
-         ": need (..., inputs) and (outputs, inputs), of at most 65536 inputs");
-  expect(&(*in)[2], {weight[0]}, "bert_dense_int8", "scales");
-  expect(&(*in)[3], {weight[0]}, "bert_dense_int8", "bias");
+  const char *op = LAYERS == 1 ? "bert_dense_int8" : "bert_feed_forward_int8";
+  Shape x = (*in)[0];
+  for (int i = 1; i < 1 + 3 * LAYERS; i += 3) {
+    const Shape &weight = (*in)[i];
+    if (x.empty() || weight.size() != 2 || x.back() != weight[1] || weight[1] > kLongest)
+      fail(std::string(op) + ": x has shape " + text(x) + " and a weight " + text(weight) +
+           ": need (..., inputs) and (outputs, inputs), of at most 65536 inputs");
+    expect(&(*in)[i + 1], {weight[0]}, op, "scales");
+    expect(&(*in)[i + 2], {weight[0]}, op, "a bias");
+    x.back() = weight[0];
+  }
   (*out)[0] = x;
-  (*out)[0].back() = weight[0];
   return MX_SUCCESS;
 }
 
-MXReturnValue run(const Attributes &, Tensors *in, Tensors *out, const OpResource &resource) {
-  const Sizes sizes = {rows_of((*in)[0]), (*in)[1].shape[1], (*in)[1].shape[0]};
-  multiply(sizes, pointer<float>((*in)[0]), pointer<int8_t>((*in)[1]), pointer<float>((*in)[2]),
-           pointer<float>((*in)[3]), pointer<float>((*out)[0]), Scratch(resource, sizes));
+MXReturnValue run_dense(const Attributes &, Tensors *in, Tensors *out, const OpResource &resource) {
+  dense(rows_of((*in)[0]), pointer<float>((*in)[0]), Layer(&(*in)[1]), pointer<float>((*out)[0]),
+        resource);
+  return MX_SUCCESS;
+}
+
+MXReturnValue run_feed_forward(const Attributes &attributes, Tensors *in, Tensors *out,
+                               const OpResource &resource) {
+  auto found = attributes.find("activation");
+  const std::string name = found == attributes.end() ? "gelu" : found->second;
+  auto run = name == "gelu" ? feed_forward<Times<gelu::Exact>> :
+             name == "approx_gelu" ? feed_forward<Times<gelu::Tanh>> :
+             name == "relu" ? feed_forward<Relu> : nullptr;
+  if (!run) fail("bert_feed_forward_int8: activation " + name + " is not known");
+  run(rows_of((*in)[0]), pointer<float>((*in)[0]), Layer(&(*in)[1]), Layer(&(*in)[4]),
+      pointer<float>((*out)[0]), resource);
   return MX_SUCCESS;
 }
 
 // MXNet wants one from every operator of a graph, even if it is never called.
 MXReturnValue run_backward(const Attributes &, Tensors *, Tensors *, const OpResource &) {
-  fail("bert_dense_int8 has no gradient: int8 is for inference");
+  fail("layers in int8 have no gradient: they are for inference");
 }
 
 REGISTER_OP(bert_int8)
@@ -135,11 +232,18 @@ REGISTER_OP(bert_int8)
     .setInferShape(weight_shape);
 
 REGISTER_OP(bert_dense_int8)
-    .setForward(run, "cpu")
+    .setForward(run_dense, "cpu")
     .setBackward(run_backward, "cpu")
-    .setParseAttrs(parse)
-    .setInferType(infer_type)
-    .setInferShape(infer_shape);
+    .setParseAttrs(parse<1>)
+    .setInferType(infer_type<1>)
+    .setInferShape(infer_shape<1>);
+
+REGISTER_OP(bert_feed_forward_int8)
+    .setForward(run_feed_forward, "cpu")
+    .setBackward(run_backward, "cpu")
+    .setParseAttrs(parse<2>)
+    .setInferType(infer_type<2>)
+    .setInferShape(infer_shape<2>);
 
 }  // namespace
 }  // namespace bert
