@@ -213,12 +213,18 @@ def test_the_path_is_chosen_by_what_there_is(monkeypatch):
     assert choose_layout('padded', 'float32', cpu) == 'padded'
     assert choose_layout('auto', 'float32', cpu, pad=True) == 'padded'
     assert choose_layout('auto', 'float32', gpu) == 'padded'
+    assert choose_layout('auto', 'int8', cpu) == 'packed'
     for arguments, words in ((('packed', 'float32', gpu), 'omit --gpu'),
                              (('packed', 'float16', cpu), '--dtype float16'),
-                             (('packed', 'float32', cpu, True), 'omit --pad')):
+                             (('packed', 'float32', cpu, True), 'omit --pad'),
+                             (('auto', 'int8', gpu), '--dtype int8: .* omit --gpu'),
+                             (('auto', 'int8', cpu, True), '--dtype int8: .* omit --pad'),
+                             (('padded', 'int8', cpu), '--dtype int8: .* omit --path padded')):
         with pytest.raises(DataError, match=words):
             choose_layout(*arguments)
     monkeypatch.setattr(ops, 'load', lambda: False)
     assert choose_layout('auto', 'float32', cpu) == 'padded'
     with pytest.raises(DataError, match='could not be loaded'):
         choose_layout('packed', 'float32', cpu)
+    with pytest.raises(DataError, match='--dtype int8: .* could not be loaded'):
+        choose_layout('auto', 'int8', cpu)
