@@ -24,7 +24,9 @@ template <class V> V dot_bytes(V sums, V left, V right) {
   uint8_t a[sizeof(V)];
   int8_t b[sizeof(V)];
   int32_t c[sizeof(V) / 4];
-  std::memcpy(a, &left, sizeof a), std::memcpy(b, &right, sizeof b), std::memcpy(c, &sums, sizeof c);
+  std::memcpy(a, &left, sizeof a);
+  std::memcpy(b, &right, sizeof b);
+  std::memcpy(c, &sums, sizeof c);
   for (unsigned i = 0; i < sizeof a; i++) c[i / 4] += a[i] * b[i];
   std::memcpy(&sums, c, sizeof c);
   return sums;
@@ -72,7 +74,9 @@ CHECK = r'''
 #include <vector>
 using namespace bert;
 int main() {
-  for (long rows : {1, 3, 17}) for (long inputs : {1, 4, 33, 130}) for (long outputs : {1, 16, 70}) {
+  for (long rows : {1, 3, 17})
+  for (long inputs : {1, 4, 33, 130})
+  for (long outputs : {1, 16, 70}) {
     std::vector<float> x(rows * inputs), w(outputs * inputs), y(rows * outputs, -1),
         scales(outputs), bias(outputs);
     for (auto &each : x) each = rand() % 2001 - 1000;
