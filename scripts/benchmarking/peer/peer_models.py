@@ -44,4 +44,18 @@ def fit(model, rows, collate, dev=None, *, batch_size, dtype, by_length, output_
     start = time.perf_counter()
     trainer.train()
     figures = {'examples/s': epochs * len(rows) / (time.perf_counter() - start)}
-    return figures, trainer.predict(dev).predictions if dev else None
+    return figures, predict(trainer, dev, by_length) if dev else None
+
+
+def predict(trainer, rows, by_length):
+    """The logits of ``rows``, in their order: an array, or a tuple of them.
+
+    Trainer predicts in the order of its sampling, which by length is not known: sort them here.
+    """
+    import numpy as np
+    order = np.arange(len(rows))
+    if by_length:
+        order = np.argsort([-len(row['input_ids']) for row in rows], kind='stable')
+        trainer.args.train_sampling_strategy, trainer.args.group_by_length = 'random', False
+    found, back = trainer.predict([rows[i] for i in order]).predictions, np.argsort(order)
+    return tuple(part[back] for part in found) if isinstance(found, tuple) else found[back]
