@@ -32,6 +32,7 @@ class Missing(Exception):
 class ProcessResult(NamedTuple):
     """A process that has ended well."""
     seconds: float
+    cpu_seconds: float      # of its threads together: less noisy where other programs run
     megabytes: float        # at its peak
     output: str
 
@@ -177,4 +178,5 @@ class Runner:
             raise DataError(f"{lines[-1] if lines else f'status {status}'} ({log}.err)")
         unit = 1 << 20 if sys.platform == 'darwin' else 1 << 10
         with open(log + '.out', encoding='utf-8', errors='replace') as f:
-            return ProcessResult(seconds, usage.ru_maxrss / unit, f.read() + errors)
+            return ProcessResult(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit,
+                                 f.read() + errors)

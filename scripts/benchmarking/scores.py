@@ -117,7 +117,7 @@ def measure(runner: Runner, wanted: Sequence[Job], path: str, about: Mapping[str
     wanted : sequence of Job
     path : str
         scores.json: {'about', 'runs': [the fields of a Job and of ``source``, and 'scores' in
-        percent, 'seconds', 'MB', 'date']}.
+        percent, 'seconds', 'cpu_seconds', 'MB', 'date']}.
     about : dict
         Machine and versions, for that file.
     source : dict
@@ -149,7 +149,7 @@ def measure(runner: Runner, wanted: Sequence[Job], path: str, about: Mapping[str
 
 
 def _train(runner, job):
-    """A run: its scores, seconds, MB and date."""
+    """A run: its scores, seconds, memory and date."""
     data = DATA[job.data]
     if job.program != 'ours' and data.package and not runner.versions.get(data.package):
         raise Missing(f'no {data.package} there')
@@ -166,8 +166,8 @@ def _train(runner, job):
     except (OSError, IndexError, KeyError, TypeError, ValueError):
         raise DataError('it gave no scores') from None
     shutil.rmtree(runner.inputs['out'])         # checkpoints are large
-    return {'scores': scores, 'seconds': found.seconds, 'MB': found.megabytes,
-            'date': time.strftime('%Y-%m-%d')}
+    return {'scores': scores, 'seconds': found.seconds, 'cpu_seconds': found.cpu_seconds,
+            'MB': found.megabytes, 'date': time.strftime('%Y-%m-%d')}
 
 
 def _shown(scores):
@@ -178,23 +178,25 @@ def table(runs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> str:
     """The runs as a table in reStructuredText, as docs/results.rst has it.
 
     A line has the scores of a program with each seed in percent ('-' for those that are missing),
-    their mean and the deviation of a sample (n - 1), and the median of the runs' seconds.
+    their mean and the deviation of a sample (n - 1), and the medians of the runs' seconds and of
+    those that processors worked on them.
     """
     groups = {}
     for run in runs:
         program = run['program'] + ('' if run['dtype'] == 'fp32' else ', ' + run['dtype'])
         for metric, score in run['scores'].items():
             group = groups.setdefault((DATA[run['data']].title, _METRICS[metric], program), {})
-            group[run['seed']] = score, run['seconds']
-    lines = [('data', 'score', 'program', *(f'seed {seed}' for seed in seeds), 'mean', 'sd', 's')]
+            group[run['seed']] = score, run['seconds'], run['cpu_seconds']
+    lines = [('data', 'score', 'program', *(f'seed {seed}' for seed in seeds), 'mean', 'sd', 's',
+              'CPU s')]
     kinds = list(dict.fromkeys(names[:2] for names in groups))       # the programs of each together
     for names, found in sorted(groups.items(), key=lambda group: kinds.index(group[0][:2])):
-        scores, seconds = zip(*found.values())
+        scores, *seconds = zip(*found.values())
         lines.append((
             *names, *(f'{found[seed][0]:.1f}' if seed in found else '-' for seed in seeds),
             f'{statistics.mean(scores):.1f}',
             f'{statistics.stdev(scores):.1f}' if len(scores) > 1 else '-',
-            f'{statistics.median(seconds):.0f}'))
+            *(f'{statistics.median(each):.0f}' for each in seconds)))
     widths = [max(map(len, column)) for column in zip(*lines)]
     rule = '  '.join('=' * width for width in widths)
     text = ['  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()

@@ -272,7 +272,7 @@ class FakeRunner:
                 for line in ({'type': 'dev', 'accuracy': 0.9, 'f1': 0.9}, dict(record, type='dev'),
                              {'type': 'train', 'update': 3}):
                     f.write(json.dumps(line) + '\n')
-        return ProcessResult(10.0 * seed, 99.0, 'a line\n' + json.dumps(record))
+        return ProcessResult(10.0 * seed, 9.0, 99.0, 'a line\n' + json.dumps(record))
 
 
 def test_both_sides_of_the_scores_do_the_same():
@@ -323,18 +323,21 @@ def test_what_the_peer_lacks_is_no_failure(tmp_path, capsys):
 def test_the_table_of_scores_has_means_and_deviations():
     def run(program, seed, accuracy, dtype='fp32'):
         return {'data': 'mrpc', 'program': program, 'dtype': dtype, 'seed': seed,
-                'scores': {'accuracy': accuracy, 'f1': 80.0}, 'seconds': 100.0 * seed}
+                'scores': {'accuracy': accuracy, 'f1': 80.0}, 'seconds': 100.0 * seed,
+                'cpu_seconds': 90.0}
 
     text = scores.table([run('ours', 1, 80.0), run('ours', 2, 82.0), run('ours', 3, 84.0),
                          run('ours', 2, 70.0, 'bf16')], (1, 2, 3))
     rule, head, _, *lines, last = text.splitlines()
     assert rule == last and set(rule) == {'=', ' '}
     assert re.split('  +', head) == ['data', 'score', 'program', 'seed 1', 'seed 2', 'seed 3',
-                                     'mean', 'sd', 's']
+                                     'mean', 'sd', 's', 'CPU s']
     cells = [[line[match.start():match.end()].strip() for match in re.finditer('=+', rule)]
              for line in lines]
-    assert cells[0] == ['MRPC', 'accuracy', 'ours', '80.0', '82.0', '84.0', '82.0', '2.0', '200']
-    assert cells[1] == ['MRPC', 'accuracy', 'ours, bf16', '-', '70.0', '-', '70.0', '-', '200']
+    assert cells[0] == ['MRPC', 'accuracy', 'ours', '80.0', '82.0', '84.0', '82.0', '2.0', '200',
+                        '90']
+    assert cells[1] == ['MRPC', 'accuracy', 'ours, bf16', '-', '70.0', '-', '70.0', '-', '200',
+                        '90']
     assert [line[:2] for line in cells[2:]] == [['MRPC', 'F1']] * 2
 
 
@@ -451,7 +454,7 @@ def test_scores_of_a_run_and_its_continuation(program, peer, data_dir, tmp_path)
     assert all(0 <= run['scores']['accuracy'] <= 100 and run['seconds'] > 0 for run in runs)
     assert 'MRPC, ours, fp32, seed 4' in one and 'from ' not in one
     assert two.count('from ' + str(tmp_path)) == 3
-    assert re.search(r'^MRPC +F1 +Trainer, by length +25.0 +25.0 +25.0 +0.0 +\d+$', two, re.M)
+    assert re.search(r'^MRPC +F1 +Trainer, by length +25.0 +25.0 +25.0 +0.0 +\d+ +\d+$', two, re.M)
 
 
 @pytest.mark.parametrize('flags, message', [
