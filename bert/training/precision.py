@@ -125,7 +125,7 @@ def set_precision(dtype: str, device: mx.Context, layout: str = 'padded',
         If the device does not support ``dtype``, or bfloat16 is slower there than float32, which
         ``force`` allows.
     """
-    if dtype == 'float32':
+    if dtype in ('float32', 'int8'):        # for int8, which needs packed batches, see forward
         return
     if dtype == 'float16' and device.device_type == 'cpu':
         raise DataError('--dtype float16 needs a GPU (--gpu 0); on a CPU use bfloat16 or float32')

@@ -13,7 +13,8 @@ __all__ = ['DataError', 'brief', 'run']
 # an optional module -> the extra that brings it; all others come with the package itself
 _EXTRAS = {
     'matplotlib': 'plot', 'onnx': 'onnx', 'onnxruntime': 'onnx',
-    'pyarrow': 'hub', 'tensorboardX': 'tensorboard', 'tokenizers': 'vocabulary',
+    'pyarrow': 'hub', 'tensorboardX': 'tensorboard', 'tensorflow': 'tensorflow',
+    'tokenizers': 'vocabulary',
 }
 # how MXNet, numpy and the loader of libraries say it
 _NO_MEMORY = re.compile('bad_alloc|[Cc]annot allocate memory|[Uu]nable to allocate|'
