@@ -73,7 +73,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     inside.add_argument('--measure', choices=('gemm', 'tokens', 'sentences', 'operators',
                                                 'precisions'))
     inside.add_argument('--texts', metavar='FILE')
-    inside.add_argument('--dtype', choices=('float32', 'bfloat16'), default='float32')
+    inside.add_argument('--dtype', choices=('float32', 'bfloat16', 'int8'), default='float32')
     args = parser.parse_args(argv)
     args.rounds = args.rounds or (1 if args.quick else 3)
     if args.peer_python:

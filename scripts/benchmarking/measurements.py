@@ -106,6 +106,9 @@ def all_measurements(quick: bool = False, cores: int = 1) -> List[Measurement]:
                 *[('sentence-tr., ' + other, f'peer embed {given} --dtype {DTYPES[other]}')
                   for other in dict.fromkeys(('fp32', short))],
                 ('ONNX Runtime, fp32', 'peer onnx_embed --onnx {onnx} ' + given))
+        add(f'embed-{kind}-int8', 'texts/s',
+            f'benchmark --measure {kind} --model {{model-6l}} --texts {texts} --dtype int8',
+            ('ONNX Runtime, int8', 'peer onnx_embed --onnx {onnx-int8} ' + given))
     add('data', 'Mtokens/s',
         f'create_pretraining_data --input_file {{corpus-6l-{size(2000, 25000)}}} --vocab '
         '{model-6l} --max_seq_length '

@@ -23,6 +23,7 @@ _ROOT = os.path.dirname(os.path.dirname(_HERE))
 # what the peers' interpreter must have for each kind of work, if not torch and transformers
 _PACKAGES = {'versions': (), 'gemm': ('torch',), 'embed': ('sentence-transformers',),
              'onnx_embed': ('onnxruntime', 'transformers')}
+_EXPORT = 'export --task embedding --pretrained --bert_model {model-6l} --format onnx'
 
 
 class Missing(Exception):
@@ -71,10 +72,10 @@ class Runner:
         """The path or number for ``{name}`` in a command."""
         if name == 'warmup':
             return self._warmup
-        if name in ('answerer', 'onnx') and name not in self.inputs:
+        if name in ('answerer', 'onnx', 'onnx-int8') and name not in self.inputs:
             folder = files.make_folder(os.path.join(self._folder, 'inputs', name), '--output_dir')
             self.inputs[name + '-new'] = folder
-            self.inputs[name] = getattr(self, '_' + name)(folder)
+            self.inputs[name] = getattr(self, '_' + name.replace('-', '_'))(folder)
         return self.inputs[name]
 
     def measure(self, measurement: Measurement) -> Tuple[List[Dict[str, Any]], bool]:
@@ -112,14 +113,25 @@ class Runner:
 
     def _onnx(self, folder):
         """The 6-layer model as ONNX: by our export if onnx is installed, else by PyTorch's."""
-        if all(importlib.util.find_spec(package) for package in ('onnx', 'onnxruntime')):
-            self.process('export --task embedding --pretrained --bert_model {model-6l} --format '
-                          'onnx --output_dir {onnx-new}', 'export')
+        if self._exports():
+            self.process(f'{_EXPORT} --output_dir {{onnx-new}}', 'export')
         elif self.versions['onnx']:
             self.process('peer export --model {model-6l} --onnx {onnx-new}/model.onnx', 'export')
         else:
             raise Missing('no onnx to export with, neither here nor there')
         return os.path.join(folder, 'model.onnx')
+
+    def _onnx_int8(self, folder):
+        """The same with 8-bit products by ONNX Runtime's dynamic quantisation, per channel."""
+        if not self._exports():
+            raise Missing('no onnx to quantise with')
+        self.process(f'{_EXPORT} --quantize int8 --output_dir {{onnx-int8-new}}', 'export-int8')
+        return os.path.join(folder, 'model.onnx')
+
+    @staticmethod
+    def _exports():
+        """Whether our export can write ONNX here."""
+        return all(importlib.util.find_spec(package) for package in ('onnx', 'onnxruntime'))
 
     def _command(self, command):
         """(argv, environment) of a command of :mod:`scripts.benchmarking.measurements`."""
