@@ -76,6 +76,7 @@ def main(argv=None):
         folder.publish()
     finally:
         folder.discard()
+        folder.close()
     print(f'{os.path.join(args.target, name)}: {sum(array.size for array in arrays.values())} '
           f'parameters in {len(arrays)} arrays, from {found.source}')
     return 0

@@ -144,11 +144,10 @@ def write_safetensors(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Write {name: array} as a safetensors file, atomically."""
     from safetensors.numpy import save
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    metadata = {'format': 'pt'}         # Transformers asks for it
-    metadata[integrity.METADATA_KEY] = integrity.data_crc(save(arrays, metadata))
-    data = save(arrays, metadata)
+    # Transformers asks for the format
+    content = save(arrays, dict(integrity.METADATA, format='pt'))
     with atomic(path) as temporary, open(temporary, 'wb') as f:
-        f.write(data)
+        f.writelines(integrity.sealed_safetensors(content))
 
 
 def read_weights(path: str, architectures: Sequence[str] = ()) -> Dict[str, np.ndarray]:

@@ -12,11 +12,12 @@ from mxnet.gluon import HybridBlock, Parameter, nn
 
 from ..utils.errors import DataError
 from .config import BertConfig
-from .operators import ACTIVATIONS, Array, Operators
+from .operators import ACTIVATIONS, Array, Int8Weight, Operators
 
 __all__ = ['Bert', 'Encoder', 'Layer', 'Decoder']
 
 _PROJECTIONS = ('proj_query', 'proj_key', 'proj_value')
+_FEED_FORWARD = ('ffn.ffn_1', 'ffn.ffn_2')
 
 
 class _Owner(HybridBlock):
@@ -36,8 +37,13 @@ class _Owner(HybridBlock):
 
     def dense(self, operators, weights, name, x):
         """(..., inputs) -> (..., outputs), with the weights of this name."""
-        return operators.dense(x, weights[name + '.weight'], weights[name + '.bias'],
+        return operators.dense(x, self.weight(weights, name), weights[name + '.bias'],
                                getattr(self, name + '.weight').shape[0])
+
+    def weight(self, weights, name):
+        """The matrix of this name, which :mod:`bert.model.int8` may have given scales."""
+        matrix, scales = weights[name + '.weight'], weights.get(name + '.scales')
+        return matrix if scales is None else Int8Weight(matrix, scales)
 
 
 class Bert(HybridBlock):
@@ -126,7 +132,7 @@ class Layer(_Owner):
     def __init__(self, config: BertConfig, dropout: float, **kwargs: Any):
         super().__init__(**kwargs)
         units, hidden = config.hidden_size, config.intermediate_size
-        self._units, self._heads = units, config.num_attention_heads
+        self._units, self._hidden, self._heads = units, hidden, config.num_attention_heads
         self._dropout, self._epsilon = dropout, config.layer_norm_eps
         self._activation = ACTIVATIONS[config.hidden_act]
         for name in _PROJECTIONS:
@@ -145,16 +151,17 @@ class Layer(_Owner):
         ``first_only`` gives (B, units), of the first token of each text.
         """
         y = operators.attention(
-            low, [weights[f'attention_cell.{name}.weight'] for name in _PROJECTIONS],
+            low, [self.weight(weights, f'attention_cell.{name}') for name in _PROJECTIONS],
             [weights[f'attention_cell.{name}.bias'] for name in _PROJECTIONS],
             self._units, self._heads, self._dropout)                            # (T, units)
         if first_only:
             y, x = operators.first(y), operators.first(x)                       # (B, units)
         y = self.dense(operators, weights, 'proj', y)
         x, low = self._add_norm(operators, weights, 'layer_norm', y, x)
-        y = self.dense(operators, weights, 'ffn.ffn_1', low)                    # (.., hidden)
-        y = operators.activate(y, self._activation)
-        y = self.dense(operators, weights, 'ffn.ffn_2', y)                      # (.., units)
+        y = operators.feed_forward(
+            low, [self.weight(weights, name) for name in _FEED_FORWARD],
+            [weights[name + '.bias'] for name in _FEED_FORWARD], (self._hidden, self._units),
+            self._activation)
         return self._add_norm(operators, weights, 'ffn.layer_norm', y, x)
 
     def _add_norm(self, operators, weights, name, x, residual):

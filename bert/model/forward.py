@@ -14,6 +14,7 @@ from ..utils.errors import DataError
 from . import ops
 from .heads import Network, PackedNetwork
 from .inputs import packed_inputs, padded_inputs, round_up
+from .int8 import quantise
 from .parameters import as_float32
 
 __all__ = ['choose_layout', 'create_forward', 'Padded', 'Packed', 'unpack']
@@ -37,9 +38,13 @@ def choose_layout(path: str, dtype: str, devices: Sequence[mx.Context], pad: boo
     Raises
     ------
     DataError
-        Where 'packed' is asked for and is not available.
+        Where 'packed' is asked for, or int8, which needs it, and is not available.
     """
-    obstacle = None
+    obstacle, asked = None, '--path packed'
+    if dtype == 'int8':
+        if path == 'padded':
+            raise DataError('--dtype int8: needs packed batches; omit --path padded')
+        path, asked = 'packed', '--dtype int8'
     if any(device.device_type != 'cpu' for device in devices):
         obstacle = 'packed batches need the CPU; omit --gpu and --gpus'
     elif dtype == 'float16':
@@ -47,20 +52,24 @@ def choose_layout(path: str, dtype: str, devices: Sequence[mx.Context], pad: boo
     elif pad:
         obstacle = 'packed batches have no padding; omit --pad'
     if path == 'packed' and obstacle:
-        raise DataError(f'--path packed: {obstacle}')
+        raise DataError(f'{asked}: {obstacle}')
     if path == 'padded' or obstacle:
         return 'padded'
     if ops.load():
         return 'packed'
     if path == 'packed':
-        raise DataError('--path packed: the operators of bert/model/ops could not be loaded, see '
-                        'above')
+        raise DataError(f'{asked}: the operators of bert/model/ops could not be loaded, see above')
     return 'padded'
 
 
 def create_forward(net: Network, path: str, dtype: str, pad_id: int,
                    length: Optional[int] = None) -> 'Union[Padded, Packed]':
-    """A :class:`Padded` or a :class:`Packed` over a network of :mod:`bert.model.heads`."""
+    """A :class:`Padded` or a :class:`Packed` over a network of :mod:`bert.model.heads`.
+
+    The parameters of ``net`` are those to use: int8 makes its matrices int8.
+    """
+    if dtype == 'int8':
+        quantise(net)
     if path == 'packed':
         return Packed(net, dtype == 'bfloat16')
     return Padded(net, pad_id, length)

@@ -4,13 +4,16 @@ The tokens of all texts of a batch stand one after the other, without padding; a
 where each text starts and how long it is.
 
 In bfloat16 the matrix products of the encoder take bfloat16; weights, the residual stream,
-LayerNorm and the heads stay float32.
+LayerNorm and the heads stay float32.  Weights that :mod:`bert.model.int8` has quantised are
+multiplied in 8 bits.
 """
 from typing import Any
 
-from .operators import Array, Operators
+from .operators import Array, Int8Weight, Operators
 
 __all__ = ['Native', 'count_seeds']
+
+_FUSED = ('gelu', 'approx_gelu', 'relu')    # activations of bert_feed_forward_int8
 
 
 def count_seeds(num_layers: int) -> int:
@@ -55,6 +58,8 @@ class Native(Operators):
         return self.F.identity(x)
 
     def dense(self, x, weight, bias, outputs):
+        if isinstance(weight, Int8Weight):
+            return self.F.bert_dense_int8(x, *weight, bias)
         if self._bfloat16:
             weight, bias = self.lower(weight), self.lower(bias)
         return self.F.FullyConnected(x, weight, bias, num_hidden=outputs, flatten=False)
@@ -67,6 +72,12 @@ class Native(Operators):
             return self.F.bert_gelu(x, approx=int(activation == 'approx_gelu'))
         return super().activate(x, activation)
 
+    def feed_forward(self, x, weights, biases, outputs, activation):
+        if isinstance(weights[0], Int8Weight) and activation in _FUSED:
+            return self.F.bert_feed_forward_int8(x, *weights[0], biases[0], *weights[1], biases[1],
+                                                 activation=activation)
+        return super().feed_forward(x, weights, biases, outputs, activation)
+
     def add_norm(self, x, residual, gamma, beta, epsilon, dropout):
         inputs = (x,) if residual is None else (x, residual)
         y = self.F.bert_layer_norm(
@@ -75,7 +86,11 @@ class Native(Operators):
         return tuple(y) if self._bfloat16 else (y, y)
 
     def attention(self, x, weights, biases, units, heads, dropout):
-        x = self.dense(x, self.F.concat(*weights, dim=0), self.F.concat(*biases, dim=0),
+        if isinstance(weights[0], Int8Weight):
+            weight = Int8Weight(*(self.F.concat(*parts, dim=0) for parts in zip(*weights)))
+        else:
+            weight = self.F.concat(*weights, dim=0)
+        x = self.dense(x, weight, self.F.concat(*biases, dim=0),
                        3 * units)       # (N, 3 * units): all queries, all keys, all values
         # softmax(q k^T / sqrt(size)) v for each head of each text -> (N, units)
         return self.F.bert_attention(x, self._starts, self._lengths, self._seed(dropout),

@@ -8,9 +8,9 @@ of :mod:`bert.model.ops`.  To try another attention or norm, edit a method of th
 """
 import abc
 import math
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, NamedTuple, Optional, Sequence, Tuple, Union
 
-__all__ = ['ACTIVATIONS', 'Operators', 'Portable']
+__all__ = ['ACTIVATIONS', 'Int8Weight', 'Operators', 'Portable', 'Weight']
 
 # hidden_act in config.json -> the name that Operators.activate knows; a new one needs an entry
 # here and its formula there
@@ -18,6 +18,15 @@ ACTIVATIONS = {'gelu': 'gelu', 'relu': 'relu', 'gelu_new': 'approx_gelu',
                'gelu_pytorch_tanh': 'approx_gelu'}
 
 Array = Any     # an NDArray, or a Symbol while a graph is made
+
+
+class Int8Weight(NamedTuple):
+    """A matrix in 8 bits: each row is that of ``matrix`` times its scale."""
+    matrix: Array       # (outputs, inputs) int8
+    scales: Array       # (outputs,) float32
+
+
+Weight = Union[Array, Int8Weight]
 
 
 class Operators(abc.ABC):
@@ -45,8 +54,11 @@ class Operators(abc.ABC):
     tokens: Tuple[Array, Array, Array]
 
     @abc.abstractmethod
-    def dense(self, x: Array, weight: Array, bias: Array, outputs: int) -> Array:
-        """x W^T + b: low (..., inputs), (outputs, inputs), (outputs,) -> low (..., outputs)."""
+    def dense(self, x: Array, weight: Weight, bias: Array, outputs: int) -> Array:
+        """x W^T + b: low (..., inputs), (outputs, inputs), (outputs,) -> low (..., outputs).
+
+        Where ``weight`` is int8, see :mod:`bert.model.int8`.
+        """
 
     @abc.abstractmethod
     def lower(self, x: Array) -> Array:
@@ -64,6 +76,12 @@ class Operators(abc.ABC):
             return 0.5 * x * (1 + self.F.tanh(inner))
         raise NotImplementedError(f'{type(self).__name__} has no formula for {activation}')
 
+    def feed_forward(self, x: Array, weights: Sequence[Weight], biases: Sequence[Array],
+                     outputs: Sequence[int], activation: str) -> Array:
+        """Two dense layers with an activation between: low (..., units) -> low (..., units)."""
+        y = self.dense(x, weights[0], biases[0], outputs[0])
+        return self.dense(self.activate(y, activation), weights[1], biases[1], outputs[1])
+
     @abc.abstractmethod
     def add_norm(self, x: Array, residual: Optional[Array], gamma: Array, beta: Array,
                  epsilon: float, dropout: Optional[float]) -> Tuple[Array, Array]:
@@ -74,7 +92,7 @@ class Operators(abc.ABC):
         """
 
     @abc.abstractmethod
-    def attention(self, x: Array, weights: Sequence[Array], biases: Sequence[Array], units: int,
+    def attention(self, x: Array, weights: Sequence[Weight], biases: Sequence[Array], units: int,
                   heads: int, dropout: float) -> Array:
         """Multi-head self-attention within each text: low (T, units) -> low (T, units).
 

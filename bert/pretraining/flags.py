@@ -80,8 +80,9 @@ def add_run_flags(parser: cli.Parser) -> None:
     _add_running_flags(parser.add_argument_group('running'))
     _add_flags_of_010(parser)
     parser.set_defaults(dtype=None, cpus=None)
-    parser.flags['--dtype'].help = (
-        'default: float16 on GPUs, float32 on CPUs, some of which have bfloat16')
+    dtype = parser.flags['--dtype']
+    dtype.choices = [choice for choice in dtype.choices if choice != 'int8']    # does not train
+    dtype.help = 'default: float16 on GPUs, float32 on CPUs, some of which have bfloat16'
 
 
 def _add_data_flags(group):

@@ -138,10 +138,11 @@ def add_device_flags(group: Any) -> None:
                        help='several GPUs of this machine; a batch is split among them')
     group.add_argument('--cpus', type=cli.positive_int, default=1, metavar='N',
                        help='N CPU devices instead of one, to test what --gpus does')
-    group.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16', 'auto'),
+    group.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16', 'int8', 'auto'),
                        default='float32',
                        help='float16 for GPUs; bfloat16 for CPUs where a measurement finds it '
-                            'faster; auto, the faster of both (default: %(default)s)')
+                            'faster; int8 for predicting on CPUs, faster but less exact; auto, '
+                            'float16, or bfloat16 where faster, never int8 (default: %(default)s)')
     group.add_argument('--force_dtype', action='store_true',
                        help='use bfloat16 even if it is slower on this CPU')
     group.add_argument('--path', choices=('auto', 'packed', 'padded'), default='auto',
@@ -163,14 +164,18 @@ def add_conll_flags(group: Any) -> None:
 
 
 def fill_in(parser: cli.Parser, args: argparse.Namespace, defaults: Defaults) -> None:
-    """Set the defaults that depend on the model; a usage error for --seeds without training."""
+    """Set the defaults that depend on the model; a usage error for --seeds without training, and
+    for training in int8."""
     prefix = 'sample_' if args.bert_model == 'sample' else ''
     for name in ('lr', 'epochs', 'batch_size'):
         if getattr(args, name) is None:
             setattr(args, name, getattr(defaults, prefix + name))
     idle = getattr(args, 'only_inference', False) or getattr(args, 'only_predict', False)
-    if args.seeds and (idle or getattr(args, 'predict', None) is not None):
+    idle |= getattr(args, 'predict', None) is not None
+    if args.seeds and idle:
         parser.error('--seeds is for training')
+    if args.dtype == 'int8' and not idle:
+        parser.error('--dtype int8 is for predicting; train in float32 or bfloat16')
 
 
 def each_seed(args: argparse.Namespace,

@@ -1,12 +1,11 @@
 """Pictures of a run, drawn with matplotlib (extra ``plot``)."""
 import contextlib
-import json
 import logging
 import os
 import warnings
 from typing import Any, Mapping, Optional, Sequence
 
-from ..utils.files import atomic
+from ..utils.files import atomic, parse_json
 
 __all__ = ['training_curves', 'confusion', 'precision_recall', 'sentence_map', 'growth']
 
@@ -68,8 +67,8 @@ def _records(path):
     records = []
     with open(path, encoding='utf-8', errors='replace') as f:
         for line in f:
-            with contextlib.suppress(RecursionError, ValueError):
-                records.append(json.loads(line))
+            with contextlib.suppress(ValueError):
+                records.append(parse_json(line))
     return [record for record in records if isinstance(record, dict)]
 
 

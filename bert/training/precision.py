@@ -1,6 +1,5 @@
 """Which precision matrix products take, and which is faster here: that is measured."""
 import contextlib
-import json
 import logging
 import os
 import re
@@ -69,7 +68,7 @@ def speeds() -> Speeds:
     try:
         path = os.path.join(files.cache_folder(), 'bfloat16.json')
         with open(path, encoding='utf-8') as f:
-            known = json.load(f)
+            known = files.parse_json(f.read())
         return Speeds(*known[key])
     except (OSError, ValueError, KeyError, TypeError):
         found = measure()
@@ -126,7 +125,7 @@ def set_precision(dtype: str, device: mx.Context, layout: str = 'padded',
         If the device does not support ``dtype``, or bfloat16 is slower there than float32, which
         ``force`` allows.
     """
-    if dtype == 'float32':
+    if dtype in ('float32', 'int8'):        # for int8, which needs packed batches, see forward
         return
     if dtype == 'float16' and device.device_type == 'cpu':
         raise DataError('--dtype float16 needs a GPU (--gpu 0); on a CPU use bfloat16 or float32')

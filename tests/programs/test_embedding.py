@@ -427,7 +427,7 @@ def test_a_model_of_sentence_transformers(bert, tmp_path, capsys):
     (['--sentences', 'a', '--file', 'b'], 'not allowed with'),
     (['--oov_way', 'mean'], 'invalid choice'), (['--pooling', 'sum'], 'invalid choice'),
     (['--batch_size', '0'], 'from 1 up'), (['--max_seq_length', 'x'], 'x is not a whole number'),
-    (['--dtype', 'int8'], 'invalid choice'), (['--layers', 'x'], '"x" is not a list such as -2,-1'),
+    (['--dtype', 'int4'], 'invalid choice'), (['--layers', 'x'], '"x" is not a list such as -2,-1'),
     (['--layers', '1', '--save_model', 'x'], 'leave out --layers'),
     (['--normalize'], 'add --pooling mean'), (['--top', '3'], 'needs --similarity'),
     (['--output', 'v.txt'], 'one of .npz, .npy, .jsonl'),

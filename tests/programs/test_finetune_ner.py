@@ -130,6 +130,7 @@ def test_sample_takes_its_own_data_where_none_is_given(data):
     (finetune_ner.main, ['--train-path', 'x', '--cased', 'false', '--bert-dataset', 'x_cased'],
      '--cased false and --bert_dataset x_cased contradict each other'),
     (finetune_ner.main, ['--train-path', 'x', '--labels', 'O,O'], 'O,O names a class twice'),
+    (finetune_ner.main, ['--train-path', 'x', '--dtype', 'int8'], '--dtype int8 is for predicting'),
     (predict_ner.main, ['--text', 'x'], 'the following arguments are required: '
      '--load_checkpoint_prefix'),
     (predict_ner.main, ['--load-checkpoint-prefix', 'x', '--text', 'x', '--test-path', 'y'],

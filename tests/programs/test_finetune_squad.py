@@ -159,6 +159,7 @@ def test_adam_trains_without_weight_decay(call, data, tmp_path):
     (['--bert_model', 'sample', '--output_dir', '/proc/nowhere'], 1, '--output_dir /proc/nowhere'),
     (['--bert_model', 'sample', '--sentencepiece', 'nowhere.model'], 1, 'nowhere.model'),
     (['--train_file', 'nowhere.json'], 1, 'nowhere.json'),
+    (['--bert_model', 'sample', '--dtype', 'int8'], 2, '--dtype int8 is for predicting'),
     (['--dev_file', 'nowhere.json'], 1, '--train_file is missing'),
     ([], 1, 'name your copy with --train_file'),
     (['--bert_model', 'sample', '--train_file',

@@ -404,6 +404,7 @@ def test_synthetic_data_and_profile(program, tmp_path):
     (['--data', TEXT, '--raw', '--pretrained'], 1, '--pretrained'),
     (['--data', TEXT, '--raw', '--gpus', '0,1,2,3,4,5,6,7'], 1, 'has no CUDA'),
     (['--data', TEXT, '--raw', '--dtype', 'float16'], 1, 'GPU'),
+    (['--data', TEXT, '--raw', '--dtype', 'int8'], 2, "invalid choice: 'int8'"),
     (['--data', TEXT, '--raw', '--ckpt_dir', os.path.join(TEXT, 'x')], 1, '--ckpt_dir'),
 ])
 def test_wrong_use(program, tmp_path, arguments, code, message):

@@ -23,7 +23,7 @@ typedef std::vector<Shape> Shapes;
 typedef std::vector<int> Types;
 
 // MXNet's numbers of types; lib_api.h does not name the last
-constexpr int kFloat32 = 0, kFloat64 = 1, kInt32 = 4, kBfloat16 = 12;
+constexpr int kFloat32 = 0, kFloat64 = 1, kInt32 = 4, kInt8 = 5, kBfloat16 = 12;
 
 // MXNet turns a std::exception into an MXNetError with this message.
 [[noreturn]] inline void fail(const std::string &message) { throw std::invalid_argument(message); }
@@ -74,7 +74,8 @@ inline void expect(int *type, std::initializer_list<int> allowed, const char *op
   std::string names;
   for (int candidate : allowed)
     names += std::string(names.empty() ? "" : " or ") +
-             (candidate == kFloat32 ? "float32" : candidate == kInt32 ? "int32" : "bfloat16");
+             (candidate == kFloat32 ? "float32" : candidate == kInt32 ? "int32" :
+              candidate == kInt8 ? "int8" : "bfloat16");
   fail(std::string(op) + ": " + name + " must be " + names + " (MXNet's type number is " +
        std::to_string(*type) + ")");
 }

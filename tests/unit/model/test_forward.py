@@ -12,6 +12,7 @@ from bert.model import heads, ops
 from bert.model.config import BertConfig
 from bert.model.forward import Packed, choose_layout, create_forward, unpack
 from bert.model.heads import PreTraining, QuestionAnswering, TokenVectors
+from bert.model.int8 import quantise
 from bert.model.operators import ACTIVATIONS
 from bert.model.parameters import collect, initialize, load_parameters
 from bert.training import distributed
@@ -138,6 +139,33 @@ def test_bfloat16_is_close_to_float32(kind):
 
 
 @needs_operators
+@pytest.mark.parametrize('kind', ['Classifier', 'Tagger', 'spans', 'vectors'])
+def test_int8_is_close_to_float32(kind):
+    exact = create_forward(network(kind), 'packed', 'float32', 0)(IDS, SEGMENTS, mx.cpu()).asnumpy()
+    net = network(kind)
+    forward = create_forward(net, 'packed', 'int8', 0)
+    y = forward(IDS, SEGMENTS, mx.cpu()).asnumpy()
+    assert y.dtype == np.float32 and (y != exact).any()
+    assert (y * exact).sum() > 0.99 * np.linalg.norm(y) * np.linalg.norm(exact)
+    types = {name: p.data().dtype for name, p in collect(net).items()}
+    int8 = {name for name, dtype in types.items() if dtype == np.int8}
+    assert int8 == {name for name, p in collect(net).items()
+                    if 'transformer_cells' in name and len(p.shape) == 2}
+    assert all(types[name] == np.float32 for name in set(types) - int8)
+    quantise(net)       # changes nothing
+    np.testing.assert_array_equal(forward(IDS, SEGMENTS, mx.cpu()).asnumpy(), y)
+
+
+@needs_operators
+def test_several_devices_in_int8():
+    net = network('Classifier')
+    net.collect_params().reset_ctx([mx.cpu(0), mx.cpu(1)])
+    forward = create_forward(net, 'packed', 'int8', 0)
+    first, second = (forward(IDS, SEGMENTS, mx.cpu(i)).asnumpy() for i in range(2))
+    assert (first == second).all()
+
+
+@needs_operators
 @pytest.mark.slow
 def test_dropout_is_drawn_in_training_alone_and_follows_the_seed():
     forward = create_forward(network('Tagger', dropout=0.2), 'packed', 'float32', 0)
@@ -213,12 +241,18 @@ def test_the_path_is_chosen_by_what_there_is(monkeypatch):
     assert choose_layout('padded', 'float32', cpu) == 'padded'
     assert choose_layout('auto', 'float32', cpu, pad=True) == 'padded'
     assert choose_layout('auto', 'float32', gpu) == 'padded'
+    assert choose_layout('auto', 'int8', cpu) == 'packed'
     for arguments, words in ((('packed', 'float32', gpu), 'omit --gpu'),
                              (('packed', 'float16', cpu), '--dtype float16'),
-                             (('packed', 'float32', cpu, True), 'omit --pad')):
+                             (('packed', 'float32', cpu, True), 'omit --pad'),
+                             (('auto', 'int8', gpu), '--dtype int8: .* omit --gpu'),
+                             (('auto', 'int8', cpu, True), '--dtype int8: .* omit --pad'),
+                             (('padded', 'int8', cpu), '--dtype int8: .* omit --path padded')):
         with pytest.raises(DataError, match=words):
             choose_layout(*arguments)
     monkeypatch.setattr(ops, 'load', lambda: False)
     assert choose_layout('auto', 'float32', cpu) == 'padded'
     with pytest.raises(DataError, match='could not be loaded'):
         choose_layout('packed', 'float32', cpu)
+    with pytest.raises(DataError, match='--dtype int8: .* could not be loaded'):
+        choose_layout('auto', 'int8', cpu)

@@ -384,7 +384,10 @@ state = [t.normal(300, 300, seed=i) for i in range(4)]
 for optimizer in ('adamw', 'lamb'):
     mx.nd.bert_update(*state[:3], state[3] ** 2, mx.nd.array([[.1], [.1]]), n=1, number=2,
                       optimizer=optimizer)
-for array in state + [mx.nd.bert_sum_squares(*state, n=4)]:
+up, down = (mx.nd.bert_int8(t.normal(*shape)) for shape in ((70, 33), (33, 70)))
+state += [mx.nd.bert_dense_int8(t.normal(61, 33), *up, t.normal(70))]
+state += [mx.nd.bert_feed_forward_int8(t.normal(61, 33), *up, t.normal(70), *down, t.normal(33))]
+for array in state + [mx.nd.bert_sum_squares(*state[:4], n=4)]:
     total.update(array.asnumpy().tobytes())
 print(total.hexdigest())
 '''

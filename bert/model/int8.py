@@ -1,0 +1,40 @@
+"""Inference in 8 bits: the encoder's matrices become int8, one scale per row.
+
+The products take activations in 8 bits too, quantised one token at a time when they come, and sum
+exactly: see ``ops/int8.h``.  All else (embeddings, LayerNorm, attention, the residual stream, the
+heads) stays float32.
+"""
+import mxnet as mx
+from mxnet.gluon import Parameter
+
+from .encoder import Layer
+from .heads import Network
+
+__all__ = ['quantise']
+
+
+def quantise(net: Network) -> None:
+    """Make the matrices of the layers of an initialized ``net`` int8, if they are not yet.
+
+    ``bert.model.ops`` must be loaded.  ``net`` can then neither be trained nor load parameters,
+    and only packed batches go through it.
+    """
+    for layer in net.bert.encoder.transformer_cells:
+        for name, parameter in list(vars(layer).items()):
+            if isinstance(parameter, Parameter) and len(parameter.shape) == 2 \
+                    and parameter.dtype != 'int8':
+                _quantise(layer, name, parameter)
+
+
+def _quantise(layer: Layer, name: str, parameter: Parameter) -> None:
+    devices = parameter.list_ctx()
+    matrix, scales = mx.nd.bert_int8(parameter.data(devices[0]))
+    parameter.grad_req = 'null'
+    parameter.cast('int8')
+    parameter.set_data(matrix)
+    name = name[:-len('weight')] + 'scales'
+    layer.own(name, scales.shape, 'zeros')
+    added = getattr(layer, name)
+    added.grad_req = 'null'
+    added.initialize(ctx=devices)
+    added.set_data(scales)
