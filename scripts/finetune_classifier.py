@@ -13,6 +13,7 @@ if not __package__:     # run as a file: `bert` is the checkout's
 import logging
 import os
 
+from bert.checkpoint.source import read_settings
 from bert.data import features, inputs, labels, outputs, tables, tasks
 from bert.metrics import classification
 from bert.training import flags
@@ -45,7 +46,7 @@ def parse_args(argv=None):
                      '--test_file')
     if not args.model_parameters and (args.predict is not None or own and args.only_inference):
         parser.error('--only_inference and --predict need --model_parameters, a result folder')
-    if args.predict is not None and len(args.predict) > 2:
+    if len(args.predict or ()) > 2:
         parser.error('--predict takes one text or two; quote each text')
     if args.regression and (args.labels or args.multi_label):
         parser.error('--labels and --multi_label are for classes, --regression is for numbers')
@@ -56,6 +57,8 @@ def parse_args(argv=None):
         labels.parse_order(args.labels)
     except ValueError as error:
         parser.error(str(error))
+    args.max_len = args.max_len or read_settings(
+        args.model_parameters, None, ('max_len',)).get('max_len', 128)
     if args.max_len < 8:
         parser.error(f'--max_len {args.max_len} leaves no room for text; use 8 or more')
     if args.bert_model is None and (args.task_name or '').lower().startswith('sample'):
@@ -70,8 +73,8 @@ def add_data_flags(group):
                        help=f"one of: {', '.join(task.name for task in tasks.TASKS)}")
     group.add_argument('--data_dir', metavar='DIR', help="the task's official files")
     flags.add_table_flags(group)
-    group.add_argument('--max_len', type=cli.positive_int, default=128,
-                       help='tokens, special ones included (default: %(default)s)')
+    group.add_argument('--max_len', type=cli.positive_int,
+                       help="tokens, special ones included (default: the trained model's, or 128)")
     group.add_argument('--windows', action='store_true',
                        help='split longer texts into overlapping windows and average their logits, '
                             'instead of cutting them')
@@ -107,14 +110,13 @@ def fine_tune(args):
         net, loaded, runtime, args.seed,
         fresh=() if args.model_parameters else ('classifier.', 'bert.pooler.'),
         fixed_length=args.max_len if args.pad else None)
-    source = loaded.source
-    del loaded      # its arrays are as large as the network
+    source, loaded = loaded.source, None    # its arrays are as large as the network
     if args.predict is not None:
         predict_texts(args, task, model)
         return None
     sets = {split: featurize(args, task, model, rows, split) for split, rows in examples.items()}
-    sizes = ', '.join(f'{len(rows)} {split}' for split, rows in examples.items())
-    logging.info('%s: %s examples; model: %s', task.name, sizes, source)
+    logging.info('%s: %s examples; model: %s', task.name, ', '.join(
+        f'{len(rows)} {split}' for split, rows in examples.items()), source)
     if args.only_inference and not args.model_parameters:
         logging.warning('without --model_parameters the head is random: so are the predictions')
     best = None if args.only_inference else train(args, task, model, examples, sets)

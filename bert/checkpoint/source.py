@@ -27,11 +27,12 @@ class ModelSource:
     cased: Optional[bool] = None
 
 
-def read_settings(path: Optional[str], task: str, numbers: Iterable[str]) -> Dict[str, Any]:
+def read_settings(path: Optional[str], task: Optional[str],
+                  numbers: Iterable[str]) -> Dict[str, Any]:
     """The settings that a result folder of ``task`` remembers.
 
-    ``path`` is the folder or a file in it.  Empty if it is not a result folder of ``task``.
-    Raises DataError if one of ``numbers`` is not a number.
+    ``path`` is the folder or a file in it; ``task`` None stands for any.  Empty if it is not a
+    result folder of ``task``.  Raises DataError if one of ``numbers`` is not a number.
     """
     folder = path if path and os.path.isdir(path) else os.path.dirname(path or '')
     config = os.path.join(folder, 'config.json')
@@ -39,7 +40,7 @@ def read_settings(path: Optional[str], task: str, numbers: Iterable[str]) -> Dic
         return {}
     saved = read_json(config)
     saved = saved.get('gluon_bert') if isinstance(saved, dict) else None
-    if not isinstance(saved, dict) or saved.get('task') != task:
+    if not isinstance(saved, dict) or task not in (None, saved.get('task')):
         return {}
     for name in numbers:
         if not isinstance(saved.get(name, 0), (int, float)):

@@ -9,7 +9,8 @@ import re
 from typing import Iterable, List, NamedTuple, Tuple
 
 from ..utils.errors import DataError
-from ..utils.files import read_json
+from ..utils.files import read_json, unpacked_name
+from .table_files import read_objects
 
 __all__ = ['Answer', 'Question', 'from_lines', 'is_labelled', 'read']
 
@@ -41,7 +42,8 @@ def is_labelled(questions: Iterable[Question]) -> bool:
 
 
 def read(path: str, train: bool) -> List[Question]:
-    """The questions of a SQuAD 1.1 or 2.0 file.
+    """The questions of a SQuAD 1.1 or 2.0 file, or of rows of Hugging Face's datasets (context,
+    question, id, answers), as a list, JSON lines (.jsonl) or under "data".
 
     An answer with a wrong ``answer_start`` is moved to the nearest place where it occurs (any
     whitespace matches any other).  If it does not occur at all, a question without another answer
@@ -94,13 +96,34 @@ def from_lines(lines: Iterable[Tuple[str, str]]) -> List[Question]:
 
 def _entries(path):
     """Yield (place in the file, for messages; context; qa) for each question."""
-    for i, article in enumerate(_get(read_json(path), 'data', list, path)):
+    for i, article in enumerate(_articles(path)):
         where = f'{path}: data[{i}]'
+        if isinstance(article, dict) and 'paragraphs' not in article and 'context' in article:
+            yield where, _get(article, 'context', str, where), _unflattened(article, where)
+            continue
         for k, paragraph in enumerate(_get(article, 'paragraphs', list, where)):
             place = f'{where}.paragraphs[{k}]'
             context = _get(paragraph, 'context', str, place)
             for n, qa in enumerate(_get(paragraph, 'qas', list, place)):
                 yield f'{place}.qas[{n}]', context, qa
+
+
+def _articles(path):
+    if unpacked_name(path).lower().endswith('.jsonl'):
+        return [item for _, item in read_objects(path)]
+    content = read_json(path)
+    return content if content and isinstance(content, list) else _get(content, 'data', list, path)
+
+
+def _unflattened(row, where):
+    """A question as SQuAD has it of a row of Hugging Face's datasets."""
+    if not isinstance(row.get('answers'), dict):
+        return row
+    texts, starts = (_get(row['answers'], key, list, where) for key in ('text', 'answer_start'))
+    if len(texts) != len(starts):
+        raise DataError(f'{where}: {len(texts)} texts of answers, but {len(starts)} answer_start')
+    return dict(row, answers=[{'text': text, 'answer_start': start}
+                              for text, start in zip(texts, starts)])
 
 
 def _get(node, key, kind, where):

@@ -1,15 +1,15 @@
-"""Rows of tables: CSV (quoted as in RFC 4180), TSV (never quoted, as GLUE's) and JSON lines.
+"""Rows of tables: CSV (quoted as in RFC 4180), TSV (never quoted, as GLUE's), JSON lines or lists.
 
 The suffix of a file's name decides which; all are UTF-8, and may be packed (.csv.gz, .tsv.xz).
 """
 import csv
 import os
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from ..utils.errors import DataError
-from ..utils.files import parse_json, read_lines, unpacked_name
+from ..utils.files import parse_json, read_json, read_lines, unpacked_name
 
-__all__ = ['open_table']
+__all__ = ['open_table', 'read_objects']
 
 Rows = Iterator[Tuple[int, List[Any]]]      # number of the line, from 1; its fields
 
@@ -70,19 +70,35 @@ def _without_blanks(rows):
         yield number, fields
 
 
-def _json(path):
-    names = None
-    for number, line in read_lines(path):
-        if not line.strip():
-            continue
-        try:
-            item = parse_json(line)
-        except ValueError as error:
-            raise DataError(f'{path}:{number}: not JSON ({error}); write one object per '
-                            'line') from None
+def read_objects(path: str) -> Iterator[Tuple[int, Dict[str, Any]]]:
+    """The objects of a file of JSON lines, or of a JSON list; (number of the line or in the list,
+    object).  Raises DataError, which names the file and the number."""
+    for number, item in _values(path):
         if not isinstance(item, dict):
             raise DataError(f'{path}:{number}: not a JSON object; write one per line, '
                             'such as {"text": "...", "label": "..."}')
+        yield number, item
+
+
+def _values(path):
+    first = True
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        if first and line.lstrip().startswith('['):     # pandas, datasets: a list, on any lines
+            yield from enumerate(read_json(path, list), 1)
+            return
+        first = False
+        try:
+            yield number, parse_json(line)
+        except ValueError as error:
+            raise DataError(f'{path}:{number}: not JSON ({error}); write one object per '
+                            'line') from None
+
+
+def _json(path):
+    names = None
+    for number, item in read_objects(path):
         if names is None:
             names = list(item)
             yield number, names

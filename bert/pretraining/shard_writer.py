@@ -94,11 +94,15 @@ def _make(job, workers):
     sizes = [sum(span.end - span.start for span in chunk) for chunk in chunks]
     with unordered_map((job, chunks), min(workers, len(chunks))) as run:
         counts = _in_order(run(_make_rows, range(len(chunks))), sizes, 'text')
-        instances, tokens = (sum(column) for column in zip(*counts))
+        instances, tokens, random = (sum(column) for column in zip(*counts))
         if not instances:
             raise DataError(f"{', '.join(job.paths)}: no pair of sentences in it; documents need "
                             'one sentence per line')
-        slices = _deal([count for count, _ in counts], min(job.shards, instances), job.seed)
+        if random == instances > 1:
+            logging.warning('no text is followed by its next sentence, so next-sentence prediction '
+                            'learns nothing: has the text a blank line between all sentences? '
+                            'One belongs between documents')
+        slices = _deal([count for count, _, _ in counts], min(job.shards, instances), job.seed)
         if len(slices) < job.shards:
             logging.warning('only %d instances, so there are only as many shards', len(slices))
         _in_order(run(_write_shard, range(len(slices)), slices),
@@ -144,7 +148,8 @@ def _rows_path(job, index):
 
 
 def _make_rows(job, chunks, index):
-    """Write the instances of a chunk unless they exist; returns their (instances, tokens)."""
+    """Write the instances of a chunk unless they exist; returns their (instances, tokens, those
+    with a random second text)."""
     path, record = _rows_path(job, index), _record(job.masking)
     if not os.path.exists(path):
         rng = np.random.default_rng([job.seed, index])
@@ -156,8 +161,11 @@ def _make_rows(job, chunks, index):
                 for name in FIELDS:
                     rows[name] = block[name]
                 f.write(rows.tobytes())
-    lengths = [rows['valid_lengths'] for rows in _rows(path, record)]
-    return sum(map(len, lengths)), int(sum(length.sum() for length in lengths))
+    counts = np.zeros(3, np.int64)
+    for rows in _rows(path, record):
+        counts += [len(rows), int(rows['valid_lengths'].sum()),
+                   int(rows['next_sentence_labels'].sum())]
+    return tuple(counts.tolist())
 
 
 def _rows(path, record, first=0, end=None):

@@ -220,3 +220,13 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     error = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and 'Traceback' not in error
     assert error.endswith('stopped; the same command with --resume continues\n')
+
+
+@pytest.mark.parametrize('text, warned', [
+    ('hello world .\n\nthe cat sat .\n\non the mat .\n', True),
+    ('hello world .\nthe cat sat .\non the mat .\n\nhow are you .\n' * 9, False)])
+def test_a_blank_line_between_all_sentences(script, tmp_path, caplog, text, warned):
+    (tmp_path / 'text.txt').write_text(text, encoding='utf-8')
+    assert script.main(['--input_file', str(tmp_path / 'text.txt'), '--vocab', TINY,
+                        '--max_seq_length', '16', '--output_dir', str(tmp_path / 'out')]) == 0
+    assert ('a blank line between all sentences?' in caplog.text) == warned

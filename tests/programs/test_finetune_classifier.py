@@ -589,3 +589,12 @@ def test_columns_without_a_header_count_from_1(tmp_path, capsys):
         with pytest.raises(SystemExit):
             finetune_classifier.parse_args(['--model_parameters', 'x', *flags_])
         assert message in capsys.readouterr().err
+
+
+def test_a_trained_model_keeps_its_length(tmp_path):
+    write_json(str(tmp_path / 'config.json'), {'gluon_bert': {'task': 'sst', 'max_len': 16}})
+    for more, length in ((), 16), (('--max_len', '32'), 32):
+        args = finetune_classifier.parse_args(['--model_parameters', str(tmp_path), '--predict',
+                                               'x', *more])
+        assert args.max_len == length
+    assert finetune_classifier.parse_args(['--task_name', 'sample']).max_len == 128

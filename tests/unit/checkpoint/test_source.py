@@ -17,7 +17,7 @@ def test_settings_of_a_folder_and_of_a_file_in_it(tmp_path):
     path = folder(tmp_path, {'gluon_bert': settings})
     for name in path, path + '/model.params':
         assert read_settings(name, 'squad', ['doc_stride', 'n_best_size']) == settings
-    assert read_settings(path, 'ner', []) == {}
+    assert read_settings(path, 'ner', []) == {} and read_settings(path, None, []) == settings
 
 
 @pytest.mark.parametrize('content', [[], {}, {'gluon_bert': 7}, {'gluon_bert': {'task': 'other'}}])

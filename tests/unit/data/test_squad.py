@@ -109,3 +109,26 @@ def test_questions_from_lines():
 def test_whole_numbers_are_ids_too(tmp_path):
     path = squad_file(tmp_path, qa(7, ('a', 0)), qa('8', ('a', 0)))
     assert [question.id for question in squad.read(path, train=True)] == ['7', '8']
+
+
+ROWS = [{'id': 'x', 'title': 't', 'context': 'a b c', 'question': 'q',
+         'answers': {'text': ['b'], 'answer_start': [2]}},
+        {'id': 'y', 'context': 'a b c', 'question': 'r',
+         'answers': {'text': [], 'answer_start': []}}]
+
+
+@pytest.mark.parametrize('name, text', [
+    ('a.json', json.dumps(ROWS)), ('a.json', json.dumps({'data': ROWS})),
+    ('a.jsonl', '\n'.join(map(json.dumps, ROWS)))])
+def test_rows_of_hugging_face_datasets(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    first, second = squad.read(str(tmp_path / name), train=True)
+    assert first == squad.Question('x', 'q', 'a b c', [squad.Answer('b', 2)], False)
+    assert second.id == 'y' and second.impossible
+
+
+def test_rows_with_an_answer_without_a_place(tmp_path):
+    (tmp_path / 'a.json').write_text(json.dumps([dict(ROWS[1], answers={
+        'text': ['b'], 'answer_start': []})]))
+    with pytest.raises(DataError, match=r'data\[0\]: 1 texts of answers, but 0 answer_start'):
+        squad.read(str(tmp_path / 'a.json'), train=True)

@@ -1,5 +1,6 @@
 import errno
 import gzip
+import json
 import logging
 import os
 
@@ -466,3 +467,17 @@ def test_packed_tables(tmp_path, name, content):
         f.write(content.encode())
     names, rows = open_table(path)
     assert names == ['text', 'label'] and [fields for _, fields in rows] == [['a, b', '0']]
+
+
+@pytest.mark.parametrize('name', ['a.json', 'a.jsonl', 'a.json.gz'])
+@pytest.mark.parametrize('indent', [None, 1])
+def test_a_json_list_of_rows(tmp_path, name, indent):
+    """As pandas (orient='records') writes them."""
+    text = json.dumps([{'text': 'x', 'label': 1}, {'label': 0, 'text': 'y'}], indent=indent)
+    with (gzip.open if name.endswith('.gz') else open)(str(tmp_path / name), 'wb') as file:
+        file.write(text.encode())
+    names, rows = open_table(str(tmp_path / name))
+    assert names == ['text', 'label'] and list(rows) == [(1, ['x', 1]), (2, ['y', 0])]
+    (tmp_path / 'b.json').write_text('[{"text": "x"}, 3]')
+    with pytest.raises(DataError, match='b.json:2: not a JSON object'):
+        list(open_table(str(tmp_path / 'b.json'))[1])
