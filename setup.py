@@ -19,6 +19,7 @@ extras.update(
           'onnxruntime<1.23'],          # later ones need ml_dtypes, so numpy 2 on Python 3.13
     plot=['matplotlib>=3.5'],
     tensorboard=['tensorboardX>=2.2'],
+    tensorflow=['tensorflow-cpu'],      # only to convert checkpoints of google-research/bert
     vocabulary=['tokenizers>=0.19'],    # to make a WordPiece vocabulary
 )
 extras['test'] = ['pytest', 'ruff==0.17.6'] + [

@@ -3,6 +3,7 @@
     python scripts/benchmark.py --quick
     python scripts/benchmark.py --rows train,ragged --model FOLDER
     python scripts/benchmark.py --peer_python peer/bin/python --plot
+    python scripts/benchmark.py --scores --model FOLDER --data_dir DATA --peer_python PYTHON
 
 Each measurement runs in its own process, so that its peak memory can be measured.  With
 --peer_python, an interpreter that has torch and transformers (and sentence-transformers,
@@ -12,6 +13,10 @@ above 1 if ours is better.  MB is the peak memory of the largest process.
 
 Figures per step (train, pretrain) leave out the first steps, embed leaves out loading; s is a whole
 script from start to end.  OMP_NUM_THREADS says how many threads both use (default: the cores).
+
+--scores trains on MRPC, WNUT-17 and XQuAD instead, with our programs and with Transformers' Trainer
+(random batches, and batches by length), and prints the dev scores of each seed, their mean and
+deviation.  Finished runs are kept in scores.json: the same command again does the missing ones.
 """
 if not __package__:     # run as a file: `bert` is the checkout's
     import os.path
@@ -28,7 +33,10 @@ from typing import Dict, List, Optional
 from bert.utils import cli, files
 from bert.utils.errors import run
 
+from .benchmarking import report, scores
+from .benchmarking.inputs import Inputs
 from .benchmarking.measurements import all_measurements, is_named
+from .benchmarking.runner import Runner
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -37,7 +45,8 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     parser = cli.Parser(description=__doc__)
     names = [row.name for row in all_measurements(cores=threads())]
     parser.add_argument('--rows', metavar='A,B', help='only these rows, by name or its beginning '
-                        '(train-6l): ' + ', '.join(dict.fromkeys(n.split('-')[0] for n in names)))
+                        '(train-6l): ' + ', '.join(dict.fromkeys(n.split('-')[0] for n in names))
+                        + '; with --scores, only these data: ' + ', '.join(scores.DATA))
     parser.add_argument('--rounds', type=cli.positive_int, metavar='N',
                         help='(default: 3, with --quick 1)')
     parser.add_argument('--quick', action='store_true', help='few steps and little data: to check '
@@ -46,16 +55,23 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                         'that replaces the 6-layer one with random weights')
     parser.add_argument('--peer_python', metavar='PATH', help="the peers' Python interpreter")
     parser.add_argument('--data_dir', metavar='DIR',
-                        help="MRPC's official files, for ragged (default: made-up pairs)")
+                        help="MRPC's official files, for ragged (default: made-up pairs); with "
+                             '--scores, a folder with MRPC/msr_paraphrase_*.txt, '
+                             'WNUT17/{train,dev}.conll and QA/xquad.en.json')
     parser.add_argument('--text_file', default=os.path.join(ROOT, 'sample_text.txt'),
                         metavar='FILE', help='text to make the data from (default: %(default)s)')
     parser.add_argument('--output_dir', default='./benchmark', metavar='DIR',
-                        help='for results.json, growth.png, logs, models and data; delete it '
-                             'afterwards (default: %(default)s)')
+                        help='for results.json or scores.json, growth.png, logs, models and data; '
+                             'delete it afterwards (default: %(default)s)')
     parser.add_argument('--plot', action='store_true',
                         help='draw the growth rows as growth.png (extra: plot)')
+    parser.add_argument('--scores', action='store_true',
+                        help='compare the accuracy after training instead of the speed')
+    parser.add_argument('--seeds', type=cli.distinct_ints, default=(1, 2, 3), metavar='N,N,...',
+                        help='of --scores (default: 1,2,3)')
     inside = parser.add_argument_group('one measurement in this process, as benchmark.py runs it')
-    inside.add_argument('--measure', choices=('gemm', 'tokens', 'sentences', 'operators'))
+    inside.add_argument('--measure', choices=('gemm', 'tokens', 'sentences', 'operators',
+                                                'precisions'))
     inside.add_argument('--texts', metavar='FILE')
     inside.add_argument('--dtype', choices=('float32', 'bfloat16', 'int8'), default='float32')
     args = parser.parse_args(argv)
@@ -66,6 +82,10 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
             parser.error(f'--peer_python {args.peer_python}: there is no such program')
         args.peer_python = os.path.abspath(found)
     args.rows = args.rows.split(',') if args.rows else None
+    if args.scores:
+        names = list(scores.DATA)
+        if not (args.model and args.data_dir):
+            parser.error('--scores needs --model, real weights, and --data_dir')
     for wanted in args.rows or ():
         if not any(is_named(name, wanted) for name in names):
             parser.error(f'--rows: there is no row {wanted}')
@@ -83,16 +103,14 @@ def main(argv: Optional[List[str]] = None) -> int:
     if args.measure:
         print(json.dumps(measure_here(args.measure, args.model, args.texts, args.dtype)))
         return 0
-    from bert.training import plot
-
-    from .benchmarking import report
-    from .benchmarking.inputs import Inputs
-    from .benchmarking.runner import Runner
     folder = os.path.abspath(files.make_folder(args.output_dir, '--output_dir'))
-    inputs = Inputs(os.path.join(folder, 'inputs'), args.text_file, args.model, args.data_dir)
+    mrpc = os.path.join(args.data_dir, 'MRPC') if args.scores else args.data_dir
+    inputs = Inputs(os.path.join(folder, 'inputs'), args.text_file, args.model, mrpc)
     runner = Runner(folder, inputs, args.peer_python, args.rounds, warmup=1 if args.quick else 2)
     about = report.about(runner.versions, runner.path)
     print('\n'.join(f'{name}: {text}' for name, text in about.items()), end='\n\n')
+    if args.scores:
+        return compare_scores(args, runner, folder, about)
     print(report.HEADER, flush=True)
     done, failed = [], False
 
@@ -111,7 +129,24 @@ def main(argv: Optional[List[str]] = None) -> int:
         record(shares)
     curves = report.curves(done)
     if args.plot and curves:
+        from bert.training import plot
         print(f"picture: {plot.growth(os.path.join(folder, 'growth.png'), curves)}")
+    return int(failed)
+
+
+def compare_scores(args: argparse.Namespace, runner: Runner, folder: str,
+                   about: Dict[str, str]) -> int:
+    """Do the runs of --scores and print their table; the exit status."""
+    names = args.rows or list(scores.DATA)
+    source = {'model': os.path.abspath(args.model), 'data_dir': os.path.abspath(args.data_dir)}
+    scores.prepare(names, runner.inputs, os.path.join(folder, 'inputs'), source['data_dir'])
+    measured = runner.process('benchmark --measure precisions', 'precisions').output.splitlines()
+    wanted = scores.jobs(names, json.loads(measured[0])['precisions'], args.seeds,
+                         1 if args.quick else 3, bool(args.peer_python))
+    done, failed = scores.measure(runner, wanted, os.path.join(folder, 'scores.json'), about,
+                                  source)
+    if done:
+        print('\n' + scores.table(done, args.seeds))
     return int(failed)
 
 
@@ -121,6 +156,8 @@ def measure_here(kind: str, model: Optional[str], texts: Optional[str],
     from .benchmarking import measure
     if kind == 'operators':
         return measure.operators()
+    if kind == 'precisions':
+        return measure.precisions()
     if kind == 'gemm':
         return measure.gemm(dtype)
     return measure.embed(kind, model, texts, dtype)

@@ -2,9 +2,11 @@
 
     python convert_checkpoint.py bert-base-uncased-folder ours      # model.safetensors -> .params
     python convert_checkpoint.py output_dir theirs                  # .params -> model.safetensors
+    python convert_checkpoint.py uncased_L-12_H-768_A-12 ours       # bert_model.ckpt -> .params
 
 A folder with model.safetensors (or a name: sample, bert_12_768_12, owner/name on the hub) becomes
-a folder with model.params, and vice versa; --to overrides this.
+a folder with model.params, and vice versa; --to overrides this.  TensorFlow checkpoints of
+google-research/bert are read too (extra: tensorflow).
 """
 if not __package__:     # run as a file: `bert` is the checkout's
     import os.path
@@ -40,10 +42,11 @@ def main(argv=None):
     args = parse_args(argv)
     from bert.checkpoint import output, result_folder
     from bert.checkpoint.names import check_tied, to_huggingface
-    from bert.checkpoint.resolve import resolve
+    from bert.checkpoint.resolve import resolve, tensorflow_checkpoint
     from bert.checkpoint.weights import write_params, write_safetensors
     from bert.utils import files
-    found = resolve(args.source, args.bert_dataset, args.weights, args.offline or None)
+    found = tensorflow_checkpoint(args.weights or args.source) or resolve(
+        args.source, args.bert_dataset, args.weights, args.offline or None)
     to = args.to or ('safetensors' if found.weights.endswith('.params') else 'params')
     output.check_distinct(args.target, 'target', found.weights, found.vocab)
     output.check(args.target, 'target', overwrite=args.overwrite)
@@ -58,6 +61,9 @@ def main(argv=None):
     other = {key: value for key, value in config.other.items()
              if key not in ('dtype', 'torch_dtype')}      # of the weights that were read
     config = config.replace(architectures=(architecture,), other=other)
+    outputs = theirs.get('classifier.bias', ())
+    if config.labels is None and len(outputs):      # Transformers takes two outputs without names
+        config = config.replace(labels=tuple(f'LABEL_{i}' for i in range(len(outputs))))
     name = {'params': result_folder.WEIGHTS, 'safetensors': 'model.safetensors'}[to]
     folder = output.OutputFolder(args.target, 'target', overwrite=args.overwrite, staged=True)
     try:
@@ -70,6 +76,7 @@ def main(argv=None):
         folder.publish()
     finally:
         folder.discard()
+        folder.close()
     print(f'{os.path.join(args.target, name)}: {sum(array.size for array in arrays.values())} '
           f'parameters in {len(arrays)} arrays, from {found.source}')
     return 0

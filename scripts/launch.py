@@ -35,7 +35,7 @@ from bert.utils import cli
 from bert.utils.errors import run
 
 JOIN = 120          # seconds for all hosts to join
-STOP = (signal.SIGINT, signal.SIGTERM)
+STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PASSED_ON = ('BERT_', 'MXNET_', 'PS_', 'OMP_', 'PYTHONPATH', 'PATH', 'LD_LIBRARY_PATH',
               'VIRTUAL_ENV', 'XDG_CACHE_HOME', 'DMLC_INTERFACE')
 
@@ -82,8 +82,12 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     signals = []
-    before = {number: signal.signal(number, lambda number, frame: signals.append(number))
-              for number in STOP}
+
+    def note(number, frame):
+        if number != signal.SIGHUP or not signals:      # it may come twice
+            signals.append(number)
+    before = {number: signal.signal(number, note) for number in STOP
+              if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN}
     try:
         return join(args.join, signals) if args.join else start_job(args, signals)
     finally:

@@ -1,26 +1,28 @@
 """Checks of files of weights before their content is trusted: structure, checksum, finite values.
 
 A ``.params`` file that we write ends in a trailer that MXNet does not read: :data:`TRAILER` and the
-CRC-32 of all bytes before, in hexadecimal.  A safetensors file of ours has the CRC-32 of its data
-section in its metadata.  Files of others have no checksum and get the other checks.
+CRC-32 of all bytes before, in hexadecimal; the eight bytes that the format reserves are
+:data:`MARK`, by which a file of ours without its trailer is known to be cut.  A safetensors file of
+ours has the CRC-32 of all of its other bytes in its metadata.  Files of others have no checksum and
+get the other checks.
 """
-import json
 import mmap
 import os
 import struct
 import zlib
-from typing import Dict, Mapping, Optional
+from typing import Dict, List, Mapping
 
 import numpy as np
 
 from ..utils.errors import DataError
 
 __all__ = ['append_checksum', 'checksum', 'check_finite', 'check_params', 'check_safetensors',
-           'data_crc', 'METADATA_KEY']
+           'sealed_safetensors', 'METADATA']
 
-TRAILER = b'gluon-bert crc32 '
-METADATA_KEY = 'gluon_bert_crc32'
+TRAILER, MARK = b'gluon-bert crc32 ', b'gluonCRC'
 _HEX = 8            # digits of a CRC-32
+_KEY = 'gluon_bert_file_crc32'
+METADATA = {_KEY: '0' * _HEX}      # of a safetensors file that is to be sealed
 _LIST_MAGIC = 0x112
 _V2, _V3 = 0xF993FAC9, 0xF993FACA       # an array since MXNet 1.0, and with np-shape semantics
 _V1 = 0xF993FAC8
@@ -63,6 +65,9 @@ class _Reader:
 def append_checksum(path: str) -> None:
     """End a ``.params`` file with the CRC-32 of what it holds."""
     with open(path, 'rb+') as f:
+        f.seek(8)
+        f.write(MARK)
+        f.seek(0)
         crc = 0
         for block in iter(lambda: f.read(1 << 22), b''):
             crc = zlib.crc32(block, crc)
@@ -110,6 +115,8 @@ def _check_params(data):
                            f'{data[-_HEX:].decode("ascii", "replace")}: it is damaged')
     else:
         end = len(data)
+        if data[8:8 + len(MARK)] == MARK:
+            raise _Damaged('it is cut short: its checksum is missing')
     reader = _Reader(data)
     if reader.take('Q') != _LIST_MAGIC:
         raise _Damaged('it does not begin as one')
@@ -156,18 +163,33 @@ def _pass_array(reader):
     reader.skip(size * _ITEM[kind])
 
 
-def data_crc(content: bytes) -> str:
-    """The CRC-32 of the data section of a safetensors file, in hexadecimal."""
-    return f'{zlib.crc32(content[8 + int.from_bytes(content[:8], "little"):]):08x}'
+def sealed_safetensors(content: bytes) -> List[memoryview]:
+    """The parts of a safetensors file that has :data:`METADATA`, with its checksum in them."""
+    place, view = _checksum_place(content), memoryview(content)
+    return [view[:place], memoryview(_crc_around(view, place)), view[place + _HEX:]]
+
+
+def _checksum_place(content):
+    """Where the checksum stands in a safetensors file; ValueError where our key is not in it."""
+    key = f'"{_KEY}":"'.encode()
+    return content.index(key, 8, 8 + int.from_bytes(content[:8], 'little')) + len(key)
+
+
+def _crc_around(view, place):
+    """The CRC-32 of a file but for the digits at ``place``, in hexadecimal."""
+    return b'%08x' % zlib.crc32(view[place + _HEX:], zlib.crc32(view[:place]))
 
 
 def check_safetensors(path: str, content: bytes) -> None:
-    """Check the checksum of a safetensors file of ours, whose structure is known to be right."""
-    header = json.loads(content[8:8 + int.from_bytes(content[:8], 'little')].decode('utf-8'))
-    wanted: Optional[str] = (header.get('__metadata__') or {}).get(METADATA_KEY)
-    if wanted is not None and data_crc(content) != wanted:
-        raise DataError(f'{path}: damaged (its checksum is {data_crc(content)} but should be '
-                        f'{wanted}); get another copy')
+    """Check the checksum of a safetensors file if it has one; its structure is right."""
+    try:
+        place = _checksum_place(content)
+    except ValueError:
+        return
+    found, wanted = _crc_around(memoryview(content), place), content[place:place + _HEX]
+    if found != wanted:
+        raise DataError(f'{path}: damaged (its checksum is {found.decode()} but should be '
+                        f'{wanted.decode("utf-8", "replace")}); get another copy')
 
 
 def check_finite(path: str, arrays: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:

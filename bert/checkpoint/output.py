@@ -4,9 +4,12 @@ A folder that holds a result is refused, unless the run continues or replaces it
 written to the sub-folder ``.overwrite`` and moved into place once it is complete.
 """
 import contextlib
+import fcntl
 import os
 import re
 import shutil
+import time
+import weakref
 from typing import Any, Optional
 
 from ..utils.errors import DataError
@@ -29,6 +32,7 @@ _ALL = '|'.join([_CHECKPOINT, _RESULT, _BESIDE, SHARDS])
 _ROWS = 'unfinished'        # of the shards that are being made
 _NEW, _COMPLETE = '.overwrite', '.overwrite-complete'
 _STALE = '.stale.json'      # in both: what the new result makes stale
+PATIENCE = 5                # seconds: the processes of a run that was killed may still be ending
 
 
 def check(folder: str, flag: str, state: Optional[str] = None, resume: bool = False,
@@ -44,7 +48,14 @@ def check(folder: str, flag: str, state: Optional[str] = None, resume: bool = Fa
     resume, overwrite : bool
         Whether the run may continue what is there, or replace it.
     """
-    make_folder(folder, flag)
+    handle = _claim(folder, flag)
+    try:
+        _check(folder, flag, state, resume, overwrite)
+    finally:
+        os.close(handle)
+
+
+def _check(folder, flag, state, resume, overwrite):
     _finish(folder)
     name, whole = _earlier(folder)
     if name is None or overwrite or (resume and state and _resumable(folder, state)):
@@ -81,24 +92,35 @@ class OutputFolder:
     Attributes
     ----------
     path : str, the folder to write to: ``folder`` or, until :meth:`publish`, one in it
+    close : callable, ends the claim to the folder, which no other run can write to until then
     """
 
     def __init__(self, folder: str, flag: str, state: Optional[str] = None, resume: bool = False,
                  overwrite: bool = False, comm: Any = None, staged: bool = False):
         self._folder, self._leads = folder, comm is None or comm.rank == 0
         new = os.path.join(folder, _NEW)
+        self.close = weakref.finalize(self, lambda: None)
         if self._leads:
-            check(folder, flag, state, resume, overwrite)
-            goes_on = resume and state and (overwrite or _holds(new, state))
-            if not (goes_on and os.path.isdir(new)):
-                shutil.rmtree(new, ignore_errors=True)
-                if staged or (overwrite and _earlier(folder)[0]
-                              and not (resume and state and _resumable(folder, state))):
-                    os.mkdir(new)
-            staged = os.path.isdir(new)
+            self.close = weakref.finalize(self, os.close, _claim(folder, flag))
+            try:
+                _check(folder, flag, state, resume, overwrite)
+                staged = self._stage(new, state, resume, overwrite, staged)
+            except BaseException:
+                self.close()
+                raise
         if comm is not None:
             staged = comm.sum([float(self._leads and staged)])[0] > 0
         self.path = new if staged else folder
+
+    def _stage(self, new, state, resume, overwrite, staged):
+        """Make the sub-folder ``new`` if the run needs one; whether it is there."""
+        goes_on = resume and state and (overwrite or _holds(new, state))
+        if not (goes_on and os.path.isdir(new)):
+            shutil.rmtree(new, ignore_errors=True)
+            if staged or (overwrite and _earlier(self._folder)[0]
+                          and not (resume and state and _resumable(self._folder, state))):
+                os.mkdir(new)
+        return os.path.isdir(new)
 
     def publish(self) -> None:
         """Replace the earlier result by what was written, which must be complete now."""
@@ -117,6 +139,25 @@ class OutputFolder:
         """Remove what was written since, unless it was published."""
         if self._leads and self.path != self._folder:
             shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _claim(folder, flag):
+    """Make and lock a folder; returns the file descriptor whose end is the end of the lock."""
+    make_folder(folder, flag)
+    handle, limit = os.open(folder, os.O_RDONLY), time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < limit:
+                time.sleep(0.1)
+                continue
+            os.close(handle)
+            raise DataError(f'{flag} {folder}: another run is writing to this folder; name another '
+                            'one, or wait for its end') from None
+        except OSError:         # a file system without locks
+            pass
+        return handle
 
 
 def _earlier(folder):

@@ -14,6 +14,7 @@ from typing import Callable, Optional, Union
 
 from ..model.config import BertConfig
 from ..text import vocabulary
+from ..utils import cli
 from ..utils.download import is_offline
 from ..utils.errors import DataError
 from ..utils.files import SAMPLE, read_json
@@ -21,7 +22,7 @@ from ..utils.hosts import gluon_repository, hub_endpoint
 from . import hub, sentence_modules, zoo
 from .catalogue import MODELS, find
 
-__all__ = ['DEFAULT', 'Checkpoint', 'resolve']
+__all__ = ['DEFAULT', 'Checkpoint', 'resolve', 'tensorflow_checkpoint']
 
 Checkpoint = collections.namedtuple('Checkpoint', 'weights vocab config cased source')
 Checkpoint.__doc__ = """What :func:`resolve` found.
@@ -109,8 +110,7 @@ def _given(path, model, dataset, offline, log, needs_vocab):
     """The checkpoint of weights that the user has: a folder, or a file and what is beside it."""
     if os.path.isdir(path):
         return _folder(path, True, path, needs_vocab=needs_vocab)
-    if path.endswith(('.ckpt', '.ckpt.index')):
-        _refuse_tensorflow(path)
+    _refuse_tensorflow(path)
     if not os.path.isfile(path):
         raise DataError(f'weights {path}: no such file or folder')
     folder = os.path.dirname(path) or '.'
@@ -134,9 +134,7 @@ def _given(path, model, dataset, offline, log, needs_vocab):
 def _folder(folder, wanted, source, cased=None, needs_vocab=True):
     """The checkpoint in a folder of ours, Hugging Face's or sentence-transformers'."""
     folder = sentence_modules.transformer_folder(folder)
-    if not any(os.path.exists(os.path.join(folder, name)) for name in _WEIGHTS):
-        for path in Path(folder).glob('*.ckpt*.index'):
-            _refuse_tensorflow(str(path))
+    _refuse_tensorflow(folder)
     found = [os.path.join(folder, name) for name in _WEIGHTS
              if os.path.exists(os.path.join(folder, name))]
     config = _config(folder)
@@ -148,20 +146,51 @@ def _folder(folder, wanted, source, cased=None, needs_vocab=True):
     return Checkpoint(found[0] if wanted else None, folder, config, cased, source)
 
 
+def tensorflow_checkpoint(path: str) -> Optional[Checkpoint]:
+    """The checkpoint of google-research/bert at ``path``; None if there is none.
+
+    ``path`` is a folder without weights of another format, or a file name with or without its
+    ``.index``.  bert_config.json and vocab.txt are beside it.  Raises DataError where the folder
+    has several, or no config.
+    """
+    index = _tensorflow_index(path)
+    if index is None:
+        return None
+    folder = os.path.dirname(index) or '.'
+    renamed = not os.path.exists(os.path.join(folder, 'bert_config.json')) and os.path.exists(
+        os.path.join(folder, 'config.json'))
+    config = _config(folder, 'config.json' if renamed else 'bert_config.json')
+    return Checkpoint(index, folder, config, None, index)
+
+
+def _tensorflow_index(path):
+    """The .index file of the TensorFlow checkpoint at ``path``, or None."""
+    path = os.path.expanduser(path)
+    if not os.path.isdir(path):
+        path = re.sub(r'\.index$', '', path) + '.index'
+        return path if os.path.isfile(path) else None
+    if any(os.path.exists(os.path.join(path, name)) for name in _WEIGHTS):
+        return None
+    found = sorted(map(str, Path(path).glob('*.ckpt*.index')))
+    if len(found) > 1:
+        raise DataError(f"{path}: {len(found)} TensorFlow checkpoints; name one of them: "
+                        f"{', '.join(found)}")
+    return found[0] if found else None
+
+
 def _refuse_tensorflow(path):
     """Raise the DataError for a checkpoint of google-research/bert that says how to convert it."""
-    path = re.sub(r'\.index$', '', path)
-    folder = os.path.dirname(path) or '.'
-    raise DataError(
-        f'{path}: a TensorFlow checkpoint; convert it with Transformers 4 (pip install '
-        f'"transformers<5" torch tensorflow): transformers-cli convert --model_type bert '
-        f'--tf_checkpoint {path} --config {folder}/bert_config.json --pytorch_dump_output '
-        f'{folder}/pytorch_model.bin && cp {folder}/bert_config.json {folder}/config.json')
+    index = _tensorflow_index(path)
+    if index:
+        folder = os.path.join(os.path.dirname(index), 'converted')
+        convert = cli.command('scripts/convert_checkpoint.py', index, folder)
+        raise DataError(f'{index}: a TensorFlow checkpoint; convert it ({convert}), and name '
+                        f'{folder} as the model')
 
 
-def _config(folder):
-    """config.json of ``folder``, of a BERT."""
-    path = os.path.join(folder, 'config.json')
+def _config(folder, name='config.json'):
+    """The config of a BERT in ``folder``."""
+    path = os.path.join(folder, name)
     return BertConfig.from_dict(read_json(path), path)
 
 

@@ -19,7 +19,7 @@ from ..model.config import BertConfig
 from ..model.parameters import collect, load_parameters
 from ..text import tokenizer, vocabulary
 from ..utils.errors import DataError, brief
-from ..utils.files import read_json, write_json
+from ..utils.files import parse_json, read_json, write_json
 from .catalogue import MODELS
 from .integrity import check_finite
 from .names import ARCHITECTURES
@@ -208,11 +208,11 @@ def load_last(folder: str, net: HybridBlock, stepper: Any, arguments: Mapping[st
                             f'not {value}; use the same arguments, or another --output_dir')
     arrays = check_finite(path, read_params(path))
     try:
-        state = json.loads(arrays['training.state'].tobytes().decode('utf-8'))
+        state = parse_json(arrays['training.state'].tobytes().decode('utf-8'))
         load_parameters(net, arrays, path)
         stepper.load_state(arrays, state['stepper'])
         position = dict(state['position'])
-    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise DataError(f'{path}: the state of the training in it is damaged ({error}); start '
                         'again without --resume') from None
     except KeyError as missing:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..utils.errors import DataError
 from ..utils.files import read_json
+from .integrity import check_finite
 from .weights import read_arrays
 
 __all__ = ['Dense', 'LIST', 'MODES', 'NORMALIZE', 'POOLINGS', 'SentenceModules', 'choose', 'paths',
@@ -155,4 +156,5 @@ def _dense(folder):
     if weight.shape != (config.get('out_features'), config.get('in_features')) or (
             bias.shape != weight.shape[:1]):
         raise DataError(f'{path}: has not the shape that {source} says; download both again')
+    check_finite(path, arrays)
     return Dense(weight, bias, activation)

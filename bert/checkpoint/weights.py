@@ -9,6 +9,7 @@ import numpy as np
 from ..utils.errors import DataError
 from ..utils.files import atomic, read_json
 from . import integrity
+from .google import read_tensorflow
 from .names import from_gluonnlp, from_huggingface
 
 __all__ = ['read_arrays', 'read_weights', 'read_params', 'write_params', 'write_safetensors']
@@ -143,11 +144,10 @@ def write_safetensors(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Write {name: array} as a safetensors file, atomically."""
     from safetensors.numpy import save
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    metadata = {'format': 'pt'}         # Transformers asks for it
-    metadata[integrity.METADATA_KEY] = integrity.data_crc(save(arrays, metadata))
-    data = save(arrays, metadata)
+    # Transformers asks for the format
+    content = save(arrays, dict(integrity.METADATA, format='pt'))
     with atomic(path) as temporary, open(temporary, 'wb') as f:
-        f.write(data)
+        f.writelines(integrity.sealed_safetensors(content))
 
 
 def read_weights(path: str, architectures: Sequence[str] = ()) -> Dict[str, np.ndarray]:
@@ -157,7 +157,8 @@ def read_weights(path: str, architectures: Sequence[str] = ()) -> Dict[str, np.n
     ----------
     path : str
         ``.params`` (ours or GluonNLP's), ``.safetensors`` (Hugging Face's) or
-        ``.safetensors.index.json`` (in several files), or PyTorch's ``.bin``, which needs torch.
+        ``.safetensors.index.json`` (in several files), PyTorch's ``.bin``, which needs torch, or
+        the ``.index`` of google-research/bert's, which needs tensorflow.
     architectures : sequence of str
         The list of this name in the config.json beside the file.
 
@@ -169,7 +170,9 @@ def read_weights(path: str, architectures: Sequence[str] = ()) -> Dict[str, np.n
     """
     if not os.path.isfile(path):
         raise DataError(f'{path}: no such file')
-    if path.endswith(_THEIRS):
+    if path.endswith('.index'):
+        arrays = from_huggingface(read_tensorflow(path), architectures)
+    elif path.endswith(_THEIRS):
         arrays = from_huggingface(read_arrays(path), architectures)
     else:
         arrays = from_gluonnlp(read_params(path))

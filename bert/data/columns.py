@@ -1,7 +1,8 @@
 """Which columns of a table are read as text, label and id."""
+import re
 from typing import Any, Collection, List, Optional
 
-from ..utils.errors import DataError
+from ..utils.errors import DataError, brief
 from .tasks import Columns
 
 __all__ = ['describe', 'locate', 'name_of']
@@ -42,14 +43,14 @@ def locate(path: str, columns: Columns, names: Optional[List[str]], width: int,
     """
     if names:
         hint = ' (is it separated as its suffix says?)' if len(names) == 1 else ''
-        has = f"it has: {', '.join(names)}{hint}"
+        has = f"it has: {', '.join(map(brief, names))}{hint}"
     else:
         has = f'it has no header, and columns 1 to {width}'
 
     def place(column, flag, needed=True):
         if column is None:
             return None
-        if names is None and str(column).isdigit():
+        if names is None and re.fullmatch('[0-9]{1,9}', str(column)):
             column = int(column)        # a command line gives a str
         if column == 0:
             raise DataError(f'{path}: {flag} 0: columns are counted from 1')
@@ -59,8 +60,8 @@ def locate(path: str, columns: Columns, names: Optional[List[str]], width: int,
         if count == 1:
             return names.index(column)
         if count or needed:
-            raise DataError(f'{path}: {"more than one" if count else "no"} column "{column}"; '
-                            f'{has}; name another with {flag}')
+            raise DataError(f'{path}: {"more than one" if count else "no"} column '
+                            f'"{brief(column)}"; {has}; name another with {flag}')
         return None
 
     def usual(choices, flag, needed=True):

@@ -3,13 +3,13 @@
 A model's logits are in the order of its own labels, whose spelling may differ from the task's:
 ``ENTAILMENT`` and ``entailment``, ``not-entailment`` and ``Not Entailment`` are the same.
 """
-import json
 import logging
 import math
 import re
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ..utils.errors import DataError
+from ..utils.files import parse_json
 
 __all__ = ['as_word', 'class_ids', 'model_order', 'multiple', 'number', 'parse_order', 'sort',
            'translate']
@@ -38,7 +38,7 @@ def multiple(value: Any) -> Tuple[str, ...]:
     Raises ValueError for what is none of them.
     """
     if isinstance(value, str) and value.lstrip().startswith('['):
-        value = json.loads(value)
+        value = parse_json(value)
     if isinstance(value, dict):
         raise ValueError('neither labels separated by commas nor a list of labels')
     words = map(as_word, value if isinstance(value, list) else as_word(value).split(','))

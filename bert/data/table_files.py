@@ -3,12 +3,11 @@
 The suffix of a file's name decides which; all are UTF-8, and may be packed (.csv.gz, .tsv.xz).
 """
 import csv
-import json
 import os
 from typing import Any, Iterator, List, Optional, Tuple
 
 from ..utils.errors import DataError
-from ..utils.files import read_lines, unpacked_name
+from ..utils.files import parse_json, read_lines, unpacked_name
 
 __all__ = ['open_table']
 
@@ -77,7 +76,7 @@ def _json(path):
         if not line.strip():
             continue
         try:
-            item = json.loads(line)
+            item = parse_json(line)
         except ValueError as error:
             raise DataError(f'{path}:{number}: not JSON ({error}); write one object per '
                             'line') from None

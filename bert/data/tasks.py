@@ -11,7 +11,7 @@ import os
 import re
 from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..utils.errors import DataError
+from ..utils.errors import DataError, brief
 
 __all__ = ['Columns', 'Task', 'TASKS', 'get', 'custom', 'has', 'official']
 
@@ -124,7 +124,7 @@ def get(name: str) -> Task:
         return _BY_KEY[_key(name)]
     close = difflib.get_close_matches(_key(name), _BY_KEY, 1)
     hint = f', did you mean {_BY_KEY[close[0]].name}?' if close else ''
-    raise DataError(f'unknown task "{name}"{hint}; the tasks are: '
+    raise DataError(f'unknown task "{brief(name)}"{hint}; the tasks are: '
                     f"{', '.join(task.name for task in TASKS)}; your own data need --train_file")
 
 

@@ -155,6 +155,10 @@ class Checkpoints:
         logging.info('checkpoint: %s; the same command with --resume continues from it',
                      self._path(step))
 
+    def close(self) -> None:
+        """Leave the folder to other runs."""
+        self._output.close()
+
     def advice(self) -> str:
         """How to continue after the end of this process: a line."""
         if self._saved is None:

@@ -208,5 +208,6 @@ class Trainer:
         raise SystemExit(exit_code)
 
     def close(self) -> None:
-        """Close the log."""
+        """Close the log, and leave the folder to other runs."""
         self._progress.close()
+        self.checkpoints.close()

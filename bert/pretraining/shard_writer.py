@@ -4,6 +4,7 @@ During a run, its folder has ``unfinished/``, where each chunk's instances wait 
 own until the even shards can be cut; ``pretraining_data.json`` records what the run was asked to
 make.  :mod:`bert.pretraining.shards` reads them.
 """
+import contextlib
 import datetime
 import logging
 import os
@@ -75,14 +76,15 @@ def create(job: Job, arguments: Mapping[str, Any], workers: int = 1,
                                    for path in job.paths])
     output = OutputFolder(job.folder, '--output_dir', SHARDS, resume, overwrite)
     job = job._replace(folder=output.path)
-    done = _prepare(job.folder, state, resume)
-    if done:
-        logging.info('%s: already complete', job.folder)
-    else:
-        done = _make(job, workers)
-        files.write_json(os.path.join(job.folder, DESCRIPTION), dict(state, done=done))
-    shutil.rmtree(os.path.join(job.folder, _WORK))
-    output.publish()
+    with contextlib.closing(output):
+        done = _prepare(job.folder, state, resume)
+        if done:
+            logging.info('%s: already complete', job.folder)
+        else:
+            done = _make(job, workers)
+            files.write_json(os.path.join(job.folder, DESCRIPTION), dict(state, done=done))
+        shutil.rmtree(os.path.join(job.folder, _WORK))
+        output.publish()
     return done
 
 

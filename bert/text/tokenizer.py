@@ -1,9 +1,10 @@
 """Text -> tokens and ids: WordPiece and SentencePiece behind one interface.
 
 WordPiece gives the tokens of google-research/bert ``tokenization.py`` of 2018 and of Transformers'
-``BertTokenizer``, and follows the latter where they differ: a word of more than 100 characters is
-[UNK] (200 there), and a special token typed in a text ('[MASK]') is that token.  Like the former
-it does not compose cased text (NFC), and a final sigma stays one (unlike in ``tokenizers``).
+``BertTokenizer`` (the library ``tokenizers``), and follows the latter where they differ: a word of
+more than 100 characters is [UNK] (200 there), a special token typed in a text ('[MASK]') is that
+token, and a capital sigma becomes σ at the end of a word too (ς there, and in Transformers' slow
+tokenizer).  Like the former it does not compose cased text (NFC).
 """
 import contextlib
 import functools
@@ -135,9 +136,10 @@ class Tokenizer:
         text = ''.join(run[i] for i in origins)
         strip_accents = not self.cased if self._strip_accents is None else self._strip_accents
         if not self.cased:
-            # the whole run at once, as the form of a final sigma depends on its neighbours
-            origins = [i for i, char in zip(origins, text) for _ in char.lower()]
-            text = text.lower()
+            # each character alone: lower-casing a whole word would end it in a final sigma
+            lower = [char.lower() for char in text]
+            origins = [i for i, chars in zip(origins, lower) for _ in chars]
+            text = ''.join(lower)
         if not strip_accents:
             return text, origins, [i + 1 for i in origins]
         origins = [i for i, char in zip(origins, text) for _ in normalize('NFD', char)]

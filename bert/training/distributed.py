@@ -141,6 +141,10 @@ def create(name: str, devices: List[mx.Context]) -> Local:
         return Horovod(devices)
     if name.startswith('dist'):
         return KVStore(devices, name)
+    if os.environ.get('DMLC_ROLE') == 'worker' and int(os.environ['DMLC_NUM_WORKER']) > 1:
+        raise DataError(f"launch.py started {os.environ['DMLC_NUM_WORKER']} workers, and each "
+                        'would train a separate model; add --kvstore dist_sync to '
+                        'run_pretraining.py, start others by mpirun, with --comm horovod')
     workers = int(os.environ.get('OMPI_COMM_WORLD_SIZE') or os.environ.get('HOROVOD_SIZE') or 1)
     if workers > 1:
         raise DataError(f'{workers} processes were started, and each would train a separate model; '

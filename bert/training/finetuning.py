@@ -143,6 +143,7 @@ class Run:
 
     def __exit__(self, *error: Any) -> None:
         self._exit.close()
+        self._folder.close()
 
     def _resume(self):
         folder = self._folder.path

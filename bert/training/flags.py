@@ -99,6 +99,8 @@ def add_training_flags(parser: cli.Parser, defaults: Defaults, seed: int = 2) ->
                              'int8', refuse=True)
     for flag in '--model_prefix', '--num_calib_batches', '--quantized_dtype', '--calib_mode':
         parser.explain(flag, 'goes with --deploy and --only_calibration; see export/export.py', 1)
+    parser.explain('--kvstore', 'is of run_pretraining.py; several workers fine-tune by Horovod: '
+                   'mpirun -np 2 python ... --comm horovod', 1, refuse=True)
     parser.explain('--round_to', 'not needed: batches on CPUs have no padding, on GPUs the length '
                                  'that their longest text needs', 1)
 

@@ -1,12 +1,11 @@
 """Pictures of a run, drawn with matplotlib (extra ``plot``)."""
 import contextlib
-import json
 import logging
 import os
 import warnings
 from typing import Any, Mapping, Optional, Sequence
 
-from ..utils.files import atomic
+from ..utils.files import atomic, parse_json
 
 __all__ = ['training_curves', 'confusion', 'precision_recall', 'sentence_map', 'growth']
 
@@ -68,8 +67,8 @@ def _records(path):
     records = []
     with open(path, encoding='utf-8', errors='replace') as f:
         for line in f:
-            with contextlib.suppress(RecursionError, ValueError):
-                records.append(json.loads(line))
+            with contextlib.suppress(ValueError):
+                records.append(parse_json(line))
     return [record for record in records if isinstance(record, dict)]
 
 
@@ -161,10 +160,6 @@ def sentence_map(path: str, points: Any, texts: Sequence[str], shares: Sequence[
     axes.set(title=f'{len(texts)} texts',
              xlabel=f'component 1 ({100 * shares[0]:.0f} % of the variance)',
              ylabel=f'component 2 ({100 * shares[1]:.0f} %)')
-    if len(texts) <= _NUMBERED:
-        for number, point in zip(numbers, points):
-            axes.annotate(str(number), point, xytext=(4, 3), textcoords='offset points',
-                          fontsize=8)
     if listed:
         rows = [f"{number}  {' '.join(text.split())[:60]}"
                 for number, text in zip(numbers, texts)]
@@ -173,5 +168,40 @@ def sentence_map(path: str, points: Any, texts: Sequence[str], shares: Sequence[
                   fontsize=8, va='top', linespacing=1.4)
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Glyph')      # a box is drawn if the font has none
+        if len(texts) <= _NUMBERED:
+            _label(axes, points, [str(number) for number in numbers])
         _save(figure, path)
     return path
+
+
+def _label(axes, points, labels):
+    """Write labels beside points (n, 2), where they cover no other label and, if there is room, no
+    point; those that are not close get a line to their point."""
+    import numpy as np
+    axes.figure.canvas.draw()                   # from here on the axes keep their place
+    axes.figure.set_layout_engine('none')
+    pixels = axes.figure.dpi / 72               # per unit of the sizes below
+    places = axes.transData.transform(points)
+    taken = np.zeros((0, 2, 2))                 # of each label: lower left, upper right
+    angles = np.pi / 4 + np.arange(0, 2, 0.125) * np.pi
+    circle = np.stack([np.cos(angles), np.sin(angles)], 1)
+    ways = np.concatenate([radius * circle for radius in range(7, 250, 4)])
+    for point, place, label in zip(points, places, labels):
+        half = np.array([2.7 * len(label) + 0.5, 5]) * pixels     # of digits of 8 points
+        middles = place + ways * pixels
+        boxes = np.stack([middles - half, middles + half], 1)
+        inside = ((boxes[:, 0] > axes.bbox.min) & (boxes[:, 1] < axes.bbox.max)).all(1)
+        free = inside & ~_overlap(boxes, taken).any(1)
+        best = free & ~_overlap(boxes, np.stack([places, places], 1)).any(1)
+        way = int((best if best.any() else free).argmax())
+        taken = np.concatenate([taken, boxes[way:way + 1]])
+        far = np.hypot(*ways[way]) > 12
+        axes.annotate(label, point, ways[way], textcoords='offset points', fontsize=8, ha='center',
+                      va='center', annotation_clip=False, arrowprops={
+                          'arrowstyle': '-', 'color': 'tab:gray', 'lw': 0.5} if far else None)
+
+
+def _overlap(first, second):
+    """Which boxes (n, 2, 2) overlap which (m, 2, 2): (n, m) bool."""
+    return ((first[:, None, 0] < second[None, :, 1])
+            & (first[:, None, 1] > second[None, :, 0])).all(2)

@@ -1,6 +1,5 @@
 """Which precision matrix products take, and which is faster here: that is measured."""
 import contextlib
-import json
 import logging
 import os
 import re
@@ -69,7 +68,7 @@ def speeds() -> Speeds:
     try:
         path = os.path.join(files.cache_folder(), 'bfloat16.json')
         with open(path, encoding='utf-8') as f:
-            known = json.load(f)
+            known = files.parse_json(f.read())
         return Speeds(*known[key])
     except (OSError, ValueError, KeyError, TypeError):
         found = measure()

@@ -7,6 +7,7 @@ import time
 from typing import Any, Callable, Dict, Optional
 
 from ..utils.errors import DataError
+from ..utils.files import parse_json
 from .stepper import Step
 
 __all__ = ['Progress']
@@ -135,8 +136,8 @@ class Progress:
 def _update(line):
     """The update that a line of metrics.jsonl belongs to; infinity for a damaged line."""
     try:
-        update = json.loads(line)['update']
-    except (KeyError, RecursionError, TypeError, ValueError):
+        update = parse_json(line)['update']
+    except (KeyError, TypeError, ValueError):
         update = None
     return update if isinstance(update, (int, float)) else float('inf')
 

@@ -15,6 +15,9 @@ from .settings import DeviceSettings
 __all__ = ['Runtime', 'start', 'devices', 'Interrupt']
 
 
+STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)       # save and stop
+
+
 class Runtime(NamedTuple):
     """What a program runs on."""
     comm: distributed.Local
@@ -56,7 +59,8 @@ def devices(settings: DeviceSettings) -> List[mx.Context]:
 
 
 class Interrupt:
-    """While the block runs, Ctrl-C and SIGTERM set ``signal`` instead of ending the process.
+    """While the block runs, Ctrl-C, SIGTERM and SIGHUP (of a terminal that is closed, unless it is
+    ignored, as by nohup) set ``signal`` instead of ending the process.
 
     The loop checks ``requested``, saves and exits.  A second Ctrl-C ends the process at once.
 
@@ -76,12 +80,13 @@ class Interrupt:
         return self.signal is not None
 
     def _note(self, number, frame):
-        if self.requested:
+        if self.requested and number != signal.SIGHUP:      # which may come twice
             raise KeyboardInterrupt
-        self.signal = number
+        self.signal = self.signal or number
 
     def __enter__(self):
-        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {s: signal.signal(s, self._note) for s in STOP
+                        if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN}
         if self._message is not None:
             reader, self._pipe = os.pipe()
             os.set_blocking(self._pipe, False)

@@ -2,6 +2,7 @@
 import contextlib
 import os
 import re
+import resource
 import socket
 import sys
 import traceback
@@ -12,11 +13,14 @@ __all__ = ['DataError', 'brief', 'run']
 # an optional module -> the extra that brings it; all others come with the package itself
 _EXTRAS = {
     'matplotlib': 'plot', 'onnx': 'onnx', 'onnxruntime': 'onnx',
-    'pyarrow': 'hub', 'tensorboardX': 'tensorboard', 'tokenizers': 'vocabulary',
+    'pyarrow': 'hub', 'tensorboardX': 'tensorboard', 'tensorflow': 'tensorflow',
+    'tokenizers': 'vocabulary',
 }
 # how MXNet, numpy and the loader of libraries say it
 _NO_MEMORY = re.compile('bad_alloc|[Cc]annot allocate memory|[Uu]nable to allocate|'
                         '[Oo]ut of memory|[Ff]ailed to allocate')
+# of MXNet's C++ and of Python
+_NO_THREADS = re.compile("^(MXNetError: )?Resource temporarily unavailable|can't start new thread")
 
 
 class DataError(Exception):
@@ -35,6 +39,7 @@ def run(main: Callable[[], Optional[int]]) -> None:
     out of memory become one line on standard error; ``BERT_DEBUG=1`` shows the traceback instead.
     """
     _open_standard_streams()
+    _check_limit()
     try:
         code = main()
         sys.stdout.flush()
@@ -55,6 +60,8 @@ def run(main: Callable[[], Optional[int]]) -> None:
             print(f'{os.path.basename(sys.argv[0])}: error: {line}', file=sys.stderr)
         # before the except clause ends: that frees the KVStore, which waits for other workers
         _leave_workers(code)
+        if _lacks_resources(error):     # MXNet may wait for threads that it could not start
+            _leave(code)
     sys.exit(code)
 
 
@@ -79,13 +86,32 @@ def _open_standard_streams():
         sys.stdout.reconfigure(errors='backslashreplace')
 
 
+def _check_limit():
+    """Announce what MXNet cannot: without memory its library crashes while it is loaded."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if 0 <= limit < 1 << 30:
+        print(f'{os.path.basename(sys.argv[0])}: warning: this process may have {limit >> 20} MB '
+              '(ulimit -v); MXNet needs 1,000 MB to start, and may crash', file=sys.stderr)
+
+
 def _leave_workers(code):
     """End this worker of several at once: an orderly exit would wait for the others."""
     if _is_one_of_many():
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):
-                stream.flush()
-        os._exit(code)
+        _leave(code)
+
+
+def _leave(code):
+    """End this process at once."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
+
+
+def _lacks_resources(error):
+    """Whether ``error`` says that memory or threads are lacking."""
+    return isinstance(error, MemoryError) or bool(
+        _NO_MEMORY.search(str(error)) or _NO_THREADS.search(str(error)))
 
 
 def _is_one_of_many():
@@ -100,7 +126,10 @@ def _explain(error):
         return '\n'.join(line.rstrip() for line in str(error).splitlines() if line.strip())
     if isinstance(error, ModuleNotFoundError):
         return _missing_module((error.name or '').split('.')[0])
-    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+    if _NO_THREADS.search(str(error)):
+        return ('no thread could be started: there is not enough memory, or the limit of processes '
+                'is reached (ulimit -v, ulimit -u)')
+    if _lacks_resources(error):
         return ('not enough memory; use a smaller --batch_size (with --accumulate the updates '
                 'stay the same), shorter texts or a smaller model')
     if isinstance(error, OSError):

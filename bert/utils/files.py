@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Iterator, Optional, Tuple
 
 from .errors import DataError
 
-__all__ = ['SAMPLE', 'atomic', 'make_folder', 'write_json', 'read_json', 'read_lines',
+__all__ = ['SAMPLE', 'atomic', 'make_folder', 'write_json', 'parse_json', 'read_json', 'read_lines',
            'open_binary', 'unpacked_name', 'cache_folder']
 
 # the embedded default: a toy model, and a small data set for every task
@@ -86,6 +86,9 @@ def make_folder(path: str, flag: str) -> str:
         os.makedirs(path, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
         _sweep(path)
+    except FileExistsError:
+        raise DataError(f'{flag} {path}: a file or a broken link, not a folder; name another one'
+                        ) from None
     except OSError as error:
         raise DataError(f'{flag} {path}: cannot be written ({error.strerror})') from None
     return path
@@ -141,6 +144,14 @@ class _Unpacked(io.RawIOBase):
         super().close()
 
 
+def parse_json(text: str) -> Any:
+    """The value that JSON text is; ValueError if it is none, or is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError('it is nested too deeply') from None
+
+
 def read_json(path: str, kind: Optional[type] = None) -> Any:
     """The value in a JSON file (.gz, .xz too), with or without a byte order mark.
 
@@ -149,11 +160,9 @@ def read_json(path: str, kind: Optional[type] = None) -> Any:
     """
     try:
         with open_binary(path) as f:
-            value = json.loads(f.read().decode('utf-8-sig'))
+            value = parse_json(f.read().decode('utf-8-sig'))
     except UnicodeDecodeError as error:
         raise DataError(f'{path}: not UTF-8 text (byte {error.start})') from None
-    except RecursionError:
-        raise DataError(f'{path}: JSON that is nested too deeply; is it damaged?') from None
     except ValueError as error:
         raise DataError(f'{path}: not JSON ({error})') from None
     except OSError as error:

@@ -5,7 +5,6 @@
     python predict_onnx.py FOLDER "A question, or a first text" "A passage, or a second text"
 """
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -19,8 +18,6 @@ about = config['gluon_bert']['export']
 
 tokenizer = tokenizers.Tokenizer.from_file(str(Path(folder, 'tokenizer.json')))
 tokenizer.enable_truncation(about['seq_length'])
-if tokenizer.normalizer.lowercase:              # Python knows the Greek final sigma
-    texts = [re.sub(r'[^\s[]*Σ\S*', lambda word: word.group().lower(), text) for text in texts]
 text = tokenizer.encode(*texts)
 token_types = np.minimum(text.type_ids, config['type_vocab_size'] - 1)
 

@@ -1,14 +1,14 @@
 """Our side of the measurements that no program makes: matrix products and embedding."""
 import statistics
 import time
-from typing import Dict
+from typing import Dict, List
 
 import numpy as np
 
 from bert.model.config import BertConfig
 from bert.utils import files
 
-__all__ = ['embed', 'gemm', 'operators', 'training_flops']
+__all__ = ['embed', 'gemm', 'operators', 'precisions', 'training_flops']
 
 _GEMM = ((1024, 1024, 1024), (2048, 2048, 2048), (4096, 384, 1536), (1024, 768, 3072))
 
@@ -35,6 +35,12 @@ def operators() -> Dict[str, str]:
     """Build the operators of bert/model/ops if needed; returns the ``path`` that CPUs will take."""
     from bert.model import ops
     return {'path': 'packed' if ops.load() else 'padded'}
+
+
+def precisions() -> Dict[str, List[str]]:
+    """The ``precisions`` to train in: fp32, and bf16 where it is the faster one on this CPU."""
+    from bert.training import precision
+    return {'precisions': ['fp32', 'bf16'] if precision.speeds().gains else ['fp32']}
 
 
 def gemm(dtype: str) -> Dict[str, float]:

@@ -73,12 +73,12 @@ def all_measurements(quick: bool = False, cores: int = 1) -> List[Measurement]:
     add('squad', 's examples/s',
         f'finetune_squad --bert_model {{model-6l}} --train_file {data} --batch_size 12 --epochs 1 '
         '--optimizer adamw --lr 3e-5 --output_dir {out}',
-        ('Trainer, padded', f'peer squad --batch_size 12 --train {data} {peer}'),
+        ('Trainer, padded', f'peer squad --pad --batch_size 12 --train {data} {peer}'),
         ('Trainer, by length', f'peer squad --by_length --batch_size 12 --train {data} {peer}'))
     add('squad-inference', 's',
         f'finetune_squad --only_predict --model_parameters {{answerer}} --dev_file {dev} '
         '--output_dir {out}',
-        ('PyTorch, padded', f'peer answer --batch_size 24 --dev {dev} {peer}'),
+        ('PyTorch, padded', f'peer answer --pad --batch_size 24 --dev {dev} {peer}'),
         ('PyTorch, by length', f'peer answer --by_length --batch_size 24 --dev {dev} {peer}'))
     train, dev = f'ner-6l-{size(96, 3394)}', f'ner-6l-{size(32, 1009)}'
     add('ner', 's examples/s',

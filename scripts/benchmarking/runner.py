@@ -33,6 +33,7 @@ class Missing(Exception):
 class ProcessResult(NamedTuple):
     """A process that has ended well."""
     seconds: float
+    cpu_seconds: float      # of its threads together: less noisy where other programs run
     megabytes: float        # at its peak
     output: str
 
@@ -62,9 +63,9 @@ class Runner:
         self._folder, self._peer_python = folder, peer_python
         self._rounds, self._warmup = rounds, warmup
         if peer_python:
-            self.versions = json.loads(self._process('peer versions', 'peer').output)
+            self.versions = json.loads(self.process('peer versions', 'peer').output)
         # the first run on a machine builds the operators, which is not to be measured
-        found = self._process('benchmark --measure operators', 'operators').output.splitlines()
+        found = self.process('benchmark --measure operators', 'operators').output.splitlines()
         self.path = json.loads(found[0])['path']
 
     def __getitem__(self, name: str) -> Any:
@@ -97,7 +98,7 @@ class Runner:
 
     def _figures(self, measurement, command, side):
         """The value in each unit, and 'MB'."""
-        found = self._process(command, f'{measurement.name} {side}')
+        found = self.process(command, f'{measurement.name} {side}')
         skip = 0 if 's' in measurement.units else self._warmup
         values = {unit: report.value(unit, found.seconds, found.output, self.inputs['out'], skip)
                   for unit in measurement.units}
@@ -106,16 +107,16 @@ class Runner:
 
     def _answerer(self, folder):
         """A trained model that answers questions, badly."""
-        self._process('finetune_squad --bert_model {model-6l} --train_file {squad-6l-12} '
+        self.process('finetune_squad --bert_model {model-6l} --train_file {squad-6l-12} '
                       '--epochs 1 --output_dir {answerer-new}', 'answerer')
         return folder
 
     def _onnx(self, folder):
         """The 6-layer model as ONNX: by our export if onnx is installed, else by PyTorch's."""
         if self._exports():
-            self._process(f'{_EXPORT} --output_dir {{onnx-new}}', 'export')
+            self.process(f'{_EXPORT} --output_dir {{onnx-new}}', 'export')
         elif self.versions['onnx']:
-            self._process('peer export --model {model-6l} --onnx {onnx-new}/model.onnx', 'export')
+            self.process('peer export --model {model-6l} --onnx {onnx-new}/model.onnx', 'export')
         else:
             raise Missing('no onnx to export with, neither here nor there')
         return os.path.join(folder, 'model.onnx')
@@ -124,7 +125,7 @@ class Runner:
         """The same with 8-bit products by ONNX Runtime's dynamic quantisation, per channel."""
         if not self._exports():
             raise Missing('no onnx to quantise with')
-        self._process(f'{_EXPORT} --quantize int8 --output_dir {{onnx-int8-new}}', 'export-int8')
+        self.process(f'{_EXPORT} --quantize int8 --output_dir {{onnx-int8-new}}', 'export-int8')
         return os.path.join(folder, 'model.onnx')
 
     @staticmethod
@@ -162,7 +163,7 @@ class Runner:
                 _ROOT, 'export' if name == 'export' else 'scripts', name + '.py')]
         return launcher + program + [flag.format_map(self) for flag in flags], env
 
-    def _process(self, command, label):
+    def process(self, command, label):
         """Run a command to its end: ProcessResult; DataError with its last line if it fails."""
         folder = os.path.join(self._folder, 'run')
         shutil.rmtree(folder, ignore_errors=True)
@@ -189,4 +190,5 @@ class Runner:
             raise DataError(f"{lines[-1] if lines else f'status {status}'} ({log}.err)")
         unit = 1 << 20 if sys.platform == 'darwin' else 1 << 10
         with open(log + '.out', encoding='utf-8', errors='replace') as f:
-            return ProcessResult(seconds, usage.ru_maxrss / unit, f.read() + errors)
+            return ProcessResult(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit,
+                                 f.read() + errors)

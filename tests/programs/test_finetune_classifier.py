@@ -248,6 +248,18 @@ def test_two_horovod_workers_give_the_same_updates(program, data, one_worker, tm
 
 
 @pytest.mark.slow
+def test_several_seeds_of_two_horovod_workers(program, data, one_worker, tmp_path):
+    result = program(
+        SCRIPT, *flags(data, tmp_path, *PLAIN, '--batch_size', '8', '--comm', 'horovod', '--seeds',
+                       '1,2'), launcher=launcher('mpirun'), check=0, env={'OMP_NUM_THREADS': '1'})
+    assert_same(weights(one_worker), weights(tmp_path / 'seed-2'), 1e-5)
+    summary = read_json(str(tmp_path / 'seeds.json'))
+    assert_same(weights(tmp_path), weights(tmp_path / f"seed-{summary['best_seed']}"))
+    assert result.stdout.count('dev accuracy: mean') == 1
+    assert len(records(tmp_path / 'seed-1', 'dev')) == len(records(tmp_path / 'seed-2', 'dev'))
+
+
+@pytest.mark.slow
 def test_workers_without_a_shared_disk_do_not_resume(data, whole, tmp_path):
     command = launcher('mpirun')
     (tmp_path / '1').mkdir()
@@ -271,6 +283,8 @@ def test_workers_without_a_shared_disk_do_not_resume(data, whole, tmp_path):
 def test_several_processes_without_horovod_are_refused(program, data, tmp_path):
     result = program(SCRIPT, *flags(data, tmp_path), env={'OMPI_COMM_WORLD_SIZE': '2'}, check=1)
     assert '--comm horovod' in result.stderr
+    result = program(SCRIPT, *flags(data, tmp_path), '--kvstore', 'dist_sync', check=2)
+    assert 'mpirun -np 2 python ... --comm horovod' in result.stderr
 
 
 @pytest.mark.parametrize('name', ['adam', 'adamw', 'lamb'])

@@ -1,8 +1,9 @@
-"""Kill training runs at random moments, continue them, and compare with runs left in peace.
+"""Kill runs of programs at random moments, continue them, and compare with runs left in peace.
 
     python tests/torture/kills.py --kills 20 --seed 0
 
-Prints a table of counts.  Exit code 1 where a bit differs, a process hangs or something is left.
+The signal is for the program (or its launcher) or for any process of the job.  Prints a table of
+counts.  Exit code 1 where a bit differs, a process hangs or something is left.
 """
 import argparse
 import collections
@@ -10,58 +11,95 @@ import contextlib
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import List, NamedTuple
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY, SAMPLE = ROOT / 'tests/data/tiny_bert', ROOT / 'bert/sample'
 MARK = 'BERT_TORTURE'       # an environment variable: a process that has it is one of ours
-COUNTS = ('kills', 'SIGTERM', 'runs', 'bits that differ', 'failures', 'hangs', 'leftovers')
-FAULTS = COUNTS[3:]
-FINE_TUNING = ['--bert_model', str(TINY), '--log_interval', '1', '--save_interval', '1',
-               '--seed', '1', '--output_dir']
-# program -> its command, which ends with the flag of the output folder
+FAULTS = ('bits that differ', 'failures', 'hangs', 'leftovers')
+COUNTS = ('kills', 'SIGTERM', 'runs', *FAULTS)
+BOUND = 300                 # seconds for all processes of a job to end in; machines are busy
+
+
+class Program(NamedTuple):
+    """A program to kill."""
+
+    command: List[str]          # ends with the flag of the output folder
+    share: int = 10             # of the kills in 100
+    begun: str = r'update \d+/'     # in its log when it has begun its work
+
+
+def _script(name, *flags):
+    return [sys.executable, str(ROOT / 'scripts' / name), *flags]
+
+
+def _pretraining(script, steps, *flags):
+    return _script(script, '--model', 'bert_1_16_2', '--dataset_name', 'sample', '--data',
+                   str(ROOT / 'sample_text.txt'), '--raw', '--lr', '1e-2', '--max_seq_length',
+                   '32', '--num_steps', str(steps), '--batch_size', '8', '--num_data_workers', '1',
+                   '--ckpt_interval', '1', '--log_interval', '1', *flags, '--ckpt_dir')
+
+
+_FINE_TUNING = ['--bert_model', str(TINY), '--log_interval', '1', '--save_interval', '1',
+                '--seed', '1', '--output_dir']
 TRAINERS = {
-    'classifier': ['scripts/finetune_classifier.py', '--task_name', 'sample', '--max_len', '16',
-                   '--epochs', '2', *FINE_TUNING],
-    'squad': ['scripts/finetune_squad.py', '--train_file', str(SAMPLE / 'squad/train-v1.1.json'),
-              '--dev_file', str(SAMPLE / 'squad/dev-v1.1.json'), '--max_seq_length', '32',
-              '--doc_stride', '12', '--max_query_length', '8', '--epochs', '1', *FINE_TUNING],
-    'ner': ['scripts/finetune_ner.py', '--train_path', str(SAMPLE / 'conll/train.txt'),
-            '--dev_path', str(SAMPLE / 'conll/dev.txt'), '--seq_len', '24', '--epochs', '3',
-            '--batch_size', '16', *FINE_TUNING],
-    'pretraining': ['scripts/run_pretraining.py', '--model', 'bert_1_16_2', '--dataset_name',
-                    'sample', '--data', str(ROOT / 'sample_text.txt'), '--raw', '--lr', '1e-2',
-                    '--max_seq_length', '32', '--num_steps', '40', '--batch_size', '8',
-                    '--num_data_workers', '1', '--ckpt_interval', '1', '--log_interval', '1',
-                    '--ckpt_dir'],
+    'classifier': Program(_script(
+        'finetune_classifier.py', '--task_name', 'sample', '--max_len', '16', '--epochs', '2',
+        *_FINE_TUNING)),
+    'squad': Program(_script(
+        'finetune_squad.py', '--train_file', str(SAMPLE / 'squad/train-v1.1.json'), '--dev_file',
+        str(SAMPLE / 'squad/dev-v1.1.json'), '--max_seq_length', '32', '--doc_stride', '12',
+        '--max_query_length', '8', '--epochs', '1', *_FINE_TUNING), 4),
+    'ner': Program(_script(
+        'finetune_ner.py', '--train_path', str(SAMPLE / 'conll/train.txt'), '--dev_path',
+        str(SAMPLE / 'conll/dev.txt'), '--seq_len', '24', '--epochs', '3', '--batch_size', '16',
+        *_FINE_TUNING)),
+    'pretraining': Program(_pretraining('run_pretraining.py', 40)),
+    'mpirun': Program([
+        'mpirun', '--allow-run-as-root', '--oversubscribe', '-np', '2', '-mca', 'pml', 'ob1',
+        '-mca', 'btl', '^openib', '-bind-to', 'none',
+        *_pretraining('run_pretraining_hvd.py', 10)], 2),
+    'horovodrun': Program([
+        'horovodrun', '--gloo', '-np', '2', *_pretraining('run_pretraining_hvd.py', 10)], 2),
+    'launch.py': Program(_script(
+        'launch.py', '-n', '2', '-s', '1',
+        *_pretraining('run_pretraining.py', 10, '--kvstore', 'dist_sync')), 2),
+    'data': Program(_script(
+        'create_pretraining_data.py', '--input_file',
+        *[f'{ROOT}/{folder}/../sample_text.txt' for folder in ('bert', 'docs', 'tests')],
+        '--dataset_name', 'sample', '--max_seq_length', '64', '--max_predictions_per_seq', '10',
+        '--dupe_factor', '20', '--num_outputs', '3', '--num_workers', '2', '--output_dir'), 60,
+        'files, .* MB'),
 }
 
 
 class Run:
-    """A training program as a process, whose log is read while it runs."""
+    """A program as a process, whose log is read while it runs."""
 
-    def __init__(self, name, folder, log, resume):
-        script, *flags = TRAINERS[name]
-        self._log, self.started = log, time.monotonic()
+    def __init__(self, program, folder, log, resume):
+        self._log, self.started, self._begun = log, time.monotonic(), program.begun
         self.mark = f'{os.getpid()}-{time.monotonic_ns()}'
-        command = [sys.executable, str(ROOT / script), *flags, str(folder)]
         with open(log, 'w', encoding='utf-8') as f:
             self.process = subprocess.Popen(
-                command + ['--resume'] * resume, stdout=f, stderr=f, stdin=subprocess.DEVNULL,
-                env=dict(os.environ, BERT_OFFLINE='1', **{MARK: self.mark}))
+                [*program.command, str(folder)] + ['--resume'] * resume, stdout=f, stderr=f,
+                stdin=subprocess.DEVNULL,
+                # as many threads in each run: sums of another order have other bits
+                env=dict(os.environ, BERT_OFFLINE='1', OMP_NUM_THREADS='1', **{MARK: self.mark}))
 
-    def wait_for_update(self, seconds):
-        """Wait for the log of an update, or for the end; whether an update was made."""
+    def begins(self, seconds):
+        """Wait for the log of the first update, or for the end; whether one was made."""
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
-            if re.search(r'update \d+/', self.log()):
+            if re.search(self._begun, self.log()):
                 return True
             if self.process.poll() is not None:
                 return False
@@ -79,6 +117,14 @@ class Run:
     def log(self):
         """What the program has printed so far."""
         return Path(self._log).read_text(encoding='utf-8', errors='replace')
+
+    def send(self, number, draw):
+        """Send a signal to the process that was started, or, as often, to any one of the job."""
+        others = sorted(_processes(self.mark))
+        victim = draw.choice(others) if others and draw.random() < 0.5 else self.process.pid
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, number)
+        return victim
 
     def survivors(self, seconds):
         """The processes of this run that are there ``seconds`` after its end; they are killed."""
@@ -107,9 +153,9 @@ def _processes(mark):
 
 
 def differing_bits(folder, other):
-    """How many bits of the files of weights in one folder differ from those in another."""
+    """How many bits of the weights or shards in one folder differ from those in another."""
     count = 0
-    for path in other.glob('*.params'):
+    for path in (*other.glob('*.params'), *other.glob('*.npz')):
         mine = folder / path.name
         first, second = (np.frombuffer(p.read_bytes() if p.exists() else b'', np.uint8)
                          for p in (mine, path))
@@ -120,71 +166,71 @@ def differing_bits(folder, other):
 
 
 class Torture:
-    """One trainer: its run left in peace, and those that are killed."""
+    """One program: its run left in peace, and those that are killed."""
 
     def __init__(self, name, folder, draw, patience):
         self._name, self._folder, self._draw, self._patience = name, folder, draw, patience
         self.counts = collections.Counter()
         self._whole = folder / 'whole'
         run = self._start(self._whole, resume=False)
-        made = run.wait_for_update(patience)
+        made = run.begins(patience)
         self._before = time.monotonic() - run.started
         if not made or not run.ends(patience) or run.process.returncode:
             run.process.kill()
             raise SystemExit(f'{name}: the run left in peace failed\n{run.log()}')
-        self._training = time.monotonic() - run.started - self._before
-        self._runs, self._run = 0, None
+        self._working = time.monotonic() - run.started - self._before
+        self._out = self._next()
 
     def _start(self, out, resume):
-        return Run(self._name, out, self._folder / f'{out.name}.log', resume)
-
-    def kill(self, count):
-        """Kill ``count`` times, continue each time, and compare whenever a run has ended."""
-        kills = 0
-        out = self._next()
-        while kills < count and not self.counts['failures']:
-            if self._disturb(out):
-                kills += 1
-            else:                       # it had ended before
-                self._compare(out)
-                out = self._next()
-        self._finish(out)
-        return self.counts
+        return Run(TRAINERS[self._name], out, self._folder / f'{out.name}.log', resume)
 
     def _next(self):
         self.counts['runs'] += 1
         return self._folder / f'killed-{self.counts["runs"]}'
 
-    def _disturb(self, out):
+    def kill(self):
+        """Kill a process once; compare the runs that end before."""
+        while not self._disturb():
+            self._compare()
+            self._out = self._next()
+
+    def _disturb(self):
         """Start or continue a run and kill it; whether it was still there to be killed."""
-        run = self._start(out, resume=True)
+        run = self._start(self._out, resume=True)
         if self._draw.random() < 0.8:   # at an update or when writing
-            run.wait_for_update(self._patience)
-            delay = self._draw.uniform(0, self._training / 2)
+            run.begins(self._patience)
+            delay = self._draw.uniform(0, self._working / 2)
         else:                           # when starting
             delay = self._draw.uniform(0, self._before)
         gentle = self._draw.random() < 0.25
         if run.ends(delay):
             self._check_end(run)
             return False
-        run.process.send_signal(signal.SIGTERM if gentle else signal.SIGKILL)
-        if not run.ends(60 if gentle else 10):
-            self._report('hangs', run, 'does not end')
-            run.process.kill()
-            run.process.wait()
+        victim = run.send(signal.SIGTERM if gentle else signal.SIGKILL, self._draw)
+        killed = time.monotonic()
+        self._wait(run, BOUND, f'does not end after the end of {victim}')
+        self._count_survivors(run)
         self.counts['kills'] += 1
         self.counts['SIGTERM'] += gentle
-        self._count_survivors(run)
+        seconds = time.monotonic() - killed
+        self.counts['seconds'] = max(self.counts['seconds'], round(seconds, 1))
+        print(f'{self._name}: {"SIGTERM" if gentle else "SIGKILL"} after {delay:.1f} s; exit code '
+              f'{run.process.returncode}, the last process ended {seconds:.1f} s later')
         return True
 
-    def _finish(self, out):
-        run = self._start(out, resume=True)
-        if not run.ends(self._patience):
-            self._report('hangs', run, 'does not end')
+    def finish(self):
+        """Let the run that was killed last end, and compare it."""
+        run = self._start(self._out, resume=True)
+        self._wait(run, self._patience, 'does not end')
+        self._check_end(run)
+        self._compare()
+        return self.counts
+
+    def _wait(self, run, seconds, what):
+        if not run.ends(seconds):
+            self._report('hangs', run, what)
             run.process.kill()
             run.process.wait()
-        self._check_end(run)
-        self._compare(out)
 
     def _check_end(self, run):
         self._count_survivors(run)
@@ -192,34 +238,44 @@ class Torture:
             self._report('failures', run, f'exit code {run.process.returncode}')
 
     def _count_survivors(self, run):
-        left = run.survivors(30)
+        left = run.survivors(BOUND)
         if left:
             self._report('leftovers', run, f'processes {left}', len(left))
 
-    def _compare(self, out):
-        bits = differing_bits(out, self._whole)
-        left = {p.name for p in out.glob('*')} - {p.name for p in self._whole.iterdir()}
+    def _compare(self):
+        bits = differing_bits(self._out, self._whole)
+        left = {p.name for p in self._out.glob('*')} - {p.name for p in self._whole.iterdir()}
         self.counts['bits that differ'] += bits
         self.counts['leftovers'] += len(left)
         if bits or left:
-            print(f'{out}: {bits} bits differ; left: {sorted(left)}', file=sys.stderr)
+            print(f'{self._out}: {bits} bits differ; left: {sorted(left)}', file=sys.stderr)
+        elif self._out.exists():
+            shutil.rmtree(self._out)
 
     def _report(self, count, run, what, number=1):
         self.counts[count] += number
-        print(f'{self._name}: {what}\n{run.log()[-2000:]}', file=sys.stderr)
+        print(f'{self._name}: {what}\n{run.log()[-2000:]}', file=sys.stderr, flush=True)
 
 
-def torture(names, kills, seed, patience=600):
-    """{trainer: counts} of ``kills`` kills in all, shared among the trainers."""
-    out = {}
-    for i, name in enumerate(names):
-        share = kills // len(names) + (i < kills % len(names))
-        if share:
-            with tempfile.TemporaryDirectory() as folder:
-                draw = random.Random(f'{seed} {name}')
-                out[name] = Torture(name, Path(folder), draw, patience).kill(share)
-                print(table({name: out[name]}), file=sys.stderr, flush=True)
-    return out
+def torture(names, kills, seed, patience=600, seconds=1e9):
+    """{program: counts} of ``kills`` kills in all, shared among the programs."""
+    stop = time.monotonic() + seconds
+    with tempfile.TemporaryDirectory() as folder:
+        found = {}
+        for name in names:
+            (Path(folder) / name).mkdir()
+            found[name] = Torture(name, Path(folder, name), random.Random(f'{seed} {name}'),
+                                  patience)
+        counts = {name: one.counts for name, one in found.items()}
+        draw = random.Random(seed)
+        for number in range(kills):
+            if number and number % 20 == 0:
+                print(table(counts), file=sys.stderr, flush=True)
+            if time.monotonic() > stop:
+                break
+            name, = draw.choices(names, [TRAINERS[name].share for name in names])
+            found[name].kill()
+        return {name: one.finish() for name, one in found.items()}
 
 
 def table(counts):
@@ -238,13 +294,14 @@ def parse_args(argv=None):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--kills', type=int, default=20, help='(default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='(default: %(default)s)')
+    parser.add_argument('--seconds', type=float, default=1e9, help='no further kills after so many')
     parser.add_argument('--trainers', nargs='+', default=list(TRAINERS), choices=list(TRAINERS))
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
-    counts = torture(args.trainers, args.kills, args.seed)
+    counts = torture(args.trainers, args.kills, args.seed, seconds=args.seconds)
     print(table(counts))
     return int(any(found[key] for found in counts.values()
                    for key in FAULTS))

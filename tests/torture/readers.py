@@ -5,6 +5,7 @@ import math
 import os
 import re
 import shutil
+import types
 from pathlib import Path
 
 import damage
@@ -105,6 +106,37 @@ class TokenizerJson(Vocabulary):
             os.remove(folder / name)
 
 
+class AddedTokens(Vocabulary):
+    """Tokens beyond those of vocab.txt, as three files write them."""
+
+    def make(self, folder):
+        super().make(folder)
+        ids = {'[NEW]': 8, 'Caf\u00e9': 9}
+        size = (folder / 'vocab.txt').read_text(encoding='utf-8').count('\n') - 8
+        tokens = [{'content': token, 'id': i + size, 'normalized': i == 9, 'single_word': False,
+                   'lstrip': False, 'rstrip': False, 'special': i == 8}
+                  for token, i in ids.items()]
+        content = {
+            'added_tokens.json': {token['content']: token['id'] for token in tokens},
+            'tokenizer_config.json': {'do_lower_case': True, 'added_tokens_decoder': {
+                str(token['id']): token for token in tokens}},
+            'tokenizer.json': {'added_tokens': tokens, 'normalizer': {
+                'type': 'BertNormalizer', 'lowercase': True}}}[self.file]
+        (folder / self.file).write_text(json.dumps(content), encoding='utf-8')
+
+
+class AddedPlain(AddedTokens):
+    file, damage = 'added_tokens.json', damage.values
+
+
+class AddedDecoder(AddedTokens):
+    file, damage = 'tokenizer_config.json', damage.values
+
+
+class AddedListed(AddedTokens):
+    file, damage = 'tokenizer.json', damage.values
+
+
 class GluonVocabulary(Vocabulary):
     file, damage = 'x.vocab', damage.values
 
@@ -164,6 +196,103 @@ class Params(Weights):
         _spoil_params(draw, folder / self.file)
 
 
+class Index(Weights):
+    """Weights in several files."""
+
+    file, damage = 'model.safetensors.index.json', damage.values
+
+    def make(self, folder):
+        from bert.checkpoint.weights import read_arrays, write_safetensors
+        super().make(folder)
+        names = {}
+        for i, (name, array) in enumerate(
+                read_arrays(str(folder / 'model.safetensors')).items()):
+            names.setdefault(f'model-{i % 2}.safetensors', {})[name] = array
+        for name, arrays in names.items():
+            write_safetensors(str(folder / name), arrays)
+        os.remove(folder / 'model.safetensors')
+        (folder / self.file).write_text(json.dumps({'metadata': {'total_size': 1}, 'weight_map': {
+            name: shard for shard, arrays in names.items() for name in arrays}}))
+
+
+class Sentences(Weights):
+    """A folder of sentence-transformers, of which one file is damaged."""
+
+    damage = damage.values
+
+    def make(self, folder):
+        from safetensors.numpy import save_file
+        super().make(folder)
+        kinds = {'': 'Transformer', '1_Pooling': 'Pooling', '2_Dense': 'Dense',
+                 '3_Normalize': 'Normalize'}
+        for name in kinds:
+            (folder / name).mkdir(exist_ok=True)
+        files = {
+            'modules.json': [
+                {'idx': i, 'name': str(i), 'path': path,
+                 'type': f'sentence_transformers.models.{kind}'}
+                for i, (path, kind) in enumerate(kinds.items())],
+            'sentence_bert_config.json': {'max_seq_length': 16, 'do_lower_case': True},
+            '1_Pooling/config.json': {
+                'word_embedding_dimension': 32, 'pooling_mode_cls_token': False,
+                'pooling_mode_mean_tokens': True, 'pooling_mode_max_tokens': False},
+            '2_Dense/config.json': {
+                'in_features': 32, 'out_features': 8, 'bias': True,
+                'activation_function': 'torch.nn.modules.activation.Tanh'}}
+        for name, content in files.items():
+            (folder / name).write_text(json.dumps(content))
+        rng = np.random.default_rng(0)
+        save_file({'linear.weight': rng.normal(size=(8, 32)).astype('float32'),
+                   'linear.bias': np.zeros(8, 'float32')},
+                  str(folder / '2_Dense/model.safetensors'))
+
+    def read(self, folder):
+        from bert.embedding import BertEmbedding
+        embedding = BertEmbedding(model=str(folder), offline=True)
+        for vector in embedding.sentences(['A text.', '']):
+            if not np.isfinite(vector).all():
+                raise Nonsense('a vector that is not finite')
+
+
+class ModuleList(Sentences):
+    file = 'modules.json'
+
+
+class Lowering(Sentences):
+    file = 'sentence_bert_config.json'
+
+
+class PoolingModule(Sentences):
+    file = '1_Pooling/config.json'
+
+
+class DenseModule(Sentences):
+    file = '2_Dense/config.json'
+
+
+class DenseWeights(Sentences):
+    file, damage = '2_Dense/model.safetensors', damage.safetensors
+
+
+class SealedSafetensors(Weights):
+    """Weights with a checksum: no damage must pass unless it hides the checksum."""
+
+    file, damage = 'model.safetensors', damage.binary
+
+    def make(self, folder):
+        from bert.checkpoint.weights import read_arrays, write_safetensors
+        super().make(folder)
+        path = str(folder / self.file)
+        write_safetensors(path, read_arrays(path))
+        self._content = (folder / self.file).read_bytes()
+
+    def read(self, folder):
+        super().read(folder)
+        content = (folder / self.file).read_bytes()
+        if content != self._content and b'"gluon_bert_file_crc32":"' in content:
+            raise Nonsense('its checksum is wrong')
+
+
 class SealedParams(Params):
     """Weights with a checksum: damage must not pass."""
 
@@ -176,16 +305,21 @@ class SealedParams(Params):
         self._content = path.read_bytes()
 
     def spoil(self, draw, folder):
-        path = folder / self.file
-        path.write_bytes(damage.binary(draw, self._content))
+        content = self._content
+        if draw.random() < 0.1:         # cut where its structure is whole
+            from bert.checkpoint import integrity
+            content = content[:content.rindex(integrity.TRAILER)]
+        else:
+            content = damage.binary(draw, content)
+        (folder / self.file).write_bytes(content)
 
     def read(self, folder):
         from bert.checkpoint import integrity
         content = (folder / self.file).read_bytes()
         super().read(folder)
-        end = self._content.rindex(integrity.TRAILER)
-        if content[:end] != self._content[:end] and integrity.TRAILER in content[-60:]:
-            raise Nonsense('its checksum is wrong')
+        if content != self._content and (
+                content[8:16] == integrity.MARK or integrity.TRAILER in content[-60:]):
+            raise Nonsense('its checksum is wrong or missing')
 
 
 def _spoil_params(draw, path, kinds=('bytes', 'arrays')):
@@ -465,6 +599,56 @@ class Squad(Reader):
                 squad_features.features(question, tok, 96)
 
 
+class TagNames(Reader):
+    """The tags of a trained tagger, beside those of a file."""
+
+    file, damage, source = 'config.json', damage.values, TINY / 'config.json'
+
+    def make(self, folder):
+        config = json.loads((TINY / 'config.json').read_text(encoding='utf-8'))
+        names = ['O', 'B-PER', 'I-PER', 'B-LOC', 'I-LOC', 'B-ORG', 'I-ORG', 'B-MISC', 'I-MISC']
+        config['id2label'] = dict(enumerate(names))
+        (folder / self.file).write_text(json.dumps(config))
+        shutil.copyfile(SAMPLE / 'conll/test.txt', folder / 'x.txt')
+
+    def read(self, folder):
+        from bert.data import conll
+        from bert.model.config import BertConfig
+        from bert.utils.files import read_json
+        from scripts import finetune_ner as program
+        path, file = str(folder / self.file), str(folder / 'x.txt')
+        config = BertConfig.from_dict(read_json(path), path)
+        model = types.SimpleNamespace(config=config, arrays={}, source=path)
+        args = program.parse_args(['--train_path', file, '--model_parameters', str(folder)])
+        program.resolve_labels(args, {'train': file}, {'train': conll.read(file)}, model)
+
+
+class Commas(Reader):
+    """The classes and columns that flags name, separated by commas, beside a table."""
+
+    given = []
+
+    def make(self, folder):
+        Csv().make(folder)
+
+    def spoil(self, draw, folder):
+        names = ('yes', 'no', 'sentence1', 'sentence2', 'label', '', ' yes ', 'YES', '1', '0',
+                 '-1', '\u2028', '\0', '\udcff', 'x' * 5000, '"', '[', '\n', '9' * 5000)
+        self.given = {flag: ','.join(draw.choice(names) for _ in range(draw.randrange(5)))
+                      for flag in draw.sample(('--labels', '--text_columns', '--label_column'),
+                                              draw.randrange(1, 4))}
+        self.given = [f'{flag}={value}' for flag, value in self.given.items()] + draw.sample(
+            ['--multi_label', '--no_header', '--regression'], draw.randrange(2))
+
+    def read(self, folder):
+        from scripts import finetune_classifier as program
+        args = program.parse_args(['--train_file', str(folder / 'x.csv'), *self.given])
+        task, examples = program.read_examples(args, None)
+        if task.labels is not None and (len(set(task.labels)) < len(task.labels)
+                                        or not all(task.labels)):
+            raise Nonsense(f'labels {task.labels}')
+
+
 class Texts(Reader):
     """The lines that bert-embedding takes."""
 
@@ -530,4 +714,9 @@ READERS = {
     'pretraining_data.json': ShardsDescription(),
     'pretraining_data.json, resumed': ShardsResumed(), 'raw text': Text(), '.tsv': Tsv(),
     '.csv': Csv(), '.jsonl': JsonLines(), 'CoNLL': Conll(), 'SQuAD': Squad(),
-    'lines of text': Texts(), 'flags': Flags()}
+    'lines of text': Texts(), 'flags': Flags(), 'added_tokens.json': AddedPlain(),
+    'tokenizer_config.json, added': AddedDecoder(), 'tokenizer.json, added': AddedListed(),
+    '.safetensors, index': Index(), '.safetensors, checksum': SealedSafetensors(),
+    'modules.json': ModuleList(), 'sentence_bert_config.json': Lowering(),
+    'Pooling': PoolingModule(), 'Dense': DenseModule(), 'Dense, weights': DenseWeights(),
+    'tags': TagNames(), 'commas': Commas()}

@@ -1,12 +1,16 @@
 """A few kills and some damaged inputs; the programs here run for hours where one asks for it."""
 import pytest
+from helpers import LAUNCHERS, launcher
 from torture import fuzz, kills
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize('name', ['classifier', 'ner', 'pretraining'])
+@pytest.mark.parametrize('name', ['classifier', 'ner', 'pretraining', 'mpirun', 'launch.py',
+                                  'data'])
 def test_killed_runs_continue_to_the_same_bits(name):
+    if name in LAUNCHERS:
+        launcher(name)          # or a skip
     counts = kills.torture([name], 1, seed=0)[name]
     assert counts['kills'] == 1
     assert not any(counts[key] for key in kills.FAULTS), kills.table({name: counts})

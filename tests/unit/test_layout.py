@@ -29,7 +29,7 @@ ARROWS = {
 SOURCES = sorted(str(path.relative_to(ROOT)) for folder in ('bert', 'scripts', 'export')
                  for path in Path(ROOT, folder).rglob('*.py'))
 OPTIONAL = {'horovod', 'seqeval', 'sentencepiece', 'onnx', 'onnxruntime', 'tensorboardX',
-            'matplotlib', 'pyarrow', 'torch', 'sklearn', 'scipy'}
+            'matplotlib', 'pyarrow', 'torch', 'sklearn', 'scipy', 'tensorflow'}
 
 
 @functools.lru_cache(maxsize=None)

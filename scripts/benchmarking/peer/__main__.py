@@ -14,7 +14,7 @@ import time
 import peer_tasks
 import peer_vectors
 
-PACKAGES = ('torch', 'transformers', 'sentence-transformers', 'onnxruntime', 'onnx')
+PACKAGES = ('torch', 'transformers', 'sentence-transformers', 'onnxruntime', 'onnx', 'seqeval')
 GEMM = ((1024, 1024, 1024), (2048, 2048, 2048), (4096, 384, 1536), (1024, 768, 3072))
 
 
@@ -35,8 +35,16 @@ def parse_args(argv=None):
     parser.add_argument('--masked', type=int, default=20, help='tokens of a text to predict')
     parser.add_argument('--steps', type=int, default=12)
     parser.add_argument('--warmup', type=int, default=2, help='of the steps, left out of the rate')
-    parser.add_argument('--by_length', action='store_true',
-                        help='batches of like length in place of padding to --length')
+    sampling = parser.add_mutually_exclusive_group()
+    sampling.add_argument('--by_length', action='store_true',
+                          help='batches of like length in place of random ones')
+    sampling.add_argument('--pad', action='store_true',
+                          help='questions and passages padded to --length')
+    parser.add_argument('--epochs', type=int, default=1)
+    parser.add_argument('--lr', type=float, default=2e-5)
+    parser.add_argument('--warmup_ratio', type=float, default=0)
+    parser.add_argument('--epsilon', type=float, default=1e-8, help="AdamW's")
+    parser.add_argument('--seed', type=int, default=42)
     parser.add_argument('--output_dir', default='.', metavar='DIR')
     return parser.parse_args(argv)
 
@@ -81,6 +89,7 @@ def main(argv=None):
     if threads and args.work not in ('versions', 'onnx_embed'):
         import torch
         torch.set_num_threads(threads)
+        torch.manual_seed(args.seed)    # the head's weights; Trainer sets its own
     print(json.dumps(WORK[args.work](**vars(args))))
 
 

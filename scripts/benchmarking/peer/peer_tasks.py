@@ -2,11 +2,13 @@
 
 Each function takes the flags that it needs by name, and ignores the others.
 """
+import itertools
 import json
 import statistics
 import time
 
 from peer_models import autocast, fit, load, read_table
+from peer_scores import answer_scores, best_span, class_scores, entity_scores
 
 
 def step(model, task, batch_size, length, masked, steps, warmup, dtype, **_):
@@ -40,7 +42,7 @@ def step(model, task, batch_size, length, masked, steps, warmup, dtype, **_):
     return {'examples/s': rate, 'tokens/s': rate * length}
 
 
-def classify(model, train, dev, length, batch_size, dtype, by_length, output_dir, **_):
+def classify(model, train, dev, length, **recipe):
     """Fine-tune a classifier of sentence pairs with Trainer, and score the dev set."""
     from transformers import AutoTokenizer, DataCollatorWithPadding
     tok = AutoTokenizer.from_pretrained(model)
@@ -54,21 +56,19 @@ def classify(model, train, dev, length, batch_size, dtype, by_length, output_dir
 
     rows = encode(dev)
     figures, logits = fit(load('SequenceClassification', model, num_labels=2), encode(train),
-                          DataCollatorWithPadding(tok), rows, batch_size=batch_size, dtype=dtype,
-                          by_length=by_length, output_dir=output_dir)
-    right = sum(int(row['label'] == guess) for row, guess in zip(rows, logits.argmax(-1)))
-    return dict(figures, accuracy=right / len(rows))
+                          DataCollatorWithPadding(tok), rows, **recipe)
+    return dict(figures, **class_scores([row['label'] for row in rows], logits.argmax(-1)))
 
 
-def tag(model, train, dev, length, batch_size, dtype, by_length, output_dir, **_):
+def tag(model, train, dev, length, **recipe):
     """Fine-tune a tagger with Trainer on CoNLL columns, and tag the dev set."""
     from transformers import AutoTokenizer, DataCollatorForTokenClassification
     tok = AutoTokenizer.from_pretrained(model)
 
     def read(path):
         with open(path, encoding='utf-8') as f:
-            blocks = f.read().strip().split('\n\n')
-        return [[line.split() for line in block.split('\n')] for block in blocks]
+            lines = [line.split() for line in f]
+        return [list(rows) for words, rows in itertools.groupby(lines, bool) if words]
 
     sets = [read(train), read(dev)]
     names = sorted({word[-1] for rows in sets for row in rows for word in row})
@@ -85,22 +85,24 @@ def tag(model, train, dev, length, batch_size, dtype, by_length, output_dir, **_
 
     train, dev = ([encode(row) for row in rows] for rows in sets)
     figures, logits = fit(load('TokenClassification', model, num_labels=len(names)), train,
-                          DataCollatorForTokenClassification(tok), dev, batch_size=batch_size,
-                          dtype=dtype, by_length=by_length, output_dir=output_dir)
-    pairs = [(gold, guess) for row, guesses in zip(dev, logits.argmax(-1))
-             for gold, guess in zip(row['labels'], guesses) if gold != -100]
-    return dict(figures, accuracy=sum(gold == guess for gold, guess in pairs) / len(pairs))
+                          DataCollatorForTokenClassification(tok), dev, **recipe)
+    pairs = [[(names[gold], names[guess]) for gold, guess in zip(row['labels'], guesses)
+              if gold != -100] for row, guesses in zip(dev, logits.argmax(-1))]
+    return dict(figures, **entity_scores(pairs))
 
 
-def windows(tok, path, length, by_length):
-    """Windows over the passages of a SQuAD file, as Transformers' run_qa.py makes them."""
+def windows(tok, path, length, pad):
+    """Windows over the passages of a SQuAD file, as Transformers' run_qa.py makes them.
+
+    Returns (rows, [(question, passage, offsets, places of the passage)] of each row).
+    """
     with open(path, encoding='utf-8') as f:
         asked = [(paragraph['context'], q) for article in json.load(f)['data']
                  for paragraph in article['paragraphs'] for q in paragraph['qas']]
     codes = tok([q['question'] for _, q in asked], [context for context, _ in asked],
                 truncation='only_second', max_length=length, stride=128,
                 return_overflowing_tokens=True, return_offsets_mapping=True,
-                padding=False if by_length else 'max_length')
+                padding='max_length' if pad else False)
     rows, where = [], []
     for i, source in enumerate(codes['overflow_to_sample_mapping']):
         answer, offsets = asked[source][1]['answers'][0], codes['offset_mapping'][i]
@@ -113,26 +115,36 @@ def windows(tok, path, length, by_length):
         rows.append({name: codes[name][i]
                      for name in ('input_ids', 'attention_mask', 'token_type_ids')})
         rows[-1].update(start_positions=start, end_positions=end)
-        where.append((asked[source][0], offsets, inside))
+        where.append((asked[source][1], asked[source][0], offsets, inside))
     return rows, where
 
 
-def squad(model, train, length, batch_size, dtype, by_length, output_dir, **_):
-    """Fine-tune for question answering with Trainer."""
+def squad(model, train, dev, length, pad, **recipe):
+    """Fine-tune for question answering with Trainer, and score the answers to the dev set."""
     from transformers import AutoTokenizer, DataCollatorWithPadding
     tok = AutoTokenizer.from_pretrained(model)
-    rows, _ = windows(tok, train, length, by_length)
-    return fit(load('QuestionAnswering', model), rows, DataCollatorWithPadding(tok),
-               batch_size=batch_size, dtype=dtype, by_length=by_length, output_dir=output_dir)[0]
+    rows, _ = windows(tok, train, length, pad)
+    dev, where = windows(tok, dev, length, pad) if dev else (None, ())
+    figures, logits = fit(load('QuestionAnswering', model), rows, DataCollatorWithPadding(tok), dev,
+                          **recipe)
+    if not dev:
+        return figures
+    asked = {q['id']: [answer['text'] for answer in q['answers']] for q, *_ in where}
+    best, answers = {}, {}
+    for (question, context, offsets, inside), begins, ends in zip(where, *logits):
+        found = best_span(begins, ends, inside)
+        if found and found > best.get(question['id'], ()):
+            best[question['id']] = found
+            answers[question['id']] = context[offsets[found[1]][0]:offsets[found[2]][1]]
+    return dict(figures, **answer_scores(asked, answers))
 
 
-def answer(model, dev, length, batch_size, dtype, by_length, **_):
+def answer(model, dev, length, batch_size, dtype, by_length, pad, **_):
     """Answer questions: the best span of 30 tokens or fewer among the 20 best starts and ends."""
-    import numpy as np
     import torch
     from transformers import AutoTokenizer
     tok = AutoTokenizer.from_pretrained(model)
-    rows, where = windows(tok, dev, length, by_length)
+    rows, where = windows(tok, dev, length, pad)
     net = load('QuestionAnswering', model).eval()
     order, texts = range(len(rows)), {}
     if by_length:
@@ -146,11 +158,8 @@ def answer(model, dev, length, batch_size, dtype, by_length, **_):
             logits = net(**batch)
         for i, begins, ends in zip(part, logits.start_logits.float().numpy(),
                                    logits.end_logits.float().numpy()):
-            context, offsets, inside = where[i]
-            good = set(inside)
-            spans = [(begins[a] + ends[b], a, b) for a in np.argsort(begins)[-20:]
-                     for b in np.argsort(ends)[-20:] if a in good and b in good and 0 <= b - a < 30]
-            if spans:
-                _, first, last = max(spans)
-                texts[i] = context[offsets[first][0]:offsets[last][1]]
+            _, context, offsets, inside = where[i]
+            found = best_span(begins, ends, inside)
+            if found:
+                texts[i] = context[offsets[found[1]][0]:offsets[found[2]][1]]
     return {'examples/s': len(rows) / (time.perf_counter() - start), 'answers': len(texts)}

@@ -1,9 +1,11 @@
 """Output folders: an earlier result is refused, or replaced once the new one is whole."""
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
-from helpers import refused
+from helpers import ROOT, refused
 
 from bert.checkpoint import output
 from bert.checkpoint.output import FINE_TUNING, PRETRAINING, SHARDS, OutputFolder
@@ -46,6 +48,26 @@ def test_what_is_refused(tmp_path, files, what):
     output.check(str(tmp_path), '--output_dir', FINE_TUNING, overwrite=True)
     assert set(files) == {str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*')
                           if path.is_file()}
+
+
+def test_a_second_run_is_refused_until_the_first_has_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(output, 'PATIENCE', 0.2)
+    folder = str(tmp_path)
+    first = OutputFolder(folder, '--output_dir', FINE_TUNING)
+    for flags in {}, {'resume': True}, {'overwrite': True}:
+        assert 'another run is writing to this folder' in refused(
+            lambda flags: OutputFolder(folder, '--output_dir', FINE_TUNING, **flags), flags)
+    first.close()
+    OutputFolder(folder, '--output_dir', FINE_TUNING).close()
+    code = ('from bert.checkpoint.output import OutputFolder; import time\n'
+            f'folder = OutputFolder({folder!r}, "x"); print("ready", flush=True); time.sleep(60)')
+    with subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True,
+                          cwd=ROOT) as other:
+        assert other.stdout.readline() == 'ready\n'
+        assert 'another run' in refused(OutputFolder, folder, '--output_dir', FINE_TUNING)
+        other.kill()
+    OutputFolder(folder, '--output_dir', FINE_TUNING)
+    assert os.listdir(folder) == []
 
 
 def test_what_is_no_result(tmp_path):
@@ -93,19 +115,23 @@ def test_what_is_discarded_leaves_the_earlier_result(tmp_path):
 
 
 def test_a_run_that_overwrites_is_resumed(tmp_path):
+    def opened(resume=False, overwrite=False):
+        folder = OutputFolder(str(tmp_path), '-', FINE_TUNING, resume, overwrite)
+        folder.close()
+        return folder.path
     fill(tmp_path, MODEL)
     new = str(tmp_path / '.overwrite')
-    assert OutputFolder(str(tmp_path), '-', FINE_TUNING, overwrite=True).path == new
+    assert opened(overwrite=True) == new
     # without a checkpoint of its own: with --overwrite it begins again, without it is the old run
-    assert OutputFolder(str(tmp_path), '-', FINE_TUNING, True, overwrite=True).path == new
-    assert OutputFolder(str(tmp_path), '-', FINE_TUNING, True).path == str(tmp_path)
-    assert OutputFolder(str(tmp_path), '-', FINE_TUNING, overwrite=True).path == new
+    assert opened(True, True) == new
+    assert opened(True) == str(tmp_path)
+    assert opened(overwrite=True) == new
     fill(tmp_path / '.overwrite', {'last.params': 'new'})
     for overwrite in True, False:
-        assert OutputFolder(str(tmp_path), '-', FINE_TUNING, True, overwrite).path == new
+        assert opened(True, overwrite) == new
     assert refused(OutputFolder, str(tmp_path), '-', FINE_TUNING)
     # and a new one with --overwrite begins at the beginning
-    assert OutputFolder(str(tmp_path), '-', FINE_TUNING, overwrite=True).path == new
+    assert opened(overwrite=True) == new
     assert not os.listdir(new)
 
 
@@ -129,6 +155,7 @@ def test_a_replacement_that_was_killed_is_finished(tmp_path, monkeypatch):
                 patch.setattr(os, name, interrupted)
                 with pytest.raises(KeyboardInterrupt):
                     folder.publish()
+            folder.close()
             assert 'earlier result' in refused(output.check, str(tmp_path), '-', FINE_TUNING)
             assert content(tmp_path) == new and len(os.listdir(str(tmp_path))) == len(new)
 

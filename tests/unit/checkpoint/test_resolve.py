@@ -461,11 +461,13 @@ def test_tensorflow_checkpoints_are_explained(tmp_path):
     for name in ('bert_config.json', 'bert_model.ckpt.index',
                  'bert_model.ckpt.data-00000-of-00001', 'vocab.txt'):
         (tmp_path / name).write_text('{}')
-    path = tmp_path / 'bert_model.ckpt'
-    for model in tmp_path, path, f'{path}.index':
+    path = tmp_path / 'bert_model.ckpt.index'
+    for model in tmp_path, path, tmp_path / 'bert_model.ckpt':
         with pytest.raises(DataError, match=f'^{path}: a TensorFlow checkpoint; conv') as error:
             resolve(str(model))
-        assert (f'transformers-cli convert --model_type bert --tf_checkpoint {path} --config '
-                f'{tmp_path}/bert_config.json') in str(error.value)
+        assert f'convert_checkpoint.py {path} {tmp_path}/converted), and' in str(error.value)
     with pytest.raises(DataError, match='a TensorFlow checkpoint'):
         resolve(weights=str(path))
+    (tmp_path / 'model.ckpt-1000.index').write_text('')
+    with pytest.raises(DataError, match='2 TensorFlow checkpoints; name one of them: '):
+        resolve(str(tmp_path))

@@ -11,7 +11,7 @@ from bert.checkpoint import sentence_folder, sentence_modules
 from bert.checkpoint.resolve import resolve
 from bert.checkpoint.sentence_modules import NORMALIZE, Dense, SentenceModules
 from bert.checkpoint.source import ModelSource
-from bert.checkpoint.weights import read_weights
+from bert.checkpoint.weights import read_weights, write_safetensors
 from bert.text import tokenizer
 from bert.utils.files import read_json, write_json
 
@@ -81,6 +81,11 @@ def test_modules_that_are_not_known(tmp_path):
     folder = make(tmp_path / 'b', modules=['Pooling', 'Dense'])
     write_json(folder + '/2_Dense/config.json', {'activation_function': 'x.GELU'})
     assert 'the activation function GELU is not known' in refused(
+        sentence_modules.read, folder + '/0_Transformer')
+    write_json(folder + '/2_Dense/config.json', {'in_features': 32, 'out_features': 2})
+    write_safetensors(folder + '/2_Dense/model.safetensors',
+                      {'linear.weight': np.full((2, 32), np.nan, np.float32)})
+    assert 'linear.weight has values that are not finite' in refused(
         sentence_modules.read, folder + '/0_Transformer')
     for content in ([], [{'path': '..', 'type': 'Transformer'}], ['x'],
                     [{'path': '', 'type': 'CLIP'}]):

@@ -15,7 +15,7 @@ from bert.text import tokenizer, transform
 WORDS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'b', 'c']
 COLUMNS = {'ids': [[1, 2, 3], [4]], 'inside': [np.array([True, False]), np.array([True])],
            'owner': [0, 7], 'score': [0.5, 1.5], 'longer': [False, True]}
-HASH = '9424ca8b6445'
+HASH = 'cc92d3b5bcba'
 
 
 @pytest.fixture

@@ -231,6 +231,10 @@ def test_line_numbers_count_the_lines_of_quoted_fields(tmp_path):
                          '--label_column'),
     ('text,label', Columns(('body',)), ': no column "body"; it has: text, label; name another '
                                        'with --text_columns'),
+    ('text,label', Columns(('a\nb',)), ': no column "a b"; it has: text, label; name another '
+     'with --text_columns'),
+    ('x,1', Columns(('\u00b2',), 1, header=False), ': no column "\u00b2"; it has no header, and '
+     'columns 1 to 2; name another with --text_columns'),
     ('text,label', Columns(label='class'), ': no column "class"; it has: text, label; name '
                                            'another with --label_column'),
     ('text,label', Columns(index='id'), ': no column "id"; it has: text, label; name another with '
@@ -259,6 +263,7 @@ def test_no_header_needs_numbers(tmp_path):
 @pytest.mark.parametrize('line,message', [
     ('{"text": "x"', ":2: not JSON (Expecting ',' delimiter: line 2 column 1 (char 13)); write "
                      'one object per line'),
+    ('[' * 100000, ':2: not JSON (it is nested too deeply); write one object per line'),
     ('["x", "1"]', ':2: not a JSON object; write one per line, such as {"text": "...", '
                    '"label": "..."}'),
     ('{"label": "1"}', ':2: column "text": not a text'),

@@ -5,7 +5,8 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from bert.training.distributed import Local, agree
+from bert.training.distributed import Local, agree, create
+from bert.utils.errors import DataError
 
 
 class Worker(Local):
@@ -43,3 +44,20 @@ def test_agreement_with_worker_0(first, second, same):
 
 def test_a_worker_alone_agrees_with_itself():
     assert agree(Local([mx.cpu()]), (3, 5))
+
+
+@pytest.mark.parametrize('variables, message', [
+    ({'OMPI_COMM_WORLD_SIZE': '2'}, '2 processes were started, .* add --comm horovod'),
+    ({'DMLC_ROLE': 'worker', 'DMLC_NUM_WORKER': '3'},
+     'launch.py started 3 workers, .* by mpirun, with --comm horovod')])
+def test_workers_that_do_not_know_each_other_are_refused(monkeypatch, variables, message):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(DataError, match=message):
+        create('local', [mx.cpu()])
+
+
+def test_a_single_worker_of_a_launcher_is_alone(monkeypatch):
+    for name, value in {'DMLC_ROLE': 'worker', 'DMLC_NUM_WORKER': '1'}.items():
+        monkeypatch.setenv(name, value)
+    assert create('local', [mx.cpu()]).size == 1

@@ -63,8 +63,29 @@ def test_precision_recall_explains_its_lines(drawn):
 
 def test_the_map_keeps_the_numbers_of_texts(drawn):
     plot.sentence_map('x.png', np.eye(3)[:, :2], ['a', 'b', 'c'], (0.5, 0.25), (1, 3, 4))
-    texts = [text.get_text() for text in drawn[0].axes[0].texts]
-    assert texts[:3] == ['1', '3', '4'] and texts[3] == '1  a\n3  b\n4  c'
+    listed, *labels = [text.get_text() for text in drawn[0].axes[0].texts]
+    assert labels == ['1', '3', '4'] and listed == '1  a\n3  b\n4  c'
+
+
+@pytest.mark.parametrize('kind', ['spread', 'close', 'equal'])
+@pytest.mark.parametrize('count', [3, 40, 150])
+def test_labels_of_the_map_do_not_overlap(drawn, kind, count):
+    points = np.random.RandomState(0).randn(count, 2) * (kind != 'equal')
+    if kind == 'close':
+        points[3:] *= 0.01
+    plot.sentence_map('x.png', points, ['text'] * count, (0.5, 0.25))
+    figure, axes = drawn[0], drawn[0].axes[0]
+    figure.canvas.draw()
+    # a number's text, without the line to its point
+    boxes = [pyplot.Text.get_window_extent(text) for text in axes.texts
+             if text.get_text().isdigit()]
+    assert len(boxes) == count
+    assert not any(first.overlaps(second) for i, first in enumerate(boxes) for second in boxes[:i])
+    assert all(axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 and axes.bbox.y0 <= box.y0
+               and box.y1 <= axes.bbox.y1 for box in boxes)
+    places = axes.transData.transform(points)
+    if kind == 'spread' and count < 150:
+        assert not any(box.contains(*place) for box in boxes for place in places)
 
 
 def test_damaged_lines_are_left_out(tmp_path):

@@ -6,6 +6,7 @@ import sys
 import pytest
 from helpers import ROOT
 
+from bert.utils import errors
 from bert.utils.errors import DataError, _explain
 
 
@@ -23,6 +24,8 @@ def ends(code, redirection='', **env):
     (OSError('libx.so: cannot  open'), 'libx.so: cannot open'),
     (MemoryError(), 'not enough memory'),
     (RuntimeError('std::bad_alloc'), 'not enough memory'),
+    (RuntimeError("can't start new thread"), 'no thread could be started'),
+    (RuntimeError('MXNetError: Resource temporarily unavailable'), 'no thread could be started'),
     (ModuleNotFoundError(name='onnx.mapping'), 'pip install "gluon-bert[onnx]"'),
     (ModuleNotFoundError(name='horovod'), f'Horovod is not installed on {os.uname().nodename}'),
     (ModuleNotFoundError(name='mxnet'), f' for {sys.executable}; install one build of it'),
@@ -69,3 +72,17 @@ def test_a_worker_of_several_ends_while_the_error_is_handled():
     assert (result.returncode, result.stdout) == (1, b'')
     assert result.stderr == b'-c: error: the disk is full\n'
     assert ends(code, DMLC_NUM_WORKER='1').stdout == b'freed\n'
+
+
+def test_lacking_threads_the_process_does_not_wait_for_others():
+    result = ends('import threading, time\ndef main():\n'
+                  '    threading.Thread(target=time.sleep, args=(600,)).start()\n'
+                  '    raise RuntimeError("can\'t start new thread")')
+    assert result.returncode == 1 and result.stderr.count(b'\n') == 1
+
+
+@pytest.mark.parametrize('limit, lines', [(400 << 20, 1), (2 << 30, 0), (-1, 0)])
+def test_a_limit_below_what_mxnet_needs_is_announced(monkeypatch, capsys, limit, lines):
+    monkeypatch.setattr(errors.resource, 'getrlimit', lambda which: (limit, limit))
+    errors._check_limit()
+    assert capsys.readouterr().err.count('\n') == lines

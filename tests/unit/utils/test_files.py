@@ -120,6 +120,16 @@ def test_what_killed_processes_leave_is_removed_and_nothing_else(tmp_path):
     alive.wait()
 
 
+def test_what_is_no_folder(tmp_path):
+    (tmp_path / 'file').write_text('')
+    (tmp_path / 'link').symlink_to(tmp_path / 'nowhere')
+    (tmp_path / 'other').symlink_to(tmp_path)
+    for name in 'file', 'link':
+        with pytest.raises(DataError, match='a file or a broken link, not a folder'):
+            files.make_folder(str(tmp_path / name), '--output_dir')
+    files.make_folder(str(tmp_path / 'other'), '--output_dir')
+
+
 def packed(path, content):
     opener = gzip.open if path.suffix == '.gz' else lzma.open
     with opener(str(path), 'wb') as f:
