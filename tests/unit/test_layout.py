@@ -158,9 +158,9 @@ def test_files_are_short():
 
 
 def test_unit_tests_mirror_the_package():
-    """tests/unit/room/test_x.py tests bert/room/x.py, or the sub-package bert/room/x."""
+    """tests/unit/room/test_x.py tests bert/room/x.py or x.cc, or the sub-package bert/room/x."""
     unit = Path(ROOT, 'tests', 'unit')
     for path in unit.rglob('test_*.py'):
         module = Path(ROOT, 'bert') / path.relative_to(unit).with_name(path.stem[len('test_'):])
         if path.parent != unit:
-            assert module.is_dir() or module.with_suffix('.py').is_file(), path
+            assert any(module.with_suffix(suffix).exists() for suffix in ('', '.py', '.cc')), path
