@@ -9,7 +9,12 @@ Importing it only prepares the import of MXNet 1.9, so ``import bert`` must come
   of a virtual machine idle.
 - ``MXNET_MKLDNN_CACHE_NUM``, unless set, becomes 100.  Otherwise MXNet would keep every primitive
   that it has prepared, with its scratch memory, for every size that an operator has ever had.
+- glibc keeps memory that was freed, in one arena, unless a ``MALLOC_`` variable or
+  ``GLIBC_TUNABLES`` is set.  Otherwise each training step would give tens of megabytes back to the
+  kernel and take them again, page by page.
 """
+import contextlib
+import ctypes
 import os
 
 import numpy
@@ -43,5 +48,17 @@ def _threads():
     return max(1, min(_cores(os.sched_getaffinity(0)), share))
 
 
+def _keep_freed_memory():
+    """Set what mallopt(3) documents; it must be done before threads have arenas of their own."""
+    if any(name.startswith('MALLOC_') or name == 'GLIBC_TUNABLES' for name in os.environ):
+        return
+    with contextlib.suppress(AttributeError, OSError):      # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-8, 1)              # M_ARENA_MAX
+        mallopt(-4, 0)              # M_MMAP_MAX: no mapping of its own for a large array
+        mallopt(-1, 2 ** 31 - 1)    # M_TRIM_THRESHOLD
+
+
+_keep_freed_memory()
 os.environ.setdefault('OMP_NUM_THREADS', str(_threads()))
 os.environ.setdefault('MXNET_MKLDNN_CACHE_NUM', '100')

@@ -38,3 +38,12 @@ def test_threads_are_the_cores_of_this_process(env, threads):
     assert 1 <= cores <= os.cpu_count()
     said = child('import bert, os; print(os.environ["OMP_NUM_THREADS"])', **env)
     assert int(said) == (threads or cores)
+
+
+def test_freed_memory_is_kept():
+    """A large array that replaces one that was freed has its pages."""
+    code = ('import bert, numpy, resource\n'
+            'def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n'
+            'numpy.ones(1 << 23)\n'
+            'before = faults(); numpy.ones(1 << 23); print(faults() - before)')
+    assert int(child(code)) < 100 < int(child(code, MALLOC_ARENA_MAX='4'))
