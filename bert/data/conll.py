@@ -37,6 +37,9 @@ def read(path: str, token_column: int = 0, tag_column: Optional[int] = -1) -> Li
     groups, before, rows, start, comments = [], [], [], 0, []
     lines = [(number, line, _columns(line)) for number, line in enumerate(_lines(path), 1)]
     first, width, separator = _shape(lines)
+    if first and lines[first - 1][1].startswith('{"'):
+        raise DataError(f'{path}:{first}: a line of JSON; write one token per line, with its tag '
+                        'behind it, and a blank line between sentences')
     for number, line, columns in [*lines, (len(lines) + 1, '', [])]:
         if columns and line.startswith('#') and (
                 len(columns) != width or separator == '\t' and '\t' not in line):

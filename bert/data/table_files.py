@@ -50,6 +50,9 @@ def _quoted(path):
         except StopIteration:
             return
         except csv.Error as error:
+            if 'new-line character' in str(error):
+                raise DataError(f"{path}:{number}: lines end with a carriage return, as on old "
+                                "Macs; convert them: tr '\\r' '\\n'") from None
             raise DataError(f'{path}:{number}: {error}; quote a text with quotation marks like '
                             'this: "say ""yes"", then go"') from None
         yield number, fields or ['']

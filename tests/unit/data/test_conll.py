@@ -85,6 +85,9 @@ def test_comments_have_other_columns_than_the_file(path, caplog):
      ': no sentences; write one token per line, and a blank line between sentences'),
     ('\n-DOCSTART- O\n\n', (0, -1),
      ': no sentences; write one token per line, and a blank line between sentences'),
+    ('\n{"tokens": ["a", "b"], "ner_tags": [0, 1]}\n', (0, -1),
+     ':2: a line of JSON; write one token per line, with its tag behind it, and a blank line '
+     'between sentences'),
     (b'a O\ncaf\xe9 O\n', (0, -1),
      ':2: not UTF-8 (byte 0xe9); convert it: iconv -f ENCODING -t UTF-8'),
     (b'\xef\xbb\xbfa O\ncaf\xe9 O\n', (0, -1),

@@ -204,6 +204,8 @@ def test_find_labels():
                   'marks like this: "say ""yes"", then go"'),
     ('"x" y,no', {}, ':3: \',\' expected after \'"\'; quote a text with quotation '
                      'marks like this: "say ""yes"", then go"'),
+    ('x,no\ry,yes', {}, ':3: lines end with a carriage return, as on old Macs; convert them: '
+                        "tr '\\r' '\\n'"),
     ('x\0,no', {}, ':3: a NUL character; save the file as plain UTF-8 text'),
 ])
 def test_bad_lines(tmp_path, line, options, message):
