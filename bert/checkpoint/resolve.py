@@ -51,7 +51,7 @@ def resolve(model: Optional[str] = None, dataset: Optional[str] = None,
     model : str, optional
         A name (``bert_12_768_12``, ``bert_24_1024_16``, ``sample``), a folder with config.json,
         vocabulary and weights (ours, Hugging Face's or sentence-transformers'), a file of
-        weights, or a hub repository ``organisation/name``.
+        weights, or a hub repository ``organization/name``.
     dataset : str, optional
         For the two big models: what they were pre-trained on.
     weights : str or False, optional

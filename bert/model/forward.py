@@ -14,7 +14,7 @@ from ..utils.errors import DataError
 from . import ops
 from .heads import Network, PackedNetwork
 from .inputs import packed_inputs, padded_inputs, round_up
-from .int8 import quantise
+from .int8 import quantize
 from .parameters import as_float32
 
 __all__ = ['choose_layout', 'create_forward', 'Padded', 'Packed', 'unpack']
@@ -69,7 +69,7 @@ def create_forward(net: Network, path: str, dtype: str, pad_id: int,
     The parameters of ``net`` are those to use: int8 makes its matrices int8.
     """
     if dtype == 'int8':
-        quantise(net)
+        quantize(net)
     if path == 'packed':
         return Packed(net, dtype == 'bfloat16')
     return Padded(net, pad_id, length)

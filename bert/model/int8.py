@@ -1,6 +1,6 @@
 """Inference in 8 bits: the encoder's matrices become int8, one scale per row.
 
-The products take activations in 8 bits too, quantised one token at a time when they come, and sum
+The products take activations in 8 bits too, quantized one token at a time when they come, and sum
 exactly: see ``ops/int8.h``.  All else (embeddings, LayerNorm, attention, the residual stream, the
 heads) stays float32.
 """
@@ -10,10 +10,10 @@ from mxnet.gluon import Parameter
 from .encoder import Layer
 from .heads import Network
 
-__all__ = ['quantise']
+__all__ = ['quantize']
 
 
-def quantise(net: Network) -> None:
+def quantize(net: Network) -> None:
     """Make the matrices of the layers of an initialized ``net`` int8, if they are not yet.
 
     ``bert.model.ops`` must be loaded.  ``net`` can then neither be trained nor load parameters,
@@ -23,10 +23,10 @@ def quantise(net: Network) -> None:
         for name, parameter in list(vars(layer).items()):
             if isinstance(parameter, Parameter) and len(parameter.shape) == 2 \
                     and parameter.dtype != 'int8':
-                _quantise(layer, name, parameter)
+                _quantize(layer, name, parameter)
 
 
-def _quantise(layer: Layer, name: str, parameter: Parameter) -> None:
+def _quantize(layer: Layer, name: str, parameter: Parameter) -> None:
     devices = parameter.list_ctx()
     matrix, scales = mx.nd.bert_int8(parameter.data(devices[0]))
     parameter.grad_req = 'null'

@@ -122,9 +122,9 @@ class Runner:
         return os.path.join(folder, 'model.onnx')
 
     def _onnx_int8(self, folder):
-        """The same with 8-bit products by ONNX Runtime's dynamic quantisation, per channel."""
+        """The same with 8-bit products by ONNX Runtime's dynamic quantization, per channel."""
         if not self._exports():
-            raise Missing('no onnx to quantise with')
+            raise Missing('no onnx to quantize with')
         self.process(f'{_EXPORT} --quantize int8 --output_dir {{onnx-int8-new}}', 'export-int8')
         return os.path.join(folder, 'model.onnx')
 

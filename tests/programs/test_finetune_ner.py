@@ -44,7 +44,7 @@ def write_conll(path, sentences):
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    """train.txt, dev.txt and test.txt; the test set has what is hard to tokenise, and is long."""
+    """train.txt, dev.txt and test.txt; the test set has what is hard to tokenize, and is long."""
     folder = tmp_path_factory.mktemp('data')
     write_conll(folder / 'train.txt', make_sentences(160, 1))
     write_conll(folder / 'dev.txt', make_sentences(30, 2))

@@ -1,7 +1,7 @@
 // Products of 8-bit numbers with exact 32-bit sums: rows of activations times the transpose of a
 // weight, whose rows are outputs.
 //
-// A row of activations is quantised when it comes: 0 to 255, with a scale and a zero point of its
+// A row of activations is quantized when it comes: 0 to 255, with a scale and a zero point of its
 // own.  A row of a weight has a scale, and integers of both signs.
 #pragma once
 #include <algorithm>
@@ -122,7 +122,7 @@ struct Scale {
 };
 
 // A row of activations as bytes, filled up with zeros to whole quads.
-inline Scale quantise_activations(const float *row, long n, uint8_t *to) {
+inline Scale quantize_activations(const float *row, long n, uint8_t *to) {
   Range found = range(row, n);
   float spread = found.most - found.least;
   float inverse = spread > 1e-30f ? 255 / spread : 0;
@@ -133,7 +133,7 @@ inline Scale quantise_activations(const float *row, long n, uint8_t *to) {
 }
 
 // A row of a weight; gives its scale.
-inline float quantise_weights(const float *row, long n, int8_t *to) {
+inline float quantize_weights(const float *row, long n, int8_t *to) {
   Range found = range(row, n);
   float most = std::max(found.most, -found.least);
   round_row(row, n, most > 1e-30f ? kLargest / most : 0, 0, -kLargest, kLargest, to);

@@ -37,7 +37,7 @@ def dense(x, weight, bias):
 
 
 def expected(x, matrix, scales, bias):
-    """The same quantisation, with exact sums."""
+    """The same quantization, with exact sums."""
     least, most = np.minimum(x.min(axis=1), 0), np.maximum(x.max(axis=1), 0)
     spread = most - least
     inverse = np.float32(255) / np.where(spread > 0, spread, np.float32(np.inf))
