@@ -66,7 +66,7 @@ def create_forward(net: Network, path: str, dtype: str, pad_id: int,
                    length: Optional[int] = None) -> 'Union[Padded, Packed]':
     """A :class:`Padded` or a :class:`Packed` over a network of :mod:`bert.model.heads`.
 
-    The parameters of ``net`` are those to use: int8 makes its matrices int8.
+    ``net`` must have its final parameters: with int8, its matrices are converted here.
     """
     if dtype == 'int8':
         quantize(net)

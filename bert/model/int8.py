@@ -1,7 +1,7 @@
-"""Inference in 8 bits: the encoder's matrices become int8, one scale per row.
+"""8-bit inference: the matrices of the encoder's layers become int8, with one scale per row.
 
-The products take activations in 8 bits too, quantized one token at a time when they come, and sum
-exactly: see ``ops/int8.h``.  All else (embeddings, LayerNorm, attention, the residual stream, the
+Activations are quantized on the fly, one token at a time, and products are summed exactly: see
+``ops/int8.h``.  All else (embeddings, LayerNorm, attention, the residual stream, the
 heads) stays float32.
 """
 import mxnet as mx
@@ -16,8 +16,8 @@ __all__ = ['quantize']
 def quantize(net: Network) -> None:
     """Make the matrices of the layers of an initialized ``net`` int8, if they are not yet.
 
-    ``bert.model.ops`` must be loaded.  ``net`` can then neither be trained nor load parameters,
-    and only packed batches go through it.
+    ``bert.model.ops`` must be loaded.  After this, ``net`` takes only packed batches, and can
+    neither be trained nor load parameters.
     """
     for layer in net.bert.encoder.transformer_cells:
         for name, parameter in list(vars(layer).items()):

@@ -152,7 +152,7 @@ class Runner:
         if name == 'peer':
             for package in _PACKAGES.get(flags[0], ('torch', 'transformers')):
                 if not self.versions[package]:
-                    raise Missing(f'no {package} there')
+                    raise Missing(f'no {package} for the peer')
             # -I: neither PYTHONPATH nor the working directory is for that interpreter
             program = [self._peer_python, '-I', os.path.join(_HERE, 'peer')]
         elif __package__.startswith('bert.'):   # installed

@@ -1,5 +1,5 @@
-// Dense layers in 8 bits, for inference: bert_int8 makes a weight's rows int8; bert_dense_int8 and,
-// for two layers with an activation between them, bert_feed_forward_int8 quantize each row of
+// Dense layers in 8 bits, for inference: bert_int8 quantizes the rows of a weight; bert_dense_int8
+// and, for two layers with an activation between them, bert_feed_forward_int8 quantize each row of
 // activations, multiply with exact sums, and give float32.
 #include "int8.h"
 #include "operator.h"
@@ -101,7 +101,7 @@ struct Relu {
   static Floats at(Floats x) { return x < 0.f ? Floats{} : x; }
 };
 
-// GELU to 1.3e-4, which is little beside a step of the 8 bits that it is rounded to: x times
+// GELU to 1.3e-4, small compared with a step of the 8 bits that it is rounded to: x times
 // 1/2 + t P(t^2), for t = x / 4 from -1 to 1, fitted to the normal distribution or its tanh.
 constexpr float kExact[] = {
     1.59275483f, -4.16432499f, 9.25863643f, -14.4716251f, 15.063548f, -9.70869353f,
@@ -165,7 +165,8 @@ MXReturnValue weight_type(const Attributes &, Types *in, Types *out) {
 }
 
 MXReturnValue weight_shape(const Attributes &, Shapes *in, Shapes *out) {
-  if ((*in)[0].size() != 2) fail("bert_int8: weight has shape " + text((*in)[0]) + ", no matrix");
+  if ((*in)[0].size() != 2)
+    fail("bert_int8: weight has shape " + text((*in)[0]) + ", not (outputs, inputs)");
   (*out)[0] = (*in)[0];
   (*out)[1] = {(*in)[0][0]};
   return MX_SUCCESS;
@@ -237,9 +238,9 @@ MXReturnValue run_feed_forward(const Attributes &attributes, Tensors *in, Tensor
   return MX_SUCCESS;
 }
 
-// MXNet wants one from every operator of a graph, even if it is never called.
+// MXNet requires a backward pass of every operator in a graph, even if it is never called.
 MXReturnValue run_backward(const Attributes &, Tensors *, Tensors *, const OpResource &) {
-  fail("layers in int8 have no gradient: they are for inference");
+  fail("int8 layers have no gradient: they are for inference only");
 }
 
 REGISTER_OP(bert_int8)
