@@ -142,7 +142,8 @@ def add_device_flags(group: Any) -> None:
                        default='float32',
                        help='float16 for GPUs; bfloat16 for CPUs where a measurement finds it '
                             'faster; int8 for predicting on CPUs, less exact; auto: float16 on '
-                            'GPUs, the faster of bfloat16 and float32 on CPUs (default: %(default)s)')
+                            'GPUs, the faster of bfloat16 and float32 on CPUs '
+                            '(default: %(default)s)')
     group.add_argument('--force_dtype', action='store_true',
                        help='use bfloat16 even if it is slower on this CPU')
     group.add_argument('--path', choices=('auto', 'packed', 'padded'), default='auto',

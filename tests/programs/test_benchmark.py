@@ -404,8 +404,8 @@ def test_rows_run_in_turn_with_a_peer(program, peer, tmp_path):
     assert len(asked) == 2 and all(line.startswith('1 -I ') for line in asked)
     assert '--length 32 --batch_size 8 --steps 3 --warmup 1' in asked[0]
     missing = [row for row in rows if row['row'] == 'embed-tokens-fp32']
-    assert [row['reason'] for row in missing] == ['no sentence-transformers there',
-                                                  'no onnxruntime there']
+    assert [row['reason'] for row in missing] == ['no sentence-transformers for the peer',
+                                                  'no onnxruntime for the peer']
     assert all(row['ours'][0] > 0 and not row['theirs'] for row in missing)
     data = next(row for row in rows if row['row'] == 'data')
     assert data['peer'] is None and len(data['ours']) == 2
