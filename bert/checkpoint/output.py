@@ -114,8 +114,8 @@ class OutputFolder:
 
     def _stage(self, new, state, resume, overwrite, staged):
         """Make the sub-folder ``new`` if the run needs one; returns whether there is one."""
-        goes_on = resume and state and (overwrite or _holds(new, state))
-        if not (goes_on and os.path.isdir(new)):
+        continues = resume and state and (overwrite or _holds(new, state))
+        if not (continues and os.path.isdir(new)):
             shutil.rmtree(new, ignore_errors=True)
             if staged or (overwrite and _earlier(self._folder)[0]
                           and not (resume and state and _resumable(self._folder, state))):
