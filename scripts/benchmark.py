@@ -12,11 +12,12 @@ every round.  A figure is the median over the rounds, and a ratio the median of 
 above 1 if ours is better.  MB is the peak memory of the largest process.
 
 Figures per step (train, pretrain) leave out the first steps, embed leaves out loading; s is a whole
-script from start to end.  OMP_NUM_THREADS says how many threads both use (default: the cores).
+script from start to end.  OMP_NUM_THREADS sets how many threads both use (default: the cores).
 
 --scores trains on MRPC, WNUT-17 and XQuAD instead, with our programs and with Transformers' Trainer
 (random batches, and batches by length), and prints the dev scores of each seed, their mean and
-deviation.  Finished runs are kept in scores.json: the same command again does the missing ones.
+standard deviation.  Finished runs are kept in scores.json; the same command later
+runs only the missing ones.
 """
 if not __package__:     # run as a file: `bert` is the checkout's
     import os.path
@@ -71,7 +72,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                         help='of --scores (default: 1,2,3)')
     inside = parser.add_argument_group('one measurement in this process, as benchmark.py runs it')
     inside.add_argument('--measure', choices=('gemm', 'tokens', 'sentences', 'operators',
-                                                'precisions'))
+                                               'precisions'))
     inside.add_argument('--texts', metavar='FILE')
     inside.add_argument('--dtype', choices=('float32', 'bfloat16', 'int8'), default='float32')
     args = parser.parse_args(argv)
@@ -136,7 +137,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 def compare_scores(args: argparse.Namespace, runner: Runner, folder: str,
                    about: Dict[str, str]) -> int:
-    """Do the runs of --scores and print their table; the exit status."""
+    """Do the runs of --scores and print their table; returns the exit status."""
     names = args.rows or list(scores.DATA)
     source = {'model': os.path.abspath(args.model), 'data_dir': os.path.abspath(args.data_dir)}
     scores.prepare(names, runner.inputs, os.path.join(folder, 'inputs'), source['data_dir'])

@@ -111,7 +111,7 @@ def main(argv=None):
 
 
 def fine_tune(args):
-    """Train and evaluate as ``args`` say; returns {set: {metric: value}}, or None."""
+    """Train and evaluate as ``args`` specify; returns {set: {metric: value}}, or None."""
     from bert.checkpoint import result_folder
     from bert.model.heads import QuestionAnswering
     from bert.training import finetuning

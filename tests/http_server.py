@@ -1,4 +1,4 @@
-"""A local HTTP server for the tests of downloads, which can be told to misbehave."""
+"""A local HTTP server for the tests of downloads, which can be made to misbehave."""
 import collections
 import hashlib
 import http.server
@@ -52,7 +52,7 @@ class Server:
         return self.url + path
 
     def fault(self, path, *faults):
-        """What the next GETs of ``path`` meet, in this order; the last one goes on for ever.
+        """What the next GETs of ``path`` meet, in this order; the last one repeats for ever.
 
         None: nothing; 'cut': the connection closes halfway; 'stall': silence from halfway on;
         'dribble': the second half comes in small pieces; 'no range': the whole body, whatever

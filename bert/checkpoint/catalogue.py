@@ -98,7 +98,7 @@ def find(model: str, dataset: Optional[str] = None) -> PublishedModel:
     known = datasets(model)
     if not known:
         raise _unknown('model', model, sorted(MODELS) + ['sample'],
-                       ', a folder, or a hub repository as "organisation/name"')
+                       ', a folder, or a hub repository as "organization/name"')
     names = [name for name in known if re.sub('_(un)?cased$', '', name) == dataset]
     dataset = names[0] if len(names) == 1 else dataset or known[0]
     if dataset not in known:

@@ -17,7 +17,7 @@ def model_folder(repo: str, weights: bool, local: bool) -> str:
     Parameters
     ----------
     repo : str
-        'organisation/name'.
+        'organization/name'.
     weights : bool
         Whether weights are wanted, or only config.json and the vocabulary.
     local : bool

@@ -92,7 +92,7 @@ class OutputFolder:
     Attributes
     ----------
     path : str, the folder to write to: ``folder`` or, until :meth:`publish`, one in it
-    close : callable, ends the claim to the folder, which no other run can write to until then
+    close : callable, unlocks the folder, to which no other run can write until then
     """
 
     def __init__(self, folder: str, flag: str, state: Optional[str] = None, resume: bool = False,
@@ -113,9 +113,9 @@ class OutputFolder:
         self.path = new if staged else folder
 
     def _stage(self, new, state, resume, overwrite, staged):
-        """Make the sub-folder ``new`` if the run needs one; whether it is there."""
-        goes_on = resume and state and (overwrite or _holds(new, state))
-        if not (goes_on and os.path.isdir(new)):
+        """Make the sub-folder ``new`` if the run needs one; returns whether there is one."""
+        continues = resume and state and (overwrite or _holds(new, state))
+        if not (continues and os.path.isdir(new)):
             shutil.rmtree(new, ignore_errors=True)
             if staged or (overwrite and _earlier(self._folder)[0]
                           and not (resume and state and _resumable(self._folder, state))):
@@ -142,7 +142,7 @@ class OutputFolder:
 
 
 def _claim(folder, flag):
-    """Make and lock a folder; returns the file descriptor whose end is the end of the lock."""
+    """Make and lock a folder; returns a file descriptor that holds the lock until it is closed."""
     make_folder(folder, flag)
     handle, limit = os.open(folder, os.O_RDONLY), time.monotonic() + PATIENCE
     while True:
@@ -154,7 +154,7 @@ def _claim(folder, flag):
                 continue
             os.close(handle)
             raise DataError(f'{flag} {folder}: another run is writing to this folder; name another '
-                            'one, or wait for its end') from None
+                            'one, or wait until it ends') from None
         except OSError:         # a file system without locks
             pass
         return handle

@@ -30,7 +30,7 @@ Checkpoint.__doc__ = """What :func:`resolve` found.
 - weights: path of a file that :func:`bert.checkpoint.weights.read_weights` takes, or None
 - vocab: what :func:`bert.text.tokenizer.load` takes, a file or a folder
 - config: a BertConfig; its ``vocab_size`` is None where only ``vocab`` knows it
-- cased: bool, or None where the files at ``vocab`` say it
+- cased: bool, or None where the files at ``vocab`` state it
 - source: where they come from, for messages
 """
 
@@ -51,7 +51,7 @@ def resolve(model: Optional[str] = None, dataset: Optional[str] = None,
     model : str, optional
         A name (``bert_12_768_12``, ``bert_24_1024_16``, ``sample``), a folder with config.json,
         vocabulary and weights (ours, Hugging Face's or sentence-transformers'), a file of
-        weights, or a hub repository ``organisation/name``.
+        weights, or a hub repository ``organization/name``.
     dataset : str, optional
         For the two big models: what they were pre-trained on.
     weights : str or False, optional
@@ -179,7 +179,7 @@ def _tensorflow_index(path):
 
 
 def _refuse_tensorflow(path):
-    """Raise the DataError for a checkpoint of google-research/bert that says how to convert it."""
+    """Refuse a checkpoint of google-research/bert, with the command that converts it."""
     index = _tensorflow_index(path)
     if index:
         folder = os.path.join(os.path.dirname(index), 'converted')

@@ -155,6 +155,6 @@ def _dense(folder):
     bias = arrays.get('linear.bias', np.zeros(len(weight), np.float32))
     if weight.shape != (config.get('out_features'), config.get('in_features')) or (
             bias.shape != weight.shape[:1]):
-        raise DataError(f'{path}: has not the shape that {source} says; download both again')
+        raise DataError(f'{path}: its shape is not that in {source}; download both again')
     check_finite(path, arrays)
     return Dense(weight, bias, activation)

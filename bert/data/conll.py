@@ -30,8 +30,8 @@ def read(path: str, token_column: int = 0, tag_column: Optional[int] = -1) -> Li
 
     Columns are separated by tabs if a line has any, so that tokens with spaces survive, and by
     spaces otherwise.  They count from 0, or from -1 at the end.  A file with one column, like
-    ``tag_column=None``, gives sentences without tags.  Lines that begin with # and have not the
-    columns of the file are comments.  Tags that break the file's scheme cause a warning; tags of
+    ``tag_column=None``, gives sentences without tags.  Lines that begin with # and have other
+    columns than the rest are comments.  Tags that break the file's scheme cause a warning; tags of
     no scheme, ragged columns and anything that is not text raise a DataError.
     """
     groups, before, rows, start, comments = [], [], [], 0, []

@@ -74,7 +74,7 @@ def _without_blanks(rows):
 
 
 def read_objects(path: str) -> Iterator[Tuple[int, Dict[str, Any]]]:
-    """The objects of a file of JSON lines, or of a JSON list; (number of the line or in the list,
+    """The objects of JSON lines or of a JSON list, each as (number of the line or in the list,
     object).  Raises DataError, which names the file and the number."""
     for number, item in _values(path):
         if not isinstance(item, dict):

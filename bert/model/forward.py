@@ -14,7 +14,7 @@ from ..utils.errors import DataError
 from . import ops
 from .heads import Network, PackedNetwork
 from .inputs import packed_inputs, padded_inputs, round_up
-from .int8 import quantise
+from .int8 import quantize
 from .parameters import as_float32
 
 __all__ = ['choose_layout', 'create_forward', 'Padded', 'Packed', 'unpack']
@@ -66,10 +66,10 @@ def create_forward(net: Network, path: str, dtype: str, pad_id: int,
                    length: Optional[int] = None) -> 'Union[Padded, Packed]':
     """A :class:`Padded` or a :class:`Packed` over a network of :mod:`bert.model.heads`.
 
-    The parameters of ``net`` are those to use: int8 makes its matrices int8.
+    ``net`` must have its final parameters: with int8, its matrices are converted here.
     """
     if dtype == 'int8':
-        quantise(net)
+        quantize(net)
     if path == 'packed':
         return Packed(net, dtype == 'bfloat16')
     return Padded(net, pad_id, length)

@@ -1,7 +1,7 @@
-"""Inference in 8 bits: the encoder's matrices become int8, one scale per row.
+"""8-bit inference: the matrices of the encoder's layers become int8, with one scale per row.
 
-The products take activations in 8 bits too, quantised one token at a time when they come, and sum
-exactly: see ``ops/int8.h``.  All else (embeddings, LayerNorm, attention, the residual stream, the
+Activations are quantized on the fly, one token at a time, and products are summed exactly: see
+``ops/int8.h``.  All else (embeddings, LayerNorm, attention, the residual stream, the
 heads) stays float32.
 """
 import mxnet as mx
@@ -10,23 +10,23 @@ from mxnet.gluon import Parameter
 from .encoder import Layer
 from .heads import Network
 
-__all__ = ['quantise']
+__all__ = ['quantize']
 
 
-def quantise(net: Network) -> None:
+def quantize(net: Network) -> None:
     """Make the matrices of the layers of an initialized ``net`` int8, if they are not yet.
 
-    ``bert.model.ops`` must be loaded.  ``net`` can then neither be trained nor load parameters,
-    and only packed batches go through it.
+    ``bert.model.ops`` must be loaded.  After this, ``net`` takes only packed batches, and can
+    neither be trained nor load parameters.
     """
     for layer in net.bert.encoder.transformer_cells:
         for name, parameter in list(vars(layer).items()):
             if isinstance(parameter, Parameter) and len(parameter.shape) == 2 \
                     and parameter.dtype != 'int8':
-                _quantise(layer, name, parameter)
+                _quantize(layer, name, parameter)
 
 
-def _quantise(layer: Layer, name: str, parameter: Parameter) -> None:
+def _quantize(layer: Layer, name: str, parameter: Parameter) -> None:
     devices = parameter.list_ctx()
     matrix, scales = mx.nd.bert_int8(parameter.data(devices[0]))
     parameter.grad_req = 'null'

@@ -4,7 +4,7 @@ The tokens of all texts of a batch stand one after the other, without padding; a
 where each text starts and how long it is.
 
 In bfloat16 the matrix products of the encoder take bfloat16; weights, the residual stream,
-LayerNorm and the heads stay float32.  Weights that :mod:`bert.model.int8` has quantised are
+LayerNorm and the heads stay float32.  Weights that :mod:`bert.model.int8` has quantized are
 multiplied in 8 bits.
 """
 from typing import Any

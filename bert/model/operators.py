@@ -57,7 +57,7 @@ class Operators(abc.ABC):
     def dense(self, x: Array, weight: Weight, bias: Array, outputs: int) -> Array:
         """x W^T + b: low (..., inputs), (outputs, inputs), (outputs,) -> low (..., outputs).
 
-        Where ``weight`` is int8, see :mod:`bert.model.int8`.
+        ``weight`` may be an :class:`Int8Weight`, see :mod:`bert.model.int8`.
         """
 
     @abc.abstractmethod
@@ -78,7 +78,7 @@ class Operators(abc.ABC):
 
     def feed_forward(self, x: Array, weights: Sequence[Weight], biases: Sequence[Array],
                      outputs: Sequence[int], activation: str) -> Array:
-        """Two dense layers with an activation between: low (..., units) -> low (..., units)."""
+        """Two dense layers with an activation between, low (..., units) -> low (..., units)."""
         y = self.dense(x, weights[0], biases[0], outputs[0])
         return self.dense(self.activate(y, activation), weights[1], biases[1], outputs[1])
 

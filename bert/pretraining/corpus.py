@@ -1,4 +1,4 @@
-"""Text files of any size -> tokenised documents: one sentence per line, a blank line between
+"""Text files of any size -> tokenized documents: one sentence per line, a blank line between
 documents, UTF-8.
 
 A corpus is cut into chunks of bytes, each of which can be read without the rest of it; a packed
@@ -109,7 +109,7 @@ def _boundary(path, offset, size, step):
 
 def read_documents(spans: Sequence[Span], tok: Tokenizer,
                    seed: Optional[int] = None) -> Documents:
-    """Read and tokenise a chunk.
+    """Read and tokenize a chunk.
 
     ``seed`` is for a tokenizer that samples its sub-words.  Raises DataError for text that is not
     UTF-8, or not in lines.

@@ -15,7 +15,7 @@ __all__ = ['FIELDS', 'Documents', 'Masking', 'collect_documents']
 
 
 class Documents(NamedTuple):
-    """Tokenised documents, among which the random next sentences are drawn.
+    """Tokenized documents, among which the random next sentences are drawn.
 
     - tokens: (tokens,) int32, the ids of all sentences, one after the other
     - sentences: where in ``tokens`` each sentence starts, and where the last one ends

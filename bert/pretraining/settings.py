@@ -48,7 +48,7 @@ class DataSettings:
     """Instances to train on, and to evaluate on where ``dev_files`` names any.
 
     Files are patterns for :func:`bert.pretraining.corpus.expand`.  They are shards, or text where
-    ``raw`` (or ``dev_raw``) says so.  With ``synthetic_length``, random tokens take the place of
+    ``raw`` (or ``dev_raw``) is true.  With ``synthetic_length``, random tokens take the place of
     ``files``.  ``num_workers`` processes prepare the data, or with 0 a thread; a batch is padded
     to one of ``num_buckets`` lengths.
     """

@@ -100,8 +100,8 @@ def _make(job, workers):
                             'one sentence per line')
         if random == instances > 1:
             logging.warning('no text is followed by its next sentence, so next-sentence prediction '
-                            'learns nothing: has the text a blank line between all sentences? '
-                            'One belongs between documents')
+                            'learns nothing; put blank lines between documents, not between all '
+                            'sentences')
         slices = _deal([count for count, _, _ in counts], min(job.shards, instances), job.seed)
         if len(slices) < job.shards:
             logging.warning('only %d instances, so there are only as many shards', len(slices))
@@ -148,7 +148,7 @@ def _rows_path(job, index):
 
 
 def _make_rows(job, chunks, index):
-    """Write the instances of a chunk unless they exist; returns their (instances, tokens, those
+    """Write the instances of a chunk unless they exist; returns (instances, tokens, instances
     with a random second text)."""
     path, record = _rows_path(job, index), _record(job.masking)
     if not os.path.exists(path):

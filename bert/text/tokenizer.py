@@ -168,7 +168,7 @@ class Tokenizer:
     def save(self, folder: str) -> None:
         """Write the vocabulary and tokenizer_config.json to ``folder``, each atomically.
 
-        Files there that would say something else of the vocabulary are removed.
+        Files there that would contradict the vocabulary are removed.
         """
         os.makedirs(folder, exist_ok=True)
         name, content = self._vocabulary_file()

@@ -144,7 +144,8 @@ def create(name: str, devices: List[mx.Context]) -> Local:
     if os.environ.get('DMLC_ROLE') == 'worker' and int(os.environ['DMLC_NUM_WORKER']) > 1:
         raise DataError(f"launch.py started {os.environ['DMLC_NUM_WORKER']} workers, and each "
                         'would train a separate model; add --kvstore dist_sync to '
-                        'run_pretraining.py, start others by mpirun, with --comm horovod')
+                        'run_pretraining.py, or start other programs with mpirun and --comm '
+                        'horovod')
     workers = int(os.environ.get('OMPI_COMM_WORLD_SIZE') or os.environ.get('HOROVOD_SIZE') or 1)
     if workers > 1:
         raise DataError(f'{workers} processes were started, and each would train a separate model; '

@@ -99,8 +99,8 @@ def add_training_flags(parser: cli.Parser, defaults: Defaults, seed: int = 2) ->
                              'int8', refuse=True)
     for flag in '--model_prefix', '--num_calib_batches', '--quantized_dtype', '--calib_mode':
         parser.explain(flag, 'goes with --deploy and --only_calibration; see export/export.py', 1)
-    parser.explain('--kvstore', 'is of run_pretraining.py; several workers fine-tune by Horovod: '
-                   'mpirun -np 2 python ... --comm horovod', 1, refuse=True)
+    parser.explain('--kvstore', 'is a flag of run_pretraining.py; several workers fine-tune by '
+                   'Horovod: mpirun -np 2 python ... --comm horovod', 1, refuse=True)
     parser.explain('--round_to', 'not needed: batches on CPUs have no padding, on GPUs the length '
                                  'that their longest text needs', 1)
 
@@ -141,8 +141,9 @@ def add_device_flags(group: Any) -> None:
     group.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16', 'int8', 'auto'),
                        default='float32',
                        help='float16 for GPUs; bfloat16 for CPUs where a measurement finds it '
-                            'faster; int8 for predicting on CPUs, faster but less exact; auto, '
-                            'float16, or bfloat16 where faster, never int8 (default: %(default)s)')
+                            'faster; int8 for predicting on CPUs, less exact; auto: float16 on '
+                            'GPUs, the faster of bfloat16 and float32 on CPUs '
+                            '(default: %(default)s)')
     group.add_argument('--force_dtype', action='store_true',
                        help='use bfloat16 even if it is slower on this CPU')
     group.add_argument('--path', choices=('auto', 'packed', 'padded'), default='auto',
@@ -200,7 +201,7 @@ def each_seed(args: argparse.Namespace,
 def add_table_flags(group: Any) -> None:
     """A user's own tables of sentences and labels; ``group`` is a parser or a group of it."""
     group.add_argument('--train_file', metavar='FILE',
-                       help='your own data: .csv, .tsv or .jsonl with named columns')
+                       help='your own data: .csv, .tsv, .json or .jsonl with named columns')
     group.add_argument('--dev_file', metavar='FILE', help='chooses the best epoch')
     group.add_argument('--test_file', metavar='FILE', help='to predict; needs no labels')
     group.add_argument('--text_columns', metavar='A[,B]',

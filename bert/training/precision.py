@@ -36,7 +36,7 @@ def measure() -> Speeds:
     float32, bfloat16 = _speed(x), None
     flags = _cpuinfo('flags')       # without AVX-512 MXNet logs an error and raises one
     if flags is None or 'avx512bw' in flags.split():
-        # oneDNN may say "could not create a primitive descriptor" even so
+        # oneDNN may still fail with "could not create a primitive descriptor"
         with contextlib.suppress(mx.MXNetError):
             bfloat16 = _speed(mx.nd.amp_cast(x, dtype=_BFLOAT16))
     return Speeds(float32, bfloat16)

@@ -114,7 +114,7 @@ def _quoted(text):
 def add_overwrite_flag(group: Any, folder: str = '--output_dir') -> None:
     """Let a run replace the result in the folder that the flag ``folder`` names."""
     group.add_argument('--overwrite', action='store_true',
-                       help=f'replace an earlier result in {folder}, once the new one is whole')
+                       help=f'replace an earlier result in {folder}, once the new one is complete')
 
 
 def _type(convert: Callable, accepts: Callable, wanted: str) -> Callable[[str], Any]:

@@ -16,7 +16,7 @@ _EXTRAS = {
     'pyarrow': 'hub', 'tensorboardX': 'tensorboard', 'tensorflow': 'tensorflow',
     'tokenizers': 'vocabulary',
 }
-# how MXNet, numpy and the loader of libraries say it
+# the words of MXNet, numpy and the loader of libraries
 _NO_MEMORY = re.compile('bad_alloc|[Cc]annot allocate memory|[Uu]nable to allocate|'
                         '[Oo]ut of memory|[Ff]ailed to allocate')
 # of MXNet's C++ and of Python
@@ -87,10 +87,10 @@ def _open_standard_streams():
 
 
 def _check_limit():
-    """Announce what MXNet cannot: without memory its library crashes while it is loaded."""
+    """Warn where memory is limited: without enough, MXNet crashes while it is loaded."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if 0 <= limit < 1 << 30:
-        print(f'{os.path.basename(sys.argv[0])}: warning: this process may have {limit >> 20} MB '
+        print(f'{os.path.basename(sys.argv[0])}: warning: the memory limit is {limit >> 20} MB '
               '(ulimit -v); MXNet needs 1,000 MB to start, and may crash', file=sys.stderr)
 
 
@@ -109,7 +109,7 @@ def _leave(code):
 
 
 def _lacks_resources(error):
-    """Whether ``error`` says that memory or threads are lacking."""
+    """Whether ``error`` was caused by a lack of memory or threads."""
     return isinstance(error, MemoryError) or bool(
         _NO_MEMORY.search(str(error)) or _NO_THREADS.search(str(error)))
 
@@ -127,7 +127,7 @@ def _explain(error):
     if isinstance(error, ModuleNotFoundError):
         return _missing_module((error.name or '').split('.')[0])
     if _NO_THREADS.search(str(error)):
-        return ('no thread could be started: there is not enough memory, or the limit of processes '
+        return ('no thread could be started: there is not enough memory, or the limit on processes '
                 'is reached (ulimit -v, ulimit -u)')
     if _lacks_resources(error):
         return ('not enough memory; use a smaller --batch_size (with --accumulate the updates '

@@ -96,7 +96,7 @@ def make_folder(path: str, flag: str) -> str:
 
 def write_json(path: str, value: Any) -> None:
     """Write ``value`` as readable JSON, atomically."""
-    # names that are no UTF-8 come from the command line as lone surrogates; JSON can escape them
+    # names that are not UTF-8 come from the command line as lone surrogates; JSON can escape them
     with atomic(path) as temporary, open(temporary, 'w', encoding='utf-8',
                                          errors='backslashreplace') as f:
         json.dump(value, f, indent=2, ensure_ascii=False)

@@ -1,7 +1,7 @@
 """What scripts/benchmark.py measures, by which command of ours and of each peer.
 
-A command is words as in a shell.  NAME=value before it is for its environment, and mpirun starts
-two ranks of it.  ``peer`` is scripts/benchmarking/peer.py, other names are programs.
+A command is words as in a shell.  NAME=value before it sets its environment, and mpirun starts
+two ranks of it.  ``peer`` is the folder scripts/benchmarking/peer, other names are programs.
 {name} stands for a path of :class:`.inputs.Inputs`, {out} for a folder to write to,
 {warmup} for the steps that are left out.
 """

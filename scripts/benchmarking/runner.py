@@ -122,9 +122,9 @@ class Runner:
         return os.path.join(folder, 'model.onnx')
 
     def _onnx_int8(self, folder):
-        """The same with 8-bit products by ONNX Runtime's dynamic quantisation, per channel."""
+        """The same with 8-bit products by ONNX Runtime's dynamic quantization, per channel."""
         if not self._exports():
-            raise Missing('no onnx to quantise with')
+            raise Missing('no onnx to quantize with')
         self.process(f'{_EXPORT} --quantize int8 --output_dir {{onnx-int8-new}}', 'export-int8')
         return os.path.join(folder, 'model.onnx')
 
@@ -152,7 +152,7 @@ class Runner:
         if name == 'peer':
             for package in _PACKAGES.get(flags[0], ('torch', 'transformers')):
                 if not self.versions[package]:
-                    raise Missing(f'no {package} there')
+                    raise Missing(f'no {package} for the peer')
             # -I: neither PYTHONPATH nor the working directory is for that interpreter
             program = [self._peer_python, '-I', os.path.join(_HERE, 'peer')]
         elif __package__.startswith('bert.'):   # installed

@@ -87,7 +87,7 @@ def jobs(names: Sequence[str], dtypes: Sequence[str], seeds: Sequence[int], epoc
 def prepare(names: Sequence[str], inputs: Dict[str, str], folder: str, data_dir: str) -> None:
     """Set the paths that the commands of :data:`DATA` name; XQuAD's parts go to ``folder``.
 
-    Raises DataError for a file that is missing or is no such data.
+    Raises DataError for a file that is missing or has other content.
     """
     wanted = {'mrpc': [('mrpc', 'MRPC')],
               'wnut17': [(f'wnut17-{part}', f'WNUT17/{part}.conll') for part in ('train', 'dev')],
@@ -121,13 +121,13 @@ def measure(runner: Runner, wanted: Sequence[Job], path: str, about: Mapping[str
     about : dict
         Machine and versions, for that file.
     source : dict
-        Model and data: runs of others are not those that are wanted, and stay in the file.
+        Model and data: runs with others stay in the file, but are not used.
 
     Returns (the wanted runs that have ended, whether one failed).
     """
     runs = files.read_json(path, dict).get('runs') if os.path.exists(path) else []
     if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
-        raise DataError(f'{path}: is no list of runs; delete it')
+        raise DataError(f'{path}: not a list of runs; delete it')
     done, failed = [], False
     for job in wanted:
         fields = dict(job._asdict(), **source)
@@ -149,10 +149,10 @@ def measure(runner: Runner, wanted: Sequence[Job], path: str, about: Mapping[str
 
 
 def _train(runner, job):
-    """A run: its scores, seconds, memory and date."""
+    """Do a run; returns its scores, seconds, memory and date."""
     data = DATA[job.data]
     if job.program != 'ours' and data.package and not runner.versions.get(data.package):
-        raise Missing(f'no {data.package} there')
+        raise Missing(f'no {data.package} for the peer')
     found = runner.process(job.command, str(job))
     log = os.path.join(runner.inputs['out'], 'metrics.jsonl')
     try:
@@ -164,7 +164,7 @@ def _train(runner, job):
                                   if text[:1] == '{'][-1])
         scores = {metric: data.scale * figures[metric] for metric in data.metrics}
     except (OSError, IndexError, KeyError, TypeError, ValueError):
-        raise DataError('it gave no scores') from None
+        raise DataError('no scores in its output') from None
     shutil.rmtree(runner.inputs['out'])         # checkpoints are large
     return {'scores': scores, 'seconds': found.seconds, 'cpu_seconds': found.cpu_seconds,
             'MB': found.megabytes, 'date': time.strftime('%Y-%m-%d')}
@@ -178,8 +178,8 @@ def table(runs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> str:
     """The runs as a table in reStructuredText, as docs/results.rst has it.
 
     A line has the scores of a program with each seed in percent ('-' for those that are missing),
-    their mean and the deviation of a sample (n - 1), and the medians of the runs' seconds and of
-    those that processors worked on them.
+    their mean and sample standard deviation (n - 1), and the medians of the runs' seconds and
+    seconds of processor time.
     """
     groups = {}
     for run in runs:

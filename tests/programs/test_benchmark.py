@@ -308,7 +308,7 @@ def test_finished_runs_are_not_repeated(tmp_path, capsys):
     runs, _ = scores.measure(other, wanted[:1], path, {}, dict(source, model='other'))
     assert runs[0]['scores']['accuracy'] == 20.0 and len(read_json(path)['runs']) == 3
     (tmp_path / 'scores.json').write_text('{"runs": 1}', encoding='utf-8')
-    with pytest.raises(DataError, match='no list of runs'):
+    with pytest.raises(DataError, match='not a list of runs'):
         scores.measure(other, wanted, path, {}, source)
 
 
@@ -317,7 +317,7 @@ def test_what_the_peer_lacks_is_no_failure(tmp_path, capsys):
     runs, failed = scores.measure(runner, scores.jobs(['wnut17'], ['fp32'], [1])[1:],
                                   str(tmp_path / 'scores.json'), {}, {})
     assert (runs, failed, runner.commands) == ([], False, [])
-    assert 'no seqeval there' in capsys.readouterr().out
+    assert 'no seqeval for the peer' in capsys.readouterr().out
 
 
 def test_the_table_of_scores_has_means_and_deviations():
@@ -404,8 +404,8 @@ def test_rows_run_in_turn_with_a_peer(program, peer, tmp_path):
     assert len(asked) == 2 and all(line.startswith('1 -I ') for line in asked)
     assert '--length 32 --batch_size 8 --steps 3 --warmup 1' in asked[0]
     missing = [row for row in rows if row['row'] == 'embed-tokens-fp32']
-    assert [row['reason'] for row in missing] == ['no sentence-transformers there',
-                                                  'no onnxruntime there']
+    assert [row['reason'] for row in missing] == ['no sentence-transformers for the peer',
+                                                  'no onnxruntime for the peer']
     assert all(row['ours'][0] > 0 and not row['theirs'] for row in missing)
     data = next(row for row in rows if row['row'] == 'data')
     assert data['peer'] is None and len(data['ours']) == 2

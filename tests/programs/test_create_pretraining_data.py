@@ -229,4 +229,4 @@ def test_a_blank_line_between_all_sentences(script, tmp_path, caplog, text, warn
     (tmp_path / 'text.txt').write_text(text, encoding='utf-8')
     assert script.main(['--input_file', str(tmp_path / 'text.txt'), '--vocab', TINY,
                         '--max_seq_length', '16', '--output_dir', str(tmp_path / 'out')]) == 0
-    assert ('a blank line between all sentences?' in caplog.text) == warned
+    assert ('blank lines between documents' in caplog.text) == warned

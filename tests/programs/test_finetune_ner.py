@@ -44,7 +44,7 @@ def write_conll(path, sentences):
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    """train.txt, dev.txt and test.txt; the test set has what is hard to tokenise, and is long."""
+    """train.txt, dev.txt and test.txt; the test set has what is hard to tokenize, and is long."""
     folder = tmp_path_factory.mktemp('data')
     write_conll(folder / 'train.txt', make_sentences(160, 1))
     write_conll(folder / 'dev.txt', make_sentences(30, 2))
@@ -200,7 +200,7 @@ def test_schemes(data, tmp_path, capsys):
             '1 ax I-PER I-PER\n2 z I-PER I-PER\n3 by B-PER B-PER\n4 the O O\n\n'
             '1 by I-LOC I-LOC\n\n')
         assert (out / 'curves.png').read_bytes().startswith(b'\x89PNG')
-    # a trained model goes on in its own scheme
+    # a trained model continues in its own scheme
     out = tmp_path / 'more'
     finetune_ner.main([*common, '--model_parameters', str(tmp_path / 'BIOES'), '--num_epochs', '1',
                        '--output_dir', str(out)])
@@ -298,7 +298,7 @@ ENTITIES = [('PER', 'ax z'), ('LOC', 'by'), ('ORG', 'cy'), ('ORG', 'CY w')]
 
 
 def check_entities(lines):
-    """The lines tell of ENTITIES, at the right places in TEXT."""
+    """The lines name ENTITIES, at the right places in TEXT."""
     found = [line.split('\t') for line in lines]
     assert [(kind, text) for kind, _, _, text in found] == ENTITIES
     assert [TEXT[int(start):int(end)] for _, start, end, _ in found] == [t for _, t in ENTITIES]

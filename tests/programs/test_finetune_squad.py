@@ -286,7 +286,7 @@ def test_printed_scores_are_those_of_the_files(whole, data):
         f"{scores['best_exact_thresh']!r}",
         f"best f1 {scores['best_f1']:.2f} with --null_score_diff_threshold "
         f"{scores['best_f1_thresh']!r}"]
-    # every answer is a number or nothing, so that exact match needs no normalisation
+    # every answer is a number or nothing, so that exact match needs no normalization
     golds = {q.id: [a.text for a in q.answers] or [''] for q in questions}
     assert scores['exact'] == pytest.approx(
         100 * np.mean([answers(whole)[i] in golds[i] for i in golds]))

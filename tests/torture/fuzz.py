@@ -1,4 +1,4 @@
-"""Damage the inputs of every reader and count what comes of it.
+"""Damage the inputs of every reader and count the outcomes.
 
     python tests/torture/fuzz.py --inputs 2000 --seed 0
     python tests/torture/fuzz.py --seed 0 --only 1234       (one input again, with its traceback)

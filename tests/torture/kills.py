@@ -1,8 +1,8 @@
-"""Kill runs of programs at random moments, continue them, and compare with runs left in peace.
+"""Kill runs of programs at random moments, continue them, and compare with undisturbed runs.
 
     python tests/torture/kills.py --kills 20 --seed 0
 
-The signal is for the program (or its launcher) or for any process of the job.  Prints a table of
+The signal goes to the program (or its launcher) or to any process of the job.  Prints a table of
 counts.  Exit code 1 where a bit differs, a process hangs or something is left.
 """
 import argparse
@@ -92,11 +92,11 @@ class Run:
             self.process = subprocess.Popen(
                 [*program.command, str(folder)] + ['--resume'] * resume, stdout=f, stderr=f,
                 stdin=subprocess.DEVNULL,
-                # as many threads in each run: sums of another order have other bits
+                # the same threads in each run: sums in another order have other bits
                 env=dict(os.environ, BERT_OFFLINE='1', OMP_NUM_THREADS='1', **{MARK: self.mark}))
 
     def begins(self, seconds):
-        """Wait for the log of the first update, or for the end; whether one was made."""
+        """Wait until the log shows that work has begun, or for the end; whether it has."""
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
             if re.search(self._begun, self.log()):
@@ -166,7 +166,7 @@ def differing_bits(folder, other):
 
 
 class Torture:
-    """One program: its run left in peace, and those that are killed."""
+    """One program: its undisturbed run, and those that are killed."""
 
     def __init__(self, name, folder, draw, patience):
         self._name, self._folder, self._draw, self._patience = name, folder, draw, patience
@@ -277,7 +277,7 @@ def torture(names, kills, seed, patience=600, seconds=1e9):
 
 
 def table(counts):
-    """The counts as lines of text, one per trainer and their sum."""
+    """The counts as lines of text, one per program and their sum."""
     rows = [('program', *COUNTS)]
     rows += [(name, *(str(found[key]) for key in COUNTS)) for name, found in counts.items()]
     if len(counts) > 1:

@@ -1,4 +1,4 @@
-"""A few kills and some damaged inputs; the programs here run for hours where one asks for it."""
+"""A few kills and some damaged inputs; the programs here can also run for hours."""
 import pytest
 from helpers import LAUNCHERS, launcher
 from torture import fuzz, kills

@@ -13,7 +13,7 @@
 namespace bert {
 namespace {
 
-constexpr long kBlock = 60;     // queries in a block, about
+constexpr long kBlock = 60;     // about the number of queries in a block
 
 struct Segment {
   long start, length;

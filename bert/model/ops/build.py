@@ -204,6 +204,6 @@ def _run(command):
 
 
 def _first_error(output):
-    """The line of a compiler's output that says what is wrong."""
+    """The line of a compiler's output that states what is wrong."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     return next((line for line in lines if 'error' in line), lines[0] if lines else 'no message')

@@ -1,5 +1,5 @@
-// Dense layers in 8 bits, for inference: bert_int8 makes a weight's rows int8; bert_dense_int8 and,
-// for two layers with an activation between them, bert_feed_forward_int8 quantise each row of
+// Dense layers in 8 bits, for inference: bert_int8 quantizes the rows of a weight; bert_dense_int8
+// and, for two layers with an activation between them, bert_feed_forward_int8 quantize each row of
 // activations, multiply with exact sums, and give float32.
 #include "int8.h"
 #include "operator.h"
@@ -56,7 +56,7 @@ struct Layer {
   }
 };
 
-// What a thread keeps of a block of rows: quantised, and the activations between two layers.
+// What a thread keeps of a block of rows: quantized, and the activations between two layers.
 struct Block {
   int8::Scale *scales;
   uint8_t *bytes;
@@ -72,9 +72,9 @@ struct Block {
     hidden = reinterpret_cast<float *>(bytes + rows * int8::stride(inputs));
   }
 
-  void quantise(long rows, const float *x, long inputs) {
+  void quantize(long rows, const float *x, long inputs) {
     for (long i = 0; i < rows; i++)
-      scales[i] = int8::quantise_activations(x + i * inputs, inputs,
+      scales[i] = int8::quantize_activations(x + i * inputs, inputs,
                                              bytes + i * int8::stride(inputs));
   }
 };
@@ -91,7 +91,7 @@ void dense(long rows, const float *x, Layer layer, float *y, const OpResource &r
 #pragma omp for schedule(static)
     for (long first = 0; first < rows; first += block) {
       const long count = std::min(block, rows - first);
-      mine.quantise(count, x + first * layer.inputs, layer.inputs);
+      mine.quantize(count, x + first * layer.inputs, layer.inputs);
       layer.apply(count, mine.bytes, mine.scales, y + first * layer.outputs);
     }
   }
@@ -101,7 +101,7 @@ struct Relu {
   static Floats at(Floats x) { return x < 0.f ? Floats{} : x; }
 };
 
-// GELU to 1.3e-4, which is little beside a step of the 8 bits that it is rounded to: x times
+// GELU to 1.3e-4, small compared with a step of the 8 bits that it is rounded to: x times
 // 1/2 + t P(t^2), for t = x / 4 from -1 to 1, fitted to the normal distribution or its tanh.
 constexpr float kExact[] = {
     1.59275483f, -4.16432499f, 9.25863643f, -14.4716251f, 15.063548f, -9.70869353f,
@@ -140,12 +140,12 @@ void feed_forward(long rows, const float *x, Layer up, Layer down, float *y,
 #pragma omp for schedule(static)
     for (long first = 0; first < rows; first += block) {
       const long count = std::min(block, rows - first);
-      mine.quantise(count, x + first * up.inputs, up.inputs);
+      mine.quantize(count, x + first * up.inputs, up.inputs);
       up.apply(count, mine.bytes, mine.scales, mine.hidden);
       each(count * up.outputs, [&](long i, auto lanes) {
         store(mine.hidden + i, Activation::at(load(mine.hidden + i, lanes)), lanes);
       });
-      mine.quantise(count, mine.hidden, down.inputs);
+      mine.quantize(count, mine.hidden, down.inputs);
       down.apply(count, mine.bytes, mine.scales, y + first * down.outputs);
     }
   }
@@ -165,7 +165,8 @@ MXReturnValue weight_type(const Attributes &, Types *in, Types *out) {
 }
 
 MXReturnValue weight_shape(const Attributes &, Shapes *in, Shapes *out) {
-  if ((*in)[0].size() != 2) fail("bert_int8: weight has shape " + text((*in)[0]) + ", no matrix");
+  if ((*in)[0].size() != 2)
+    fail("bert_int8: weight has shape " + text((*in)[0]) + ", not (outputs, inputs)");
   (*out)[0] = (*in)[0];
   (*out)[1] = {(*in)[0][0]};
   return MX_SUCCESS;
@@ -175,7 +176,7 @@ MXReturnValue run_weight(const Attributes &, Tensors *in, Tensors *out, const Op
   const long rows = rows_of((*in)[0]), inputs = (*in)[0].shape[1];
 #pragma omp parallel for schedule(static)
   for (long i = 0; i < rows; i++)
-    pointer<float>((*out)[1])[i] = int8::quantise_weights(
+    pointer<float>((*out)[1])[i] = int8::quantize_weights(
         pointer<float>((*in)[0]) + i * inputs, inputs, pointer<int8_t>((*out)[0]) + i * inputs);
   return MX_SUCCESS;
 }
@@ -237,9 +238,9 @@ MXReturnValue run_feed_forward(const Attributes &attributes, Tensors *in, Tensor
   return MX_SUCCESS;
 }
 
-// MXNet wants one from every operator of a graph, even if it is never called.
+// MXNet requires a backward pass of every operator in a graph, even if it is never called.
 MXReturnValue run_backward(const Attributes &, Tensors *, Tensors *, const OpResource &) {
-  fail("layers in int8 have no gradient: they are for inference");
+  fail("int8 layers have no gradient: they are for inference only");
 }
 
 REGISTER_OP(bert_int8)

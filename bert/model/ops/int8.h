@@ -1,8 +1,8 @@
 // Products of 8-bit numbers with exact 32-bit sums: rows of activations times the transpose of a
 // weight, whose rows are outputs.
 //
-// A row of activations is quantised when it comes: 0 to 255, with a scale and a zero point of its
-// own.  A row of a weight has a scale, and integers of both signs.
+// A row of activations is quantized on the fly to 0..255, with a scale and a zero point of its own.
+// A row of a weight becomes signed integers with a scale.
 #pragma once
 #include <algorithm>
 #include <cstring>
@@ -62,7 +62,7 @@ constexpr int kColumns = kLanes * kVectors;     // of a panel: the outputs that 
 
 inline long quads(long inputs) { return (inputs + 3) / 4; }
 
-// From one row of activations to the next: not a power of two, which would crowd a set of L1.
+// From one row of activations to the next: not a power of two, which would crowd few sets of L1.
 inline long stride(long inputs) { return 4 * quads(inputs) + 64; }
 
 // The extremes of a row and 0, and whether all of it is finite: 0, or else NaN.
@@ -117,12 +117,12 @@ inline void round_row(const float *row, long n, float factor, int zero, int low,
 }
 
 struct Scale {
-  float scale;      // NaN for a row that is not all finite, as then its results are
+  float scale;      // NaN for a row that is not all finite, so that its results are NaN
   int32_t zero;     // the integer that stands for 0
 };
 
 // A row of activations as bytes, filled up with zeros to whole quads.
-inline Scale quantise_activations(const float *row, long n, uint8_t *to) {
+inline Scale quantize_activations(const float *row, long n, uint8_t *to) {
   Range found = range(row, n);
   float spread = found.most - found.least;
   float inverse = spread > 1e-30f ? 255 / spread : 0;
@@ -133,7 +133,7 @@ inline Scale quantise_activations(const float *row, long n, uint8_t *to) {
 }
 
 // A row of a weight; gives its scale.
-inline float quantise_weights(const float *row, long n, int8_t *to) {
+inline float quantize_weights(const float *row, long n, int8_t *to) {
   Range found = range(row, n);
   float most = std::max(found.most, -found.least);
   round_row(row, n, most > 1e-30f ? kLargest / most : 0, 0, -kLargest, kLargest, to);
@@ -156,7 +156,7 @@ inline void pack(const int8_t *weight, long inputs, long count, int32_t *panel, 
   }
 }
 
-// Where a tile's results go, and what makes floats of its sums.
+// Where a tile's results go, and what turns its sums into floats.
 struct Outputs {
   float *data;
   long row, count;                      // from one row to the next; columns that are there

@@ -1,4 +1,4 @@
-// Dropout, residual sum and layer normalisation (Ba et al. 2016) in one sweep over each row:
+// Dropout, residual sum and layer normalization (Ba et al. 2016) in one sweep over each row:
 //   y = LN(dropout(x) + residual), or with post=1: y = dropout(LN(x + residual)),
 // LN with gamma and beta.
 // The backward pass recomputes rows from the inputs.

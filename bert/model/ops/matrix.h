@@ -14,7 +14,7 @@ constexpr int kTileRows = 6, kTileVectors = 4;
 constexpr int kTileRows = 6, kTileVectors = 2;
 #endif
 
-// The left factor of a product, as it lies or transposed: A[i][k] = data[i * row + k * column].
+// The left factor of a product, as stored or transposed: A[i][k] = data[i * row + k * column].
 struct Left {
   const float *data;
   long row, column;

@@ -1,4 +1,4 @@
-// What the operators share at their border with MXNet: attributes, types, shapes and errors.
+// What the operators share at their interface with MXNet: attributes, types, shapes and errors.
 #pragma once
 #include <omp.h>
 
@@ -22,7 +22,7 @@ typedef std::vector<unsigned> Shape;
 typedef std::vector<Shape> Shapes;
 typedef std::vector<int> Types;
 
-// MXNet's numbers of types; lib_api.h does not name the last
+// MXNet's type numbers; lib_api.h does not name the last
 constexpr int kFloat32 = 0, kFloat64 = 1, kInt32 = 4, kInt8 = 5, kBfloat16 = 12;
 
 // MXNet turns a std::exception into an MXNetError with this message.
@@ -80,7 +80,7 @@ inline void expect(int *type, std::initializer_list<int> allowed, const char *op
        std::to_string(*type) + ")");
 }
 
-// Of operators that make one tensor of another, element by element.
+// For operators that make one tensor from another, element by element.
 inline MXReturnValue one_to_one(const Attributes &, int *inputs, int *outputs) {
   *inputs = *outputs = 1;
   return MX_SUCCESS;

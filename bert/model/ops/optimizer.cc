@@ -34,7 +34,7 @@ long tensors_of(const Attributes &attributes) {
   return long(n);
 }
 
-// What one element's update needs beside its tensor's learning rate and weight decay.
+// What one element's update needs besides its tensor's learning rate and weight decay.
 struct Rule {
   float rescale, beta1, beta2, epsilon, mean_correction, variance_correction;
   bool lamb;

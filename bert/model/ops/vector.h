@@ -6,7 +6,7 @@
 
 namespace bert {
 
-// GCC makes slow code of vectors that are wider than the CPU's.
+// GCC generates slow code for vectors that are wider than the CPU's.
 #if defined(__AVX512F__)
 constexpr int kLanes = 16;
 #elif defined(__AVX2__)

@@ -50,7 +50,7 @@ def fit(model, rows, collate, dev=None, *, batch_size, dtype, by_length, output_
 def predict(trainer, rows, by_length):
     """The logits of ``rows``, in their order: an array, or a tuple of them.
 
-    Trainer predicts in the order of its sampling, which by length is not known: sort them here.
+    With batches by length, the order of Trainer's own sampling is not known: sort them here.
     """
     import numpy as np
     order = np.arange(len(rows))

@@ -85,7 +85,7 @@ def encoder(layers=('0', '11')):
 ])
 def test_names_both_ways(more, architecture):
     names = dict(encoder(), **more)
-    # each array is told by its value: no two may change places
+    # each array is known by its value: no two may change places
     ours = {name: np.array(i) for i, name in enumerate(names)}
     theirs = {name: np.array(i) for i, name in enumerate(names.values())}
     assert to_huggingface(ours) == (theirs, architecture)

@@ -278,16 +278,16 @@ def test_gluon_repository_with_other_content(tmp_path, server, row):
 def test_hub_when_the_gluon_repository_refuses(tmp_path, server, row):
     put_hub(server, 'org/tiny', HUB)
     server.put(f"gluon/dataset/vocab/{ROW.vocab_file[:-len('.vocab')]}.zip", status=403)
-    told = []
-    found = resolve(log=told.append)
+    lines = []
+    found = resolve(log=lines.append)
     assert Path(found.weights).read_bytes() == HUB['model.safetensors']
     assert os.path.dirname(found.weights) == found.vocab
     assert sorted(os.listdir(found.vocab)) == sorted(HUB)
     assert (found.config, found.cased) == (PARSED, False)
-    assert [line.split(': ')[1] for line in told] == [
+    assert [line.split(': ')[1] for line in lines] == [
         f"not in cache {tmp_path / 'mxnet' / 'models'}",
         'not in Hugging Face cache, org/tiny', 'not in Gluon repository']
-    assert told[2].endswith('403 Forbidden')
+    assert lines[2].endswith('403 Forbidden')
     # from then on it is on this machine, and nobody is asked
     server.requests.clear()
     for offline in (False, True):

@@ -12,7 +12,7 @@ from bert.model import heads, ops
 from bert.model.config import BertConfig
 from bert.model.forward import Packed, choose_layout, create_forward, unpack
 from bert.model.heads import PreTraining, QuestionAnswering, TokenVectors
-from bert.model.int8 import quantise
+from bert.model.int8 import quantize
 from bert.model.operators import ACTIVATIONS
 from bert.model.parameters import collect, initialize, load_parameters
 from bert.training import distributed
@@ -152,7 +152,7 @@ def test_int8_is_close_to_float32(kind):
     assert int8 == {name for name, p in collect(net).items()
                     if 'transformer_cells' in name and len(p.shape) == 2}
     assert all(types[name] == np.float32 for name in set(types) - int8)
-    quantise(net)       # changes nothing
+    quantize(net)       # changes nothing
     np.testing.assert_array_equal(forward(IDS, SEGMENTS, mx.cpu()).asnumpy(), y)
 
 

@@ -37,7 +37,7 @@ def dense(x, weight, bias):
 
 
 def expected(x, matrix, scales, bias):
-    """The same quantisation, with exact sums."""
+    """The same quantization, with exact sums."""
     least, most = np.minimum(x.min(axis=1), 0), np.maximum(x.max(axis=1), 0)
     spread = most - least
     inverse = np.float32(255) / np.where(spread > 0, spread, np.float32(np.inf))
@@ -113,7 +113,7 @@ def test_errors_say_what_is_wrong():
     assert 'a weight must be int8' in bad('bert_dense_int8', x, weight, scales, bias)
     assert 'x has shape (3, 7)' in bad('bert_dense_int8', x[:, :7], matrix, scales, bias)
     assert 'a bias has shape (3,), not (4,)' in bad('bert_dense_int8', x, matrix, scales, bias[:3])
-    assert 'no matrix' in bad('bert_int8', bias)
+    assert 'not (outputs, inputs)' in bad('bert_int8', bias)
     back = [*mx.nd.bert_int8(weight.T), mx.nd.zeros(8)]
     assert 'swish is not known' in bad('bert_feed_forward_int8', x, matrix, scales, bias, *back,
                                        activation='swish')

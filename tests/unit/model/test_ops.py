@@ -163,7 +163,7 @@ def test_derivatives_with_dropout_on(case):
 
 
 def layer_norm_mask(seed, p=0.1, rows=512, units=500):
-    """Dropout alone, seen through the normalisation: beta 1, gamma 0, dropout after."""
+    """Dropout alone, seen through the normalization: beta 1, gamma 0, dropout after."""
     return mx.nd.bert_layer_norm(normal(rows, units), mx.nd.zeros(units), mx.nd.ones(units),
                                  mx.nd.array([seed]), p=p, nores=1, post=1).asnumpy()
 

@@ -244,7 +244,7 @@ def sentencepiece_tokenizer(tmp_path):
 
 @pytest.fixture(scope='module')
 def corpus():
-    """80 documents of sentences of 4 to 12 tokens; the tokens tell where they come from."""
+    """80 documents of sentences of 4 to 12 tokens; the tokens show where they come from."""
     rng = np.random.default_rng(7)
     documents = [rng.integers(4, 13, 300).tolist() for _ in range(80)]
     documents = documents_of(*documents)

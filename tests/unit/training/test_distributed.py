@@ -49,7 +49,7 @@ def test_a_worker_alone_agrees_with_itself():
 @pytest.mark.parametrize('variables, message', [
     ({'OMPI_COMM_WORLD_SIZE': '2'}, '2 processes were started, .* add --comm horovod'),
     ({'DMLC_ROLE': 'worker', 'DMLC_NUM_WORKER': '3'},
-     'launch.py started 3 workers, .* by mpirun, with --comm horovod')])
+     'launch.py started 3 workers, .* with mpirun and --comm horovod')])
 def test_workers_that_do_not_know_each_other_are_refused(monkeypatch, variables, message):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

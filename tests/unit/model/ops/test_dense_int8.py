@@ -89,9 +89,9 @@ int main() {
     std::vector<int8::Scale> of_rows(rows);
     std::vector<int32_t> panel(int8::kColumns * quads), totals(int8::kColumns);
     for (long o = 0; o < outputs; o++)
-      scales[o] = int8::quantise_weights(&w[o * inputs], inputs, &weight[o * inputs]);
+      scales[o] = int8::quantize_weights(&w[o * inputs], inputs, &weight[o * inputs]);
     for (long i = 0; i < rows; i++)
-      of_rows[i] = int8::quantise_activations(&x[i * inputs], inputs, &bytes[i * row]);
+      of_rows[i] = int8::quantize_activations(&x[i * inputs], inputs, &bytes[i * row]);
     for (long first = 0; first < panels * int8::kColumns; first += int8::kColumns) {
       int8::pack(&weight[first * inputs], inputs, std::min<long>(int8::kColumns, outputs - first),
                  panel.data(), totals.data());
