@@ -150,8 +150,8 @@ def tensorflow_checkpoint(path: str) -> Optional[Checkpoint]:
     """The checkpoint of google-research/bert at ``path``; None if there is none.
 
     ``path`` is a folder without weights of another format, or a file name with or without its
-    ``.index``.  bert_config.json and vocab.txt are beside it.  Raises DataError where the folder
-    has several, or no config.
+    ``.index`` or ``.data-...``.  bert_config.json and vocab.txt are beside it.  Raises DataError
+    where the folder has several, or no index or config.
     """
     index = _tensorflow_index(path)
     if index is None:
@@ -167,7 +167,7 @@ def _tensorflow_index(path):
     """The .index file of the TensorFlow checkpoint at ``path``, or None."""
     path = os.path.expanduser(path)
     if not os.path.isdir(path):
-        path = re.sub(r'\.index$', '', path) + '.index'
+        path = re.sub(r'\.(index|data-\d+-of-\d+)$', '', path) + '.index'
         return path if os.path.isfile(path) else None
     if any(os.path.exists(os.path.join(path, name)) for name in _WEIGHTS):
         return None
@@ -175,6 +175,8 @@ def _tensorflow_index(path):
     if len(found) > 1:
         raise DataError(f"{path}: {len(found)} TensorFlow checkpoints; name one of them: "
                         f"{', '.join(found)}")
+    if not found and any(Path(path).glob('*.ckpt*.data-*')):
+        raise DataError(f'{path}: a TensorFlow checkpoint without its .index file; copy that too')
     return found[0] if found else None
 
 

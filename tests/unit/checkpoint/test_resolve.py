@@ -462,7 +462,8 @@ def test_tensorflow_checkpoints_are_explained(tmp_path):
                  'bert_model.ckpt.data-00000-of-00001', 'vocab.txt'):
         (tmp_path / name).write_text('{}')
     path = tmp_path / 'bert_model.ckpt.index'
-    for model in tmp_path, path, tmp_path / 'bert_model.ckpt':
+    for model in (tmp_path, path, tmp_path / 'bert_model.ckpt',
+                  tmp_path / 'bert_model.ckpt.data-00000-of-00001'):
         with pytest.raises(DataError, match=f'^{path}: a TensorFlow checkpoint; conv') as error:
             resolve(str(model))
         assert f'convert_checkpoint.py {path} {tmp_path}/converted), and' in str(error.value)
@@ -470,4 +471,8 @@ def test_tensorflow_checkpoints_are_explained(tmp_path):
         resolve(weights=str(path))
     (tmp_path / 'model.ckpt-1000.index').write_text('')
     with pytest.raises(DataError, match='2 TensorFlow checkpoints; name one of them: '):
+        resolve(str(tmp_path))
+    for index in tmp_path.glob('*.index'):
+        index.unlink()
+    with pytest.raises(DataError, match='a TensorFlow checkpoint without its .index file'):
         resolve(str(tmp_path))
