@@ -81,9 +81,9 @@ def read(path: str, tokens: Sequence[str]) -> List[AddedToken]:
         try:
             for entry, token_id in entries(read_json(source)):
                 found[entry['content']] = AddedToken(
-                    entry['content'], int(token_id), entry.get('normalized', True) is True,
+                    entry['content'], _id(token_id), entry.get('normalized', True) is True,
                     entry.get('single_word') is True, entry.get('special') is True)
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             raise DataError(f'{source}: its added tokens are not written as Transformers writes '
                             'them; download it again') from None
     added = sorted((token for token in found.values() if token.content), key=lambda t: t.id)
@@ -92,6 +92,14 @@ def read(path: str, tokens: Sequence[str]) -> List[AddedToken]:
         raise DataError(f'{path}: has {len(tokens)} tokens, but the ids of the tokens added to it '
                         f'are {", ".join(map(str, beyond[:5]))}; take the files of one model')
     return added
+
+
+def _id(value):
+    """An id, which JSON has as a number, or as text where it is a key."""
+    number = int(value)
+    if number < 0 or (str(number) if isinstance(value, str) else number) != value:
+        raise ValueError(f'{value!r} is not an id')
+    return number
 
 
 def _plain(content):

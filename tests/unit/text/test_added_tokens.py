@@ -174,3 +174,11 @@ def test_the_tokenizers_library_gives_the_same_ids(lower):
         assert same, line
         seen.update(encoding.ids)
     assert len(set(lines)) > 9800 and len(seen) > 0.6 * len(ours)
+
+
+@pytest.mark.parametrize('number', ['-1', '1e999', '19.5', '"19x"', 'null'])
+def test_ids_are_whole_numbers(tmp_path, number):
+    where = folder(tmp_path)
+    (tmp_path / 'added_tokens.json').write_text(f'{{"new": {number}}}')
+    with pytest.raises(DataError, match='added_tokens.json: its added tokens are not written'):
+        tokenizer.load(where)

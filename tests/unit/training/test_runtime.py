@@ -6,6 +6,14 @@ import pytest
 from bert.training.runtime import Interrupt
 
 
+@pytest.fixture(autouse=True)
+def hangup():
+    """Under nohup, SIGHUP would be ignored from the start."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_noted_and_a_second_one_ends_the_process(number):
     before = signal.getsignal(number)
@@ -20,10 +28,7 @@ def test_a_signal_is_noted_and_a_second_one_ends_the_process(number):
 
 
 def test_nohup_is_respected():
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with Interrupt() as interrupt:
-            signal.raise_signal(signal.SIGHUP)
-            assert not interrupt.requested
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGHUP)
+        assert not interrupt.requested
