@@ -236,6 +236,7 @@ def test_a_fine_tuned_tensorflow_checkpoint(head, ours, labels, google, tmp_path
     assert list(config.get('id2label', {}).values()) == (labels or [])   # else there are two
 
 
+@pytest.mark.slow
 def test_tensorflow_checkpoints_that_cannot_be_read(google, tmp_path):
     arrays = google_arrays()
     del arrays['bert/encoder/layer_1/output/dense/kernel']

@@ -695,6 +695,7 @@ def test_errors_of_the_program(program, models, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk(models, tmp_path):
     """The shell's bound on the size of a file stands for it."""
     command = 'ulimit -f 40; exec "$0" "$@"'

@@ -108,6 +108,7 @@ def test_several_seeds_and_a_number_of_updates(data, tmp_path, capsys, monkeypat
     assert_same(weights(tmp_path / 'six'), weights(each[6]))
 
 
+@pytest.mark.slow
 def test_a_result_is_replaced_only_by_a_whole_one(data, tmp_path, monkeypatch):
     monkeypatch.setenv('BERT_OFFLINE', '1')
     given = flags(data, tmp_path, '--epochs', '1')

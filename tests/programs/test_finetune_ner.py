@@ -145,6 +145,7 @@ def test_usage_errors(capsys, main, given, message):
 
 # training
 
+@pytest.mark.slow
 def test_a_run_leaves_a_result_folder_with_the_best_weights(trained, data):
     assert set(os.listdir(str(trained))) == {
         'model.params', 'last.params', 'config.json', 'vocab.txt', 'tokenizer_config.json',

@@ -197,6 +197,7 @@ def gathered(positions):
 
 @pytest.mark.parametrize('by_tokens', [False, True])
 @pytest.mark.parametrize('sizes', [(70, 50), (30, 41, 35, 20, 52, 44, 31, 28, 33), (9,)])
+@pytest.mark.slow
 def test_workers_share_each_update(by_tokens, sizes):
     def shares(workers, positions=None):
         out = []

@@ -145,6 +145,7 @@ def generated_lines(count):
 
 
 @pytest.mark.parametrize('lower', [True, False])
+@pytest.mark.slow
 def test_the_tokenizers_library_gives_the_same_ids(lower):
     library = pytest.importorskip('tokenizers', reason='what we are compared with')
     normalizer = library.normalizers.BertNormalizer(lowercase=lower)

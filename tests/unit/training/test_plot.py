@@ -69,6 +69,7 @@ def test_the_map_keeps_the_numbers_of_texts(drawn):
 
 @pytest.mark.parametrize('kind', ['spread', 'close', 'equal'])
 @pytest.mark.parametrize('count', [3, 40, 150])
+@pytest.mark.slow
 def test_labels_of_the_map_do_not_overlap(drawn, kind, count):
     points = np.random.RandomState(0).randn(count, 2) * (kind != 'equal')
     if kind == 'close':
