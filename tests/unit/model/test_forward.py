@@ -157,15 +157,6 @@ def test_int8_is_close_to_float32(kind):
 
 
 @needs_operators
-def test_several_devices_in_int8():
-    net = network('Classifier')
-    net.collect_params().reset_ctx([mx.cpu(0), mx.cpu(1)])
-    forward = create_forward(net, 'packed', 'int8', 0)
-    first, second = (forward(IDS, SEGMENTS, mx.cpu(i)).asnumpy() for i in range(2))
-    assert (first == second).all()
-
-
-@needs_operators
 @pytest.mark.slow
 def test_dropout_is_drawn_in_training_alone_and_follows_the_seed():
     forward = create_forward(network('Tagger', dropout=0.2), 'packed', 'float32', 0)
@@ -190,10 +181,11 @@ def test_dropout_is_drawn_in_training_alone_and_follows_the_seed():
 
 
 @needs_operators
-def test_several_devices():
+@pytest.mark.parametrize('dtype', ['float32', 'int8'])
+def test_several_devices(dtype):
     net = network('Classifier')
     net.collect_params().reset_ctx([mx.cpu(0), mx.cpu(1)])
-    forward = create_forward(net, 'packed', 'float32', 0)
+    forward = create_forward(net, 'packed', dtype, 0)
     first, second = (forward(IDS, SEGMENTS, mx.cpu(i)).asnumpy() for i in range(2))
     assert (first == second).all()
 
