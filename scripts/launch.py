@@ -24,7 +24,6 @@ import os
 import queue
 import secrets
 import shlex
-import signal
 import socket
 import subprocess
 import sys
@@ -33,9 +32,9 @@ import time
 from bert.training.jobs import Host, Part, end_with_parent, log, wait
 from bert.utils import cli
 from bert.utils.errors import run
+from bert.utils.signals import stop_signals
 
 JOIN = 120          # seconds for all hosts to join
-STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PASSED_ON = ('BERT_', 'MXNET_', 'PS_', 'OMP_', 'PYTHONPATH', 'PATH', 'LD_LIBRARY_PATH',
               'VIRTUAL_ENV', 'XDG_CACHE_HOME', 'DMLC_INTERFACE')
 
@@ -82,17 +81,8 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     signals = []
-
-    def note(number, frame):
-        if number != signal.SIGHUP or not signals:      # it may come twice
-            signals.append(number)
-    before = {number: signal.signal(number, note) for number in STOP
-              if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN}
-    try:
+    with stop_signals(signals.append):
         return join(args.join, signals) if args.join else start_job(args, signals)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def start_job(args, signals):

@@ -1,4 +1,5 @@
 """Start-up of a program (devices, precision, workers, logging) and its orderly interruption."""
+import contextlib
 import logging
 import os
 import signal
@@ -9,13 +10,11 @@ from typing import Callable, List, NamedTuple, Optional
 import mxnet as mx
 
 from ..utils.errors import DataError
+from ..utils.signals import stop_signals
 from . import distributed, precision
 from .settings import DeviceSettings
 
 __all__ = ['Runtime', 'start', 'devices', 'Interrupt']
-
-
-STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)       # save and stop
 
 
 class Runtime(NamedTuple):
@@ -79,14 +78,14 @@ class Interrupt:
         """Whether a signal has arrived."""
         return self.signal is not None
 
-    def _note(self, number, frame):
-        if self.requested and number != signal.SIGHUP:      # which may come twice
+    def _note(self, number):
+        if self.requested:
             raise KeyboardInterrupt
-        self.signal = self.signal or number
+        self.signal = number
 
     def __enter__(self):
-        self._before = {s: signal.signal(s, self._note) for s in STOP
-                        if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN}
+        self._handlers = contextlib.ExitStack()
+        self._handlers.enter_context(stop_signals(self._note))
         if self._message is not None:
             reader, self._pipe = os.pipe()
             os.set_blocking(self._pipe, False)
@@ -101,8 +100,7 @@ class Interrupt:
         os.close(reader)
 
     def __exit__(self, *exc):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._handlers.close()
         if self._pipe is not None:
             signal.set_wakeup_fd(-1)
             os.close(self._pipe)

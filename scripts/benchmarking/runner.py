@@ -108,7 +108,7 @@ class Runner:
     def _answerer(self, folder):
         """A trained model that answers questions, badly."""
         self.process('finetune_squad --bert_model {model-6l} --train_file {squad-6l-12} '
-                      '--epochs 1 --output_dir {answerer-new}', 'answerer')
+                     '--epochs 1 --output_dir {answerer-new}', 'answerer')
         return folder
 
     def _onnx(self, folder):
