@@ -29,21 +29,17 @@ def parse_args(argv=None):
                         help='gets vocab.txt or spm.model, and tokenizer_config.json')
     parser.add_argument('--kind', choices=('wordpiece', 'sentencepiece'), default='wordpiece',
                         help='(default: %(default)s, as the published models have)')
-    parser.add_argument('--vocab_size', type=cli.positive_int, default=30522, metavar='N',
-                        help='tokens, special ones included (default: %(default)s)')
+    parser.add_argument('--vocab_size', type=cli.whole_number(100, 1 << 24), default=30522,
+                        metavar='N', help='tokens, special ones included (default: %(default)s)')
     parser.add_argument('--model_type', type=str.lower, default='unigram',
                         choices=('unigram', 'bpe', 'char', 'word'),
                         help='of SentencePiece (default: %(default)s)')
-    parser.add_argument('--character_coverage', type=cli.fraction, default=0.9995,
+    parser.add_argument('--character_coverage', type=cli.number(0.98, 1), default=0.9995,
                         metavar='SHARE', help='of SentencePiece: the share of the characters that '
                         'get a token; 1 for small alphabets (default: %(default)s)')
     parser.add_argument('--cased', action='store_true', help='do not lower-case the text')
     cli.add_overwrite_flag(parser)
-    args = parser.parse_args(argv)
-    if args.vocab_size < 100:
-        parser.error(f'--vocab_size {args.vocab_size} is too small for a vocabulary; use 100 or '
-                     'more')
-    return args
+    return parser.parse_args(argv)
 
 
 def main(argv=None):

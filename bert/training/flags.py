@@ -83,7 +83,7 @@ def add_training_flags(parser: cli.Parser, defaults: Defaults, seed: int = 2) ->
                        help='except on biases and LayerNorm (default: %(default)s)')
     group.add_argument('--clip', type=cli.positive_float, default=1.0, metavar='NORM',
                        help='bound on the global norm of the gradient (default: %(default)s)')
-    group.add_argument('--layer_decay', type=cli.layer_decay, default=1.0, metavar='FACTOR',
+    group.add_argument('--layer_decay', type=cli.number(1e-6, 2), default=1.0, metavar='FACTOR',
                        help='ratio of the learning rate of each layer to that of the layer above, '
                             'such as 0.9 for small data (default: %(default)s, all the same)')
     group.add_argument('--dropout', type=cli.dropout_rate,

@@ -7,7 +7,7 @@ import sys
 from typing import Any, Callable, Dict, Tuple
 
 __all__ = ['Parser', 'command', 'whole_number', 'positive_int', 'natural_int', 'positive_float',
-           'number_from_0', 'fraction', 'dropout_rate', 'layer_decay', 'distinct_ints',
+           'number_from_0', 'fraction', 'dropout_rate', 'number', 'distinct_ints',
            'number_list', 'add_overwrite_flag', 'MAX_WORKERS', 'MAX_DEVICES']
 
 MAX_WORKERS = max(256, 4 * (os.cpu_count() or 1))   # processes; more are a slip of the finger
@@ -145,9 +145,14 @@ positive_float = _type(float, lambda value: _SMALLEST <= value <= _LARGEST,
                        f'a number above 0 ({_SMALLEST:g} to {_LARGEST:g})')
 number_from_0 = _type(float, lambda value: 0 <= value <= _LARGEST,
                       f'a number from 0 up to {_LARGEST:g}')
-layer_decay = _type(float, lambda value: 0 < value <= 2, 'a number above 0, at most 2')
 fraction = _type(float, lambda value: 0 <= value <= 1, 'between 0 and 1')
 dropout_rate = _type(float, lambda value: 0 <= value < 1, 'a number from 0 to below 1')
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """The argparse type of the numbers from ``low`` to ``high``, both included."""
+    return _type(float, lambda value: low <= value <= high,
+                 f'a number from {low:g} up to {high:g}')
 
 
 def distinct_ints(text: str) -> Tuple[int, ...]:

@@ -18,7 +18,8 @@ _EXTRAS = {
 }
 # the words of MXNet, numpy and the loader of libraries
 _NO_MEMORY = re.compile('bad_alloc|[Cc]annot allocate memory|[Uu]nable to allocate|'
-                        '[Oo]ut of memory|[Ff]ailed to allocate')
+                        '[Oo]ut of memory|[Ff]ailed to allocate|'
+                        'trying to allocate is larger than')
 # of MXNet's C++ and of Python
 _NO_THREADS = re.compile("^(MXNetError: )?Resource temporarily unavailable|can't start new thread")
 

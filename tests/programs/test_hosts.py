@@ -20,8 +20,8 @@ ONE, HOROVOD = (os.path.join(ROOT, 'scripts', name) for name in (
 BY_HAND = f"""other=$1 here=$2 there=$3; shift 3
 export DMLC_PS_ROOT_URI={HOSTS['hosta']} DMLC_PS_ROOT_PORT=9091 DMLC_NUM_WORKER=2 DMLC_NUM_SERVER=2
 for role in $there; do
-    ssh "$other" env $(env | grep -E '^(DMLC|OMP|BERT)_|^PATH=') DMLC_ROLE=$role \\
-        DMLC_NODE_HOST={HOSTS['hostb']} "$@" & jobs="$jobs $!"
+    ssh -o ServerAliveInterval=5 "$other" env $(env | grep -E '^(DMLC|OMP|BERT)_|^PATH=') \\
+        DMLC_ROLE=$role DMLC_NODE_HOST={HOSTS['hostb']} "$@" & jobs="$jobs $!"
 done
 for role in $here; do
     DMLC_ROLE=$role DMLC_NODE_HOST={HOSTS['hosta']} "$@" & jobs="$jobs $!"
