@@ -261,7 +261,7 @@ def describe(folder: str, model: 'LoadedModel', head: Optional[str],
         tokenizer_json.write(folder, model.tokenizer)
     if labels:
         with files.atomic(os.path.join(folder, LABELS)) as temporary, \
-                open(temporary, 'w', encoding='utf-8') as f:
+                open(temporary, 'w', encoding='utf-8', errors='backslashreplace') as f:
             f.writelines(label + '\n' for label in labels)
 
 

@@ -13,12 +13,16 @@ if not __package__:     # run as a file: `bert` is the checkout's
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 import os
+import re
 import tempfile
 
 from bert.utils import cli
 from bert.utils.errors import DataError, run
 
 SPECIALS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
+# letters that no Chinese character separates: one [UNK] to BERT's tokenizer, and the time of a
+# WordPiece trainer grows with their square
+LONG_WORD = re.compile('[^\\W\u3400-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]{1000,}')
 
 
 def parse_args(argv=None):
@@ -80,6 +84,7 @@ def train_wordpiece(texts, folder, size, cased):
     """Write vocab.txt to ``folder``; its path."""
     from tokenizers import BertWordPieceTokenizer
     trainer = BertWordPieceTokenizer(lowercase=not cased)
+    texts = (LONG_WORD.sub('', text) for text in texts)
     trainer.train_from_iterator(texts, vocab_size=size, special_tokens=SPECIALS,
                                 show_progress=False)
     if trainer.get_vocab_size() <= len(SPECIALS):
@@ -92,6 +97,7 @@ def train_sentencepiece(texts, folder, args):
     """Write spm.model to ``folder``; its path."""
     import sentencepiece
     prefix = os.path.join(folder, 'spm')
+    prefix.encode()     # SentencePiece's own error is a page long
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=texts, model_prefix=prefix, model_type=args.model_type,
@@ -100,6 +106,9 @@ def train_sentencepiece(texts, folder, args):
             normalization_rule_name='nmt_nfkc' if args.cased else 'nmt_nfkc_cf')
     except (RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines()[-1]
+        if 'sentences_.empty()' in reason:
+            raise DataError('--input_file: there is no text in these files, or only in lines of '
+                            'more than 4,192 bytes') from None
         raise DataError(f'SentencePiece cannot make {args.vocab_size} tokens of this text '
                         f'({reason}); use another --vocab_size, or more text') from None
     return prefix + '.model'

@@ -133,6 +133,8 @@ def _explain(error):
     if _lacks_resources(error):
         return ('not enough memory; use a smaller --batch_size (with --accumulate the updates '
                 'stay the same), shorter texts or a smaller model')
+    if isinstance(error, UnicodeEncodeError):   # bytes of a command line that are not UTF-8
+        return (f'{brief(error.object)}: not a name in UTF-8, which this needs; use another one')
     if isinstance(error, OSError):
         if error.filename is not None:
             return f'{os.fsdecode(error.filename)}: {error.strerror}'

@@ -41,6 +41,15 @@ def test_params_there_and_back(tmp_path):
                 {'bert.word_embed.0.weight': np.ones((2, 2), np.float32)})
 
 
+def test_a_folder_whose_name_is_not_utf8(tmp_path):
+    folder = os.fsdecode(os.fsencode(str(tmp_path)) + b'/caf\xe9')
+    os.mkdir(folder)
+    for write, read in (write_params, read_params), (write_safetensors, read_weights):
+        path = os.path.join(folder, 'a.' + write.__name__[len('write_'):])
+        write(path, ARRAYS)
+        assert set(read(path)) == set(ARRAYS)
+
+
 def test_safetensors_there_and_back(tmp_path):
     path = str(tmp_path / 'a.safetensors')
     turned = dict(THEIRS, **{'bert.pooler.dense.weight': np.arange(6, dtype=np.float32)

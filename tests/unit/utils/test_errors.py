@@ -24,6 +24,8 @@ def ends(code, redirection='', **env):
     (OSError('libx.so: cannot  open'), 'libx.so: cannot open'),
     (MemoryError(), 'not enough memory'),
     (RuntimeError('std::bad_alloc'), 'not enough memory'),
+    (RuntimeError('Size of tensor you are trying to allocate is larger than'), 'not enough memory'),
+    (UnicodeEncodeError('utf-8', 'caf\udce9', 3, 4, 'x'), 'caf\udce9: not a name in UTF-8'),
     (RuntimeError("can't start new thread"), 'no thread could be started'),
     (RuntimeError('MXNetError: Resource temporarily unavailable'), 'no thread could be started'),
     (ModuleNotFoundError(name='onnx.mapping'), 'pip install "gluon-bert[onnx]"'),
