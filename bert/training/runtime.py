@@ -97,6 +97,8 @@ class Interrupt:
         number = os.read(reader, 1)     # empty once the block has ended
         if number:
             print(self._message(), file=sys.stderr, flush=True)
+        while os.read(reader, 1):       # of a second signal, which must find the pipe open
+            pass
         os.close(reader)
 
     def __exit__(self, *exc):

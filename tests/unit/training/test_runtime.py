@@ -1,5 +1,6 @@
 """An orderly interruption."""
 import signal
+import time
 
 import pytest
 
@@ -25,6 +26,14 @@ def test_a_signal_is_noted_and_a_second_one_ends_the_process(number):
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(number) == before
+
+
+def test_a_second_signal_after_the_message(capfd):
+    with pytest.raises(KeyboardInterrupt), Interrupt(lambda: 'stopping'):
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(0.5)                 # for the thread to print
+        signal.raise_signal(signal.SIGTERM)
+    assert capfd.readouterr().err == 'stopping\n'
 
 
 def test_nohup_is_respected():
