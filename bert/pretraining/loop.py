@@ -90,7 +90,7 @@ def _lost_workers(comm, checkpoints):
         if comm.size == 1:
             raise
         reason = re.split(r'\. |\n', str(error).strip())[0]
-        raise DataError(f'rank {comm.rank}: lost contact with the other workers ({reason}); '
+        raise DataError(f'rank {comm.rank}: lost contact with {comm.others()} ({reason}); '
                         f'{checkpoints.advice()}') from error
 
 

@@ -4,6 +4,7 @@ A worker is a process; it has one or more devices (MXNet contexts).  Training lo
 interface of :class:`Local`, so they are the same for one device, several devices and several hosts.
 """
 import os
+import socket
 from typing import Any, List, Sequence
 
 import mxnet as mx
@@ -14,6 +15,7 @@ from . import watch
 
 __all__ = ['Local', 'Horovod', 'KVStore', 'create', 'agree']
 
+_NAME = 64              # bytes of a host's name
 _VALUES = 1 << 20       # keys from here on are not those of parameters
 
 
@@ -24,6 +26,7 @@ class Local:
     """
 
     rank, size = 0, 1
+    hosts = ()
 
     def __init__(self, devices: List[mx.Context], store: Any = None):
         self.devices = devices
@@ -57,12 +60,21 @@ class Local:
     def broadcast(self, parameters: Sequence[mx.gluon.Parameter]) -> None:
         """Give every worker the parameters of worker 0."""
 
+    def others(self) -> str:
+        """The other workers, for messages."""
+        names = [f'rank {rank} on {host}' for rank, host in enumerate(self.hosts)
+                 if rank != self.rank]
+        return ', '.join(names[:8]) + ', ...' * (len(names) > 8) or 'the other workers'
+
     def close(self) -> None:
         """Shut down after all workers finish."""
 
 
 class Horovod(Local):
-    """One worker of many, started by ``mpirun`` or ``horovodrun``."""
+    """One worker of many, started by ``mpirun`` or ``horovodrun``.
+
+    ``hosts`` are the names of the hosts of all ranks.
+    """
 
     def __init__(self, devices: List[mx.Context]):
         # on CPUs, Horovod's polling thread takes time from the model: poll every 50 ms at most
@@ -79,6 +91,11 @@ class Horovod(Local):
         if self.sum([1.0])[0] != self.size:
             raise DataError(f'Horovod does not sum over its {self.size} workers; rebuild it with '
                             'scripts/install_horovod.sh')
+        name = socket.gethostname().encode()[:_NAME].ljust(_NAME, b'\0')
+        names = hvd.allgather(mx.nd.array(np.frombuffer(name, np.uint8), dtype=np.uint8),
+                              name='hosts').asnumpy().tobytes()
+        self.hosts = [names[start:start + _NAME].rstrip(b'\0').decode(errors='replace')
+                      for start in range(0, len(names), _NAME)]
 
     def sum_gradients(self, parameters):
         for key, parameter in enumerate(parameters):

@@ -42,6 +42,15 @@ def test_agreement_with_worker_0(first, second, same):
     assert found == {0: same, 1: same}
 
 
+def test_the_names_of_the_other_workers():
+    comm = Local([mx.cpu()])
+    assert comm.others() == 'the other workers'
+    comm.rank, comm.hosts = 1, ['a', 'b', 'b']
+    assert comm.others() == 'rank 0 on a, rank 2 on b'
+    comm.hosts = ['a'] * 10
+    assert comm.others().endswith('rank 8 on a, ...')
+
+
 def test_a_worker_alone_agrees_with_itself():
     assert agree(Local([mx.cpu()]), (3, 5))
 
