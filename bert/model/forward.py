@@ -146,7 +146,8 @@ class Packed:
             seeds = mx.nd.full((self._net.seeds,), -1, ctx=device)
         inputs = packed_inputs(ids, token_types, device) + (seeds,)
         if masked is not None:
-            return self._net(*inputs, mx.nd.array(_filled_up(masked), ctx=device, dtype='int32'))
+            places = _filled_up(masked, len(ids))
+            return self._net(*inputs, mx.nd.array(places, ctx=device, dtype='int32'))
         logits = self._net(*inputs)
         count = sum(map(len, ids))
         return logits[:count] if self._per_token and len(logits) > count else logits
@@ -161,9 +162,10 @@ class Packed:
         return [each[:count] for each in mx.nd.bert_cross_entropy(logits, labels)]
 
 
-def _filled_up(places):
-    """``places`` and then zeros up to a size of :func:`bert.model.inputs.round_up`."""
-    out = np.zeros(round_up(len(places)), np.int32)
+def _filled_up(places, more):
+    """``places`` and then zeros, so that with ``more`` rows behind them they have a size of
+    :func:`bert.model.inputs.round_up`."""
+    out = np.zeros(round_up(len(places) + more) - more, np.int32)
     out[:len(places)] = places
     return out
 

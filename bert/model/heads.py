@@ -89,7 +89,7 @@ class Classifier(Network):
 
     def logits(self, operators: Operators) -> Array:
         """-> logits (B, num_classes)."""
-        first = self.bert(*operators.tokens, operators, True)[-1]       # (B, units)
+        first = self.bert(*operators.tokens, operators, operators.first)[-1]    # (B, units)
         return self.classifier(self.bert.pooler(first))
 
 
@@ -151,9 +151,17 @@ class PreTraining(Network):
 
     def logits(self, operators: Operators, masked: Array) -> Sequence[Array]:
         """-> logits (M, vocab_size) of the masked tokens, low, and (B, 2) of the next sentence."""
-        hidden = self.bert(*operators.tokens, operators)[-1]            # (T, units)
-        words = self.bert.decoder(operators.take(hidden, masked), operators)
-        return words, self.bert.classifier(self.bert.pooler(operators.first(hidden)))
+        F = operators.F
+
+        def read(x):
+            return F.concat(operators.take(x, masked), operators.first(x), dim=0)
+
+        hidden = self.bert(*operators.tokens, operators, read)[-1]      # (M + B, units)
+        words = F.slice_like(hidden, masked, axes=(0,))                 # (M, units)
+        behind = F.reverse(hidden, axis=0)
+        first = F.reverse(F.slice_like(behind, operators.first(operators.tokens[0]), axes=(0,)),
+                          axis=0)                                       # (B, units)
+        return self.bert.decoder(words, operators), self.bert.classifier(self.bert.pooler(first))
 
 
 class TokenVectors(Network):
