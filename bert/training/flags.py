@@ -145,7 +145,7 @@ def add_device_flags(group: Any) -> None:
                             'GPUs, the faster of bfloat16 and float32 on CPUs '
                             '(default: %(default)s)')
     group.add_argument('--force_dtype', action='store_true',
-                       help='use bfloat16 even if it is slower on this CPU')
+                       help=argparse.SUPPRESS)      # of older commands, without effect
     group.add_argument('--path', choices=('auto', 'packed', 'padded'), default='auto',
                        help='layout of batches: packed has no padding and needs a CPU; its '
                             'operators are compiled on first use; padded runs on any device '
@@ -272,8 +272,7 @@ def device_settings(args: argparse.Namespace, comm: str = 'local',
     same length.
     """
     return DeviceSettings(gpu=args.gpu, gpus=args.gpus, cpus=args.cpus, dtype=args.dtype,
-                          force_dtype=args.force_dtype, layout=args.path, comm=comm,
-                          fixed_length=fixed_length)
+                          layout=args.path, comm=comm, fixed_length=fixed_length)
 
 
 def output_settings(args: argparse.Namespace, layout: str,
