@@ -6,17 +6,15 @@ the tokens are: :mod:`bert.model.operators` says what a batch looks like, and co
 Parameters carry the names of GluonNLP's checkpoints (``encoder.transformer_cells.0.proj.weight``),
 in GluonNLP's order; :func:`bert.model.parameters.collect` gives them.
 """
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 from mxnet.gluon import HybridBlock, Parameter, nn
 
 from ..utils.errors import DataError
 from .config import BertConfig
-from .operators import ACTIVATIONS, Array, Int8Weight, Operators
+from .operators import ACTIVATIONS, Array, Int8Weight, Operators, Read
 
 __all__ = ['Bert', 'Encoder', 'Layer', 'Decoder']
-
-Read = Callable[[Array], Array]     # (T, units) -> (R, units): the tokens that a network reads
 
 _PROJECTIONS = ('proj_query', 'proj_key', 'proj_value')
 _FEED_FORWARD = ('ffn.ffn_1', 'ffn.ffn_2')
@@ -155,9 +153,8 @@ class Layer(_Owner):
         y = operators.attention(
             low, [self.weight(weights, f'attention_cell.{name}') for name in _PROJECTIONS],
             [weights[f'attention_cell.{name}.bias'] for name in _PROJECTIONS],
-            self._units, self._heads, self._dropout)                            # (T, units)
-        if read:
-            y, x = read(y), read(x)                                             # (R, units)
+            self._units, self._heads, self._dropout, read)          # (T, units), or (R, units)
+        x = read(x) if read else x
         y = self.dense(operators, weights, 'proj', y)
         x, low = self._add_norm(operators, weights, 'layer_norm', y, x)
         y = operators.feed_forward(
