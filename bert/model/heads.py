@@ -51,10 +51,10 @@ class Network(HybridBlock):
         """What the network gives for the tokens of ``operators``."""
         raise NotImplementedError
 
-    def hybrid_forward(self, F, ids, token_types, lengths, *masked):
+    def hybrid_forward(self, F, ids, token_types, lengths, *places):
         """A padded batch -> the logits."""
         operators = Portable(F, ids, token_types, lengths, self.config.num_attention_heads)
-        return self.logits(operators, *masked)
+        return self.logits(operators, *places)
 
 
 class PackedNetwork(HybridBlock):
@@ -69,10 +69,10 @@ class PackedNetwork(HybridBlock):
         self.net, self._bfloat16 = net, bfloat16
         self.seeds = count_seeds(net.config.num_hidden_layers)
 
-    def hybrid_forward(self, F, ids, token_types, positions, starts, lengths, seeds, *masked):
+    def hybrid_forward(self, F, ids, token_types, positions, starts, lengths, seeds, *places):
         """Packed tokens -> the logits."""
         operators = Native(F, ids, token_types, positions, starts, lengths, seeds, self._bfloat16)
-        return self.net.logits(operators, *masked)
+        return self.net.logits(operators, *places)
 
 
 class Classifier(Network):
@@ -107,10 +107,18 @@ class Tagger(Network):
         with self.name_scope():
             self.tag_classifier = _dropout_and_dense(config, num_tags, dropout)
 
-    def logits(self, operators: Operators) -> Array:
-        """-> logits (N, num_tags) or (batch, length, num_tags)."""
-        hidden = self.bert(*operators.tokens, operators)[-1]            # (T, units)
-        return self.tag_classifier(operators.by_text(hidden))
+    def logits(self, operators: Operators, places: Optional[Array] = None) -> Array:
+        """-> logits (N, num_tags) or (batch, length, num_tags).
+
+        With ``places``, (M,) int32 as ``masked`` of :class:`PreTraining`, only those of the tokens
+        there: (M, num_tags).
+        """
+        if places is None:
+            hidden = self.bert(*operators.tokens, operators)[-1]        # (T, units)
+            return self.tag_classifier(operators.by_text(hidden))
+        hidden = self.bert(*operators.tokens, operators,
+                           lambda x: operators.take(x, places))[-1]     # (M, units)
+        return self.tag_classifier(hidden)
 
 
 class QuestionAnswering(Network):
