@@ -2,7 +2,6 @@
 import contextlib
 import os
 import re
-import resource
 import socket
 import sys
 import traceback
@@ -39,7 +38,6 @@ def run(main: Callable[[], Optional[int]]) -> None:
     out of memory become one line on standard error; ``BERT_DEBUG=1`` shows the traceback instead.
     """
     _open_standard_streams()
-    _check_limit()
     try:
         code = main()
         sys.stdout.flush()
@@ -84,14 +82,6 @@ def _open_standard_streams():
             setattr(sys, name, open(number, mode, encoding='utf-8', closefd=False))  # noqa: SIM115
     with contextlib.suppress(AttributeError, ValueError):   # a test's own stream
         sys.stdout.reconfigure(errors='backslashreplace')
-
-
-def _check_limit():
-    """Warn where memory is limited: without enough, MXNet crashes while it is loaded."""
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if 0 <= limit < 1 << 30:
-        print(f'{os.path.basename(sys.argv[0])}: warning: the memory limit is {limit >> 20} MB '
-              '(ulimit -v); MXNet needs 1,000 MB to start, and may crash', file=sys.stderr)
 
 
 def _leave_workers(code):

@@ -6,7 +6,6 @@ import sys
 import pytest
 from helpers import ROOT
 
-from bert.utils import errors
 from bert.utils.errors import DataError, _explain
 
 
@@ -79,10 +78,3 @@ def test_lacking_threads_the_process_does_not_wait_for_others():
                   '    threading.Thread(target=time.sleep, args=(600,)).start()\n'
                   '    raise RuntimeError("can\'t start new thread")')
     assert result.returncode == 1 and result.stderr.count(b'\n') == 1
-
-
-@pytest.mark.parametrize('limit, lines', [(400 << 20, 1), (2 << 30, 0), (-1, 0)])
-def test_a_limit_below_what_mxnet_needs_is_announced(monkeypatch, capsys, limit, lines):
-    monkeypatch.setattr(errors.resource, 'getrlimit', lambda which: (limit, limit))
-    errors._check_limit()
-    assert capsys.readouterr().err.count('\n') == lines
