@@ -2,12 +2,15 @@
 import contextlib
 import os
 import re
+import signal
 import socket
 import sys
+import threading
+import time
 import traceback
 from typing import Any, Callable, Optional
 
-__all__ = ['DataError', 'brief', 'run']
+__all__ = ['DataError', 'LEAVING', 'brief', 'run']
 
 # an optional module -> the extra that brings it; all others come with the package itself
 _EXTRAS = {
@@ -20,6 +23,9 @@ _NO_MEMORY = re.compile('bad_alloc|[Cc]annot allocate memory|[Uu]nable to alloca
                         '[Oo]ut of memory|[Ff]ailed to allocate')
 # of MXNet's C++ and of Python
 _NO_THREADS = re.compile("^(MXNetError: )?Resource temporarily unavailable|can't start new thread")
+
+
+LEAVING = 30        # seconds that a program may take to exit when all its work is done
 
 
 class DataError(Exception):
@@ -36,11 +42,16 @@ def run(main: Callable[[], Optional[int]]) -> None:
 
     A :class:`DataError`, a missing optional package, an operating-system error and running
     out of memory become one line on standard error; ``BERT_DEBUG=1`` shows the traceback instead.
+    What then remains, such as waiting for threads and processes, takes at most :data:`LEAVING`
+    seconds.
     """
     _open_standard_streams()
+    code = 1
     try:
         code = main()
         sys.stdout.flush()
+    except SystemExit as error:
+        code = error.code
     except BrokenPipeError:             # the reader of our output went away: `... | head`
         code = 0
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,7 +60,8 @@ def run(main: Callable[[], Optional[int]]) -> None:
         _leave_workers(code)
     except Exception as error:
         code = 1
-        line = _explain(error)
+        lack = _lack_of_resources(error)
+        line = _explain(error if isinstance(error, DataError) else lack or error)
         if line is None or os.environ.get('BERT_DEBUG'):
             if not _is_one_of_many():
                 raise
@@ -58,9 +70,28 @@ def run(main: Callable[[], Optional[int]]) -> None:
             print(f'{os.path.basename(sys.argv[0])}: error: {line}', file=sys.stderr)
         # before the except clause ends: that frees the KVStore, which waits for other workers
         _leave_workers(code)
-        if _lacks_resources(error):     # MXNet may wait for threads that it could not start
+        if lack:        # MXNet may wait for threads that it could not start
             _leave(code)
+    finally:
+        _bound_exit(code if isinstance(code, int) else int(code is not None))
     sys.exit(code)
+
+
+def _bound_exit(code):
+    """Let the interpreter take LEAVING seconds to exit.
+
+    Not a worker of several, which may have to wait for the others.
+    """
+    if not _is_one_of_many():
+        with contextlib.suppress(RuntimeError):     # no thread can be started
+            threading.Thread(target=_watch_exit, args=(code,), daemon=True).start()
+
+
+def _watch_exit(code):
+    threading.main_thread().join()
+    signal.alarm(LEAVING + 5)       # ends what C++ does after the last thread of Python
+    time.sleep(LEAVING)
+    os._exit(code)
 
 
 def _open_standard_streams():
@@ -98,10 +129,14 @@ def _leave(code):
     os._exit(code)
 
 
-def _lacks_resources(error):
-    """Whether ``error`` was caused by a lack of memory or threads."""
-    return isinstance(error, MemoryError) or bool(
-        _NO_MEMORY.search(str(error)) or _NO_THREADS.search(str(error)))
+def _lack_of_resources(error):
+    """The error that a lack of memory or threads caused: ``error`` or one before it; or None."""
+    while error is not None:
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) or \
+                _NO_THREADS.search(str(error)):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _is_one_of_many():
@@ -119,7 +154,7 @@ def _explain(error):
     if _NO_THREADS.search(str(error)):
         return ('no thread could be started: there is not enough memory, or the limit on processes '
                 'is reached (ulimit -v, ulimit -u)')
-    if _lacks_resources(error):
+    if _lack_of_resources(error) is error:
         return ('not enough memory; use a smaller --batch_size (with --accumulate the updates '
                 'stay the same), shorter texts or a smaller model')
     if isinstance(error, OSError):
