@@ -1,4 +1,5 @@
 """User-facing errors, and the top-level exception handler of every program."""
+import atexit
 import contextlib
 import os
 import re
@@ -83,13 +84,13 @@ def _bound_exit(code):
     Not a worker of several, which may have to wait for the others.
     """
     if not _is_one_of_many():
+        atexit.register(signal.alarm, LEAVING + 5)  # for what comes after the threads of Python
         with contextlib.suppress(RuntimeError):     # no thread can be started
             threading.Thread(target=_watch_exit, args=(code,), daemon=True).start()
 
 
 def _watch_exit(code):
     threading.main_thread().join()
-    signal.alarm(LEAVING + 5)       # ends what C++ does after the last thread of Python
     time.sleep(LEAVING)
     os._exit(code)
 
