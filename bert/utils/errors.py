@@ -1,6 +1,7 @@
 """User-facing errors, and the top-level exception handler of every program."""
 import atexit
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -23,7 +24,7 @@ _EXTRAS = {
 _NO_MEMORY = re.compile('bad_alloc|[Cc]annot allocate memory|[Uu]nable to allocate|'
                         '[Oo]ut of memory|[Ff]ailed to allocate')
 # of MXNet's C++ and of Python
-_NO_THREADS = re.compile("^(MXNetError: )?Resource temporarily unavailable|can't start new thread")
+_NO_THREADS = re.compile(r"^(MXNetError: |\[Errno 11\] )?Resource temporarily unavailable|can't start new thread")
 
 
 LEAVING = 30        # seconds that a program may take to exit when all its work is done
@@ -153,12 +154,15 @@ def _explain(error):
     if isinstance(error, ModuleNotFoundError):
         return _missing_module((error.name or '').split('.')[0])
     if _NO_THREADS.search(str(error)):
-        return ('no thread could be started: there is not enough memory, or the limit on processes '
-                'is reached (ulimit -v, ulimit -u)')
+        return ('no thread or process could be started: there is not enough memory, or the limit on '
+                'processes is reached (ulimit -v, ulimit -u)')
     if _lack_of_resources(error) is error:
         return ('not enough memory; use a smaller --batch_size (with --accumulate the updates '
                 'stay the same), shorter texts or a smaller model')
     if isinstance(error, OSError):
+        if error.errno == errno.EMFILE:
+            return ('too many open files; raise the limit (ulimit -n), or use fewer processes and '
+                    'devices')
         if error.filename is not None:
             return f'{os.fsdecode(error.filename)}: {error.strerror}'
         return ' '.join(str(error).split())
