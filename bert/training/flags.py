@@ -188,11 +188,11 @@ def each_seed(args: argparse.Namespace,
     chooses the best seed, by default the first one.
     """
     if args.seeds:
-        from . import seeds
-        if not args.resume:
-            check_output(args, rank=0)
+        from . import distributed, runtime, seeds
+        comm = distributed.create(args.comm, runtime.devices(device_settings(args)))
         seeds.train_each(args.seeds, args.output_dir, lambda seed, folder: run(argparse.Namespace(
-            **dict(vars(args), seed=seed, seeds=None, output_dir=folder))), metric)
+            **dict(vars(args), seed=seed, seeds=None, output_dir=folder))), metric, comm,
+            args.resume, args.overwrite)
     else:
         run(args)
     return 0
