@@ -32,12 +32,12 @@ def _check_memory(package):
     """Leave the program, in one line, if the address space is too small to import a package."""
     try:
         import resource
-    except ImportError:                 # not on this system
+        processors = len(os.sched_getaffinity(0))
+    except (ImportError, AttributeError):       # not on this system
         return
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     alone, each = _NEEDS[package]
     threads = os.environ.get('OPENBLAS_NUM_THREADS') or os.environ.get('OMP_NUM_THREADS') or ''
-    processors = len(os.sched_getaffinity(0))
     more = min(int(threads) if threads.isdigit() else processors, processors) - 1
     need = alone + each * max(0, more)
     if limit != resource.RLIM_INFINITY and limit >> 20 < need:

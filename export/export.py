@@ -51,7 +51,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     parser.add_argument('--pretrained', action='store_true',
                         help='use the pre-trained weights of --model_name; without it and without '
                              '--model_parameters the weights are random')
-    parser.add_argument('--dropout', type=cli.fraction, default=0.1,
+    parser.add_argument('--dropout', type=cli.dropout_rate, default=0.1,
                         help='dropout rate if the export is trained further (default: %(default)s)')
     parser.add_argument('--seq_length', type=cli.positive_int, metavar='TOKENS',
                         help='where texts are cut; recorded in config.json (default: as in '
@@ -261,7 +261,7 @@ def describe(folder: str, model: 'LoadedModel', head: Optional[str],
         tokenizer_json.write(folder, model.tokenizer)
     if labels:
         with files.atomic(os.path.join(folder, LABELS)) as temporary, \
-                open(temporary, 'w', encoding='utf-8') as f:
+                open(temporary, 'w', encoding='utf-8', errors='backslashreplace') as f:
             f.writelines(label + '\n' for label in labels)
 
 

@@ -23,6 +23,7 @@ if not __package__:     # run as a file: `bert` is the checkout's
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 from bert.pretraining import flags
+from bert.training import watch
 from bert.utils import cli
 from bert.utils.errors import run
 
@@ -44,6 +45,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    watch.start()
     from bert.pretraining.loop import train
     alone = args.kvstore in ('device', 'local')
     train(*flags.start(args, comm='local' if alone else args.kvstore))

@@ -14,12 +14,16 @@ if not __package__:     # run as a file: `bert` is the checkout's
 
 import io
 import os
+import re
 import tempfile
 
 from bert.utils import cli
 from bert.utils.errors import DataError, run
 
 SPECIALS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
+# letters that no Chinese character separates: one [UNK] to BERT's tokenizer, and the time of a
+# WordPiece trainer grows with their square
+LONG_WORD = re.compile('[^\\W\u3400-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]{1000,}')
 
 
 def parse_args(argv=None):
@@ -30,21 +34,17 @@ def parse_args(argv=None):
                         help='gets vocab.txt or spm.model, and tokenizer_config.json')
     parser.add_argument('--kind', choices=('wordpiece', 'sentencepiece'), default='wordpiece',
                         help='(default: %(default)s, as the published models have)')
-    parser.add_argument('--vocab_size', type=cli.positive_int, default=30522, metavar='N',
-                        help='tokens, special ones included (default: %(default)s)')
+    parser.add_argument('--vocab_size', type=cli.whole_number(100, 1 << 24), default=30522,
+                        metavar='N', help='tokens, special ones included (default: %(default)s)')
     parser.add_argument('--model_type', type=str.lower, default='unigram',
                         choices=('unigram', 'bpe', 'char', 'word'),
                         help='of SentencePiece (default: %(default)s)')
-    parser.add_argument('--character_coverage', type=cli.fraction, default=0.9995,
+    parser.add_argument('--character_coverage', type=cli.number(0.98, 1), default=0.9995,
                         metavar='SHARE', help='of SentencePiece: the share of the characters that '
                         'get a token; 1 for small alphabets (default: %(default)s)')
     parser.add_argument('--cased', action='store_true', help='do not lower-case the text')
     cli.add_overwrite_flag(parser)
-    args = parser.parse_args(argv)
-    if args.vocab_size < 100:
-        parser.error(f'--vocab_size {args.vocab_size} is too small for a vocabulary; use 100 or '
-                     'more')
-    return args
+    return parser.parse_args(argv)
 
 
 def main(argv=None):
@@ -85,6 +85,7 @@ def train_wordpiece(texts, folder, size, cased):
     """Write vocab.txt to ``folder``; its path."""
     from tokenizers import BertWordPieceTokenizer
     trainer = BertWordPieceTokenizer(lowercase=not cased)
+    texts = (LONG_WORD.sub('', text) for text in texts)
     trainer.train_from_iterator(texts, vocab_size=size, special_tokens=SPECIALS,
                                 show_progress=False)
     if trainer.get_vocab_size() <= len(SPECIALS):
@@ -106,6 +107,9 @@ def train_sentencepiece(texts, folder, args):
             normalization_rule_name='nmt_nfkc' if args.cased else 'nmt_nfkc_cf')
     except (RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines()[-1]
+        if 'sentences_.empty()' in reason:
+            raise DataError('--input_file: there is no text in these files, or only in lines of '
+                            'more than 4,192 bytes') from None
         raise DataError(f'SentencePiece cannot make {args.vocab_size} tokens of this text '
                         f'({reason}); use another --vocab_size, or more text') from None
     return write(os.path.join(folder, 'spm.model'), model.getvalue())

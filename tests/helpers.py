@@ -60,7 +60,7 @@ def wait_for_update(stream, number):
         lines.append(line)
         if f'update {number}/' in line:
             return ''.join(lines)
-    raise AssertionError(f'the run ended before update {number}')
+    raise AssertionError(f'the run ended before update {number}:\n' + ''.join(lines))
 
 
 def weights(folder, name='model.params'):

@@ -35,7 +35,8 @@ def write_params(path: str, arrays: Mapping[str, Any]) -> None:
                             'free); the previous file is intact')
     with atomic(path) as temporary:
         try:
-            mx.nd.save(temporary, arrays)
+            with _name_for_mxnet(temporary, 'rb+') as name:
+                mx.nd.save(name, arrays)
             # MXNet misses a failure of its last buffer; the names come last, in order
             last = next(reversed(arrays)).encode('utf-8')
             with open(temporary, 'rb') as f:
@@ -48,6 +49,18 @@ def write_params(path: str, arrays: Mapping[str, Any]) -> None:
             raise OSError(None, _CUT)
 
 
+@contextlib.contextmanager
+def _name_for_mxnet(path, mode):
+    """A name of a file that MXNet can open: it takes only names in UTF-8."""
+    try:
+        path.encode('utf-8')
+    except UnicodeEncodeError:
+        with open(path, mode) as f:
+            yield f'/proc/self/fd/{f.fileno()}'
+    else:
+        yield path
+
+
 def read_params(path: str) -> Dict[str, np.ndarray]:
     """The arrays of an MXNet ``.params`` file, under the names and types in it.
 
@@ -58,7 +71,8 @@ def read_params(path: str) -> Dict[str, np.ndarray]:
         raise DataError(f'{path}: no such file')
     integrity.check_params(path)
     try:
-        arrays = mx.nd.load(path)
+        with _name_for_mxnet(path, 'rb') as name:
+            arrays = mx.nd.load(name)
     except (mx.MXNetError, UnicodeDecodeError) as error:    # the latter for a damaged name
         raise DataError(f'{path}: not a complete MXNet parameter file '
                         f'({str(error).strip().splitlines()[-1]})') from None

@@ -147,7 +147,8 @@ def write_predictions(path: str, sentences: Sequence[Sentence],
     """
     if [len(s.words) for s in sentences] != [len(tags) for tags in predicted]:
         raise ValueError('predictions do not match the sentences word for word')
-    with atomic(path) as temporary, open(temporary, 'w', encoding='utf-8', newline='\n') as f:
+    with atomic(path) as temporary, open(temporary, 'w', encoding='utf-8', newline='\n',
+                                         errors='backslashreplace') as f:
         for sentence, tags in zip(sentences, predicted):
             for line in sentence.before:    # one more column here too: conlleval wants equal rows
                 f.write(line + sentence.separator + 'O\n\n')

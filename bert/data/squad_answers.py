@@ -53,6 +53,7 @@ def predict(question: Question, features: Sequence[SpanFeature], start_logits: S
     All spans are compared, not only those between the ``n_best_size`` best starts and ends, so
     there is one whenever the passage has a word.
     """
+    max_answer_length = min(max_answer_length, max(len(feature.ids) for feature in features))
     rows, origins, null = [], [], None
     for feature, start, end in zip(features, start_logits, end_logits):
         start = np.asarray(start[:len(feature.ids)], 'float64')

@@ -239,7 +239,8 @@ def write_predictions(path: str, indices: Sequence[str], predictions: Sequence[A
 def _write(path, header, *columns):
     if len({len(column) for column in columns}) != 1:
         raise ValueError(f'columns of lengths {[len(column) for column in columns]}')
-    with atomic(path) as temporary, open(temporary, 'w', encoding='utf-8', newline='\n') as f:
+    with atomic(path) as temporary, open(temporary, 'w', encoding='utf-8', newline='\n',
+                                         errors='backslashreplace') as f:
         for row in [header, *zip(*columns)]:
             f.write('\t'.join(map(str, row)) + '\n')
 

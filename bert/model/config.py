@@ -6,13 +6,13 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 from ..utils.errors import DataError
 from .operators import ACTIVATIONS
 
-__all__ = ['BertConfig']
+__all__ = ['BertConfig', 'LARGEST']
 
 _REQUIRED = ('hidden_size', 'num_hidden_layers', 'num_attention_heads', 'intermediate_size')
 # the largest plausible value of each size; above it, the file is damaged or not of a BERT
-_SIZES = {'hidden_size': 1 << 16, 'num_hidden_layers': 1 << 10, 'num_attention_heads': 1 << 12,
-          'intermediate_size': 1 << 18, 'vocab_size': 1 << 24, 'max_position_embeddings': 1 << 20,
-          'type_vocab_size': 1 << 10}
+LARGEST = {'hidden_size': 1 << 16, 'num_hidden_layers': 1 << 10, 'num_attention_heads': 1 << 12,
+           'intermediate_size': 1 << 18, 'vocab_size': 1 << 24, 'max_position_embeddings': 1 << 20,
+           'type_vocab_size': 1 << 10}
 _DROPOUTS = ('hidden_dropout_prob', 'attention_probs_dropout_prob')
 _POSITIVE = ('layer_norm_eps', 'initializer_range')
 
@@ -65,7 +65,7 @@ class BertConfig:
         for key in _REQUIRED:
             if values.get(key) is None:
                 raise DataError(f"{source}: '{key}' is missing; it must describe a BERT model")
-        checked = {key: _whole(values, key, largest, source) for key, largest in _SIZES.items()}
+        checked = {key: _whole(values, key, largest, source) for key, largest in LARGEST.items()}
         checked.update({key: _number(values, key, source) for key in _DROPOUTS + _POSITIVE})
         checked.update(
             hidden_act=_activation(values, source), labels=_labels(values, source),

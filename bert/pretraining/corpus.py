@@ -46,8 +46,11 @@ def expand(patterns: Sequence[str]) -> List[str]:
                 glob.glob(part, recursive=True))    # noqa: PTH207, Path takes no absolute pattern
             whole = [path for path in paths if os.path.isfile(path)]
             if not whole:
-                raise DataError(f"{part}: a folder; name its files, with {os.path.join(part, '*')} "
-                                'for all' if paths else f'{part}: no such file')
+                raise DataError(f'{part}: no such file' if not paths else
+                                f"{part}: a folder; name its files, with {os.path.join(part, '*')} "
+                                'for all' if any(map(os.path.isdir, paths)) else
+                                f'{part}: a pipe or a device, which cannot be read twice; save it '
+                                'to a file')
             found += whole
     if not found:
         raise DataError(f"\"{' '.join(patterns)}\" names no file")

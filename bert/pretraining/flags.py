@@ -20,7 +20,8 @@ BATCH_SIZE, SAMPLE_BATCH_SIZE = 8, 32       # the sample model is tiny
 __all__ = ['add_vocabulary_flags', 'add_masking_flags', 'add_run_flags', 'check',
            'vocabulary_settings', 'masking_settings', 'run_settings', 'start']
 
-_LENGTH = cli.whole_number(1, 1 << 16)      # tokens of an instance
+_COUNT = cli.whole_number(1, 1 << 16)       # tokens of an instance, micro-batches of an update
+_BATCH = cli.whole_number(1, 1 << 20)       # instances or tokens
 _SEED = cli.whole_number(0, 2 ** 32 - 1)
 
 
@@ -48,10 +49,10 @@ def add_vocabulary_flags(parser: cli.Parser) -> None:
 def add_masking_flags(parser: cli.Parser, title: str):
     """How instances are made from text; returns the group."""
     group = parser.add_argument_group(title)
-    group.add_argument('--max_seq_length', type=_LENGTH, default=512, metavar='N',
+    group.add_argument('--max_seq_length', type=_COUNT, default=512, metavar='N',
                        help='tokens, special ones included (default: %(default)s)')
-    group.add_argument('--max_predictions_per_seq', type=_LENGTH, default=80,
-                       metavar='N', help='maximum number of masked tokens (default: %(default)s)')
+    group.add_argument('--max_predictions_per_seq', type=_COUNT, default=80, metavar='N',
+                       help='maximum number of masked tokens (default: %(default)s)')
     group.add_argument('--masked_lm_prob', type=cli.fraction, default=0.15, metavar='SHARE',
                        help='share of the tokens to mask (default: %(default)s)')
     group.add_argument('--short_seq_prob', type=cli.fraction, default=0.1, metavar='SHARE',
@@ -75,7 +76,7 @@ def add_run_flags(parser: cli.Parser) -> None:
                             '%(default)s)')
     group.add_argument('--pretrained', action='store_true',
                        help='start from the weights of --model instead of random ones')
-    group.add_argument('--dropout', type=cli.fraction, help="(default: the model's own, 0.1)")
+    group.add_argument('--dropout', type=cli.dropout_rate, help="(default: the model's own, 0.1)")
     _add_training_flags(parser.add_argument_group('training'))
     _add_running_flags(parser.add_argument_group('running'))
     _add_flags_of_010(parser)
@@ -96,36 +97,35 @@ def _add_data_flags(group):
                             'documents; each epoch has new masks')
     group.add_argument('--eval_use_npz', action='store_true',
                        help='with --raw: --data_eval names shards')
-    group.add_argument('--num_data_workers', type=cli.whole_number(0, cli.MAX_WORKERS),
-                       default=2, metavar='N',
-                       help='processes that prepare the data of each worker, 0 for a thread in its '
-                            'own process (default: %(default)s)')
-    group.add_argument('--num_buckets', type=_LENGTH, default=10, metavar='N',
+    group.add_argument('--num_data_workers', type=cli.whole_number(0, cli.MAX_WORKERS), default=2,
+                       metavar='N', help='processes that prepare the data of each worker, 0 for a '
+                                         'thread in its own process (default: %(default)s)')
+    group.add_argument('--num_buckets', type=_COUNT, default=10, metavar='N',
                        help='number of lengths to pad to; the instances of a batch are similar in '
                             'length (default: %(default)s)')
     group.add_argument('--synthetic_data', action='store_true',
                        help='train on random tokens, to measure the speed')
-    group.add_argument('--dummy_data_len', type=_LENGTH, metavar='N',
+    group.add_argument('--dummy_data_len', type=_COUNT, metavar='N',
                        help='length of the synthetic instances (default: --max_seq_length)')
 
 
 def _add_training_flags(group):
     group.add_argument('--num_steps', type=cli.positive_int, default=20, metavar='N',
                        help='updates (default: %(default)s)')
-    group.add_argument('--batch_size', type=cli.positive_int, metavar='N',
+    group.add_argument('--batch_size', type=_BATCH, metavar='N',
                        help='instances that go through the model at once on each device, or tokens '
                             f'with --use_avg_len (default: {BATCH_SIZE}; {SAMPLE_BATCH_SIZE} for '
                             'the sample model)')
-    group.add_argument('--total_batch_size', type=cli.positive_int, metavar='N',
+    group.add_argument('--total_batch_size', type=_BATCH, metavar='N',
                        help='instances of an update, instead of --batch_size: --batch_size x '
                             '--accumulate x workers x devices')
     group.add_argument('--use_avg_len', action='store_true',
                        help='--batch_size counts tokens: short instances come in larger batches')
-    group.add_argument('--accumulate', type=cli.positive_int, default=1, metavar='N',
+    group.add_argument('--accumulate', type=_COUNT, default=1, metavar='N',
                        help='make one update from N batches per device (default: %(default)s)')
-    group.add_argument('--batch_size_eval', type=cli.positive_int, default=8, metavar='N',
+    group.add_argument('--batch_size_eval', type=_BATCH, default=8, metavar='N',
                        help='instances at once in evaluation (default: %(default)s)')
-    group.add_argument('--total_batch_size_eval', type=cli.positive_int, metavar='N',
+    group.add_argument('--total_batch_size_eval', type=_BATCH, metavar='N',
                        help='the same of all workers and devices together')
     group.add_argument('--optimizer', choices=OPTIMIZERS, default='bertadam',
                        help='(default: %(default)s)')
@@ -137,7 +137,7 @@ def _add_training_flags(group):
     group.add_argument('--schedule', choices=('linear', 'poly'), default='linear',
                        help='how the learning rate decays: linearly, or as a polynomial of degree '
                             '--power (default: %(default)s)')
-    group.add_argument('--power', type=cli.positive_float, default=0.5,
+    group.add_argument('--power', type=cli.number(1e-6, 100), default=0.5,
                        help='degree of --schedule poly (default: %(default)s)')
     group.add_argument('--epsilon', type=cli.positive_float, default=1e-6,
                        help="the optimizer's epsilon (default: %(default)s)")

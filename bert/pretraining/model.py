@@ -11,11 +11,11 @@ from ..checkpoint.names import check_tied
 from ..checkpoint.resolve import resolve
 from ..checkpoint.result_folder import check_vocabulary
 from ..checkpoint.weights import read_weights
-from ..model.config import BertConfig
+from ..model.config import LARGEST, BertConfig
 from ..model.heads import PreTraining
 from ..model.parameters import initialize, load_parameters
 from ..text import tokenizer
-from ..utils.errors import DataError
+from ..utils.errors import DataError, brief
 from .settings import ModelSettings
 from .vocabulary import load_tokenizer
 
@@ -65,14 +65,18 @@ def _config(name, offline):
     size = _SIZE.fullmatch(name)
     if not size:
         return resolve(name, weights=False, offline=offline or None).config
-    layers, units, heads, hidden = (int(number or 0) for number in size.groups())
+    # not all digits: Python refuses to convert thousands of them
+    layers, units, heads, hidden = (int((number or '0')[:20]) for number in size.groups())
+    sizes = {'num_hidden_layers': layers, 'hidden_size': units, 'num_attention_heads': heads,
+             'intermediate_size': hidden or 4 * units}
     if not (layers and units and heads) or units % heads:
         raise DataError(f'--model {name}: layers, units and heads must be 1 or more, and units a '
                         'multiple of heads')
+    if any(value > LARGEST[key] for key, value in sizes.items()):
+        raise DataError(f'--model {brief(name)}: too large; at most ' + ', '.join(
+            f'{key} {LARGEST[key]}' for key in sizes))
     # the rest as in the published models
-    return MODELS['bert_12_768_12'].replace(
-        num_hidden_layers=layers, hidden_size=units, num_attention_heads=heads,
-        intermediate_size=hidden or 4 * units)
+    return MODELS['bert_12_768_12'].replace(**sizes)
 
 
 def build(model: StartModel, dropout: Optional[float], devices: List[mx.Context]) -> PreTraining:

@@ -10,6 +10,7 @@ import mxnet as mx
 import numpy as np
 
 from ..utils.errors import DataError
+from . import watch
 
 __all__ = ['Local', 'Horovod', 'KVStore', 'create', 'agree']
 
@@ -98,15 +99,18 @@ class Horovod(Local):
 class KVStore(Local):
     """One worker of many that sum their gradients on MXNet's parameter servers.
 
-    scripts/launch.py starts them; ``kind`` is 'dist_sync' or 'dist_device_sync'.
+    scripts/launch.py starts them, or a user by hand; ``kind`` is 'dist_sync' or 'dist_device_sync'.
     """
 
     def __init__(self, devices: List[mx.Context], kind: str = 'dist_sync'):
         if os.environ.get('DMLC_ROLE') != 'worker':
             raise DataError(f'--kvstore {kind} needs a scheduler and servers: start the program '
                             'with scripts/launch.py -n WORKERS -s SERVERS')
+        self._watch = watch.join('worker')
         super().__init__(devices, mx.kv.create(kind))
         self.rank, self.size = self._store.rank, self._store.num_workers
+        if self._watch:
+            self._watch.rename(f'worker {self.rank}')
 
     def sum(self, values):
         values = np.asarray(values, np.float64)
@@ -124,6 +128,8 @@ class KVStore(Local):
 
     def close(self):
         mx.nd.waitall()
+        if self._watch:
+            self._watch.close()
         self._store = None      # waits for the others; at the end of the interpreter it would abort
 
 

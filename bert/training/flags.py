@@ -18,6 +18,8 @@ __all__ = ['add_model_flags', 'add_training_flags', 'add_runtime_flags', 'add_de
            'each_seed', 'check_output', 'model_source', 'recipe', 'device_settings',
            'output_settings']
 
+_COLUMN = cli.whole_number(-9999, 9999)
+
 
 class Defaults(NamedTuple):
     """The defaults of a recipe: the original's, and those for the sample model, which is tiny."""
@@ -81,10 +83,10 @@ def add_training_flags(parser: cli.Parser, defaults: Defaults, seed: int = 2) ->
                        help='except on biases and LayerNorm (default: %(default)s)')
     group.add_argument('--clip', type=cli.positive_float, default=1.0, metavar='NORM',
                        help='bound on the global norm of the gradient (default: %(default)s)')
-    group.add_argument('--layer_decay', type=cli.positive_float, default=1.0, metavar='FACTOR',
+    group.add_argument('--layer_decay', type=cli.number(1e-6, 2), default=1.0, metavar='FACTOR',
                        help='ratio of the learning rate of each layer to that of the layer above, '
                             'such as 0.9 for small data (default: %(default)s, all the same)')
-    group.add_argument('--dropout', type=cli.fraction,
+    group.add_argument('--dropout', type=cli.dropout_rate,
                        help="(default: the model's own, usually 0.1)")
     group.add_argument('--seed', type=int, default=seed,
                        help='the same seed gives the same result (default: %(default)s)')
@@ -132,11 +134,11 @@ def add_runtime_flags(parser: cli.Parser) -> None:
 
 def add_device_flags(group: Any) -> None:
     """Which devices to run on, and in which precision; ``group`` is a parser or a group of it."""
-    group.add_argument('--gpu', type=int, nargs='?', const=0, metavar='ID',
+    group.add_argument('--gpu', type=cli.natural_int, nargs='?', const=0, metavar='ID',
                        help='the GPU to use, 0 without a number (default: the CPU)')
     group.add_argument('--gpus', metavar='ID,ID',
                        help='several GPUs of this machine; a batch is split among them')
-    group.add_argument('--cpus', type=cli.positive_int, default=1, metavar='N',
+    group.add_argument('--cpus', type=cli.whole_number(1, cli.MAX_DEVICES), default=1, metavar='N',
                        help='N CPU devices instead of one, to test what --gpus does')
     group.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16', 'int8', 'auto'),
                        default='float32',
@@ -157,10 +159,10 @@ def add_conll_flags(group: Any) -> None:
     group.add_argument('--seq_len', type=cli.positive_int, metavar='TOKENS',
                        help='sub-words, special tokens included; longer sentences are split into '
                             f"overlapping windows (default: the trained model's, or {SEQ_LEN})")
-    group.add_argument('--token_column', type=int, default=0, metavar='N',
+    group.add_argument('--token_column', type=_COLUMN, default=0, metavar='N',
                        help='column of the words, counted from 0, or from -1 at the end '
                             '(default: %(default)s)')
-    group.add_argument('--tag_column', type=int, default=-1, metavar='N',
+    group.add_argument('--tag_column', type=_COLUMN, default=-1, metavar='N',
                        help='column of the tags (default: %(default)s, the last)')
 
 

@@ -15,6 +15,8 @@ import threading
 import time
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+from .watch import LAUNCHED
+
 __all__ = ['Host', 'Part', 'log', 'wait']
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -116,7 +118,7 @@ class Part:
             # in a session of its own: Ctrl-C is for the workers alone, and comes from here
             self._processes[role + where] = subprocess.Popen(
                 self._job['command'] if kind == 'worker' else SERVE,
-                env=dict(env, DMLC_ROLE=kind), start_new_session=True,
+                env=dict(env, DMLC_ROLE=kind, **{LAUNCHED: '1'}), start_new_session=True,
                 preexec_fn=end_with_parent)
 
     def _workers(self):

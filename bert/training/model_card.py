@@ -78,7 +78,8 @@ With onnxruntime, after `{export}`, by {files_of_onnx}:
 
     python predict_onnx.py onnx "A text."
 """
-    with files.atomic(path) as temporary, open(temporary, 'w', encoding='utf-8') as f:
+    with files.atomic(path) as temporary, open(temporary, 'w', encoding='utf-8',
+                                               errors='backslashreplace') as f:
         f.write(text)
 
 

@@ -1,6 +1,5 @@
 """The command-line parser of every program, and the types of its values."""
 import argparse
-import math
 import os
 import re
 import shlex
@@ -8,10 +7,11 @@ import sys
 from typing import Any, Callable, Dict, Tuple
 
 __all__ = ['Parser', 'command', 'whole_number', 'positive_int', 'natural_int', 'positive_float',
-           'number_from_0', 'fraction', 'distinct_ints', 'number_list', 'add_overwrite_flag',
-           'MAX_WORKERS']
+           'number_from_0', 'fraction', 'dropout_rate', 'number', 'distinct_ints',
+           'number_list', 'add_overwrite_flag', 'MAX_WORKERS', 'MAX_DEVICES']
 
 MAX_WORKERS = max(256, 4 * (os.cpu_count() or 1))   # processes; more are a slip of the finger
+MAX_DEVICES = 64                                    # on one host
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,7 +76,8 @@ class Parser(argparse.ArgumentParser):
         return ' ' + arg if re.fullmatch(r'-\d+(,-?\d+)+', arg) else arg
 
     def error(self, message):
-        message = ' '.join(message.splitlines())        # a value may have several
+        message = ' '.join(message.splitlines())        # a value may have several, or be long
+        message = re.sub(r'\S{200,}', lambda word: word.group()[:80] + '...', message)
         self.exit(2, f'{self.prog}: error: {message} (see --help)\n')
 
 
@@ -138,9 +139,20 @@ def whole_number(low: int, high: int = 2 ** 31 - 1) -> Callable[[str], int]:
 
 positive_int = whole_number(1)
 natural_int = whole_number(0)
-positive_float = _type(float, lambda value: 0 < value < math.inf, 'a number above 0')
-number_from_0 = _type(float, lambda value: 0 <= value < math.inf, 'a finite number from 0 up')
+# in float32, beyond these, a number would be 0 or infinite
+_SMALLEST, _LARGEST = 1e-37, 1e38
+positive_float = _type(float, lambda value: _SMALLEST <= value <= _LARGEST,
+                       f'a number above 0 ({_SMALLEST:g} to {_LARGEST:g})')
+number_from_0 = _type(float, lambda value: 0 <= value <= _LARGEST,
+                      f'a number from 0 up to {_LARGEST:g}')
 fraction = _type(float, lambda value: 0 <= value <= 1, 'between 0 and 1')
+dropout_rate = _type(float, lambda value: 0 <= value < 1, 'a number from 0 to below 1')
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """The argparse type of the numbers from ``low`` to ``high``, both included."""
+    return _type(float, lambda value: low <= value <= high,
+                 f'a number from {low:g} up to {high:g}')
 
 
 def distinct_ints(text: str) -> Tuple[int, ...]:

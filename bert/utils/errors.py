@@ -22,7 +22,8 @@ _EXTRAS = {
 }
 # the words of MXNet, numpy and the loader of libraries
 _NO_MEMORY = re.compile('bad_alloc|[Cc]annot allocate memory|[Uu]nable to allocate|'
-                        '[Oo]ut of memory|[Ff]ailed to allocate')
+                        '[Oo]ut of memory|[Ff]ailed to allocate|'
+                        'trying to allocate is larger than')
 # of MXNet's C++ and of Python
 _NO_THREADS = re.compile(r"^(MXNetError: |\[Errno 11\] )?Resource temporarily unavailable|can't start new thread")
 
@@ -31,7 +32,14 @@ LEAVING = 30        # seconds that a program may take to exit when all its work 
 
 
 class DataError(Exception):
-    """Bad input or environment: one line that names the file, line, flag or value, and the cure."""
+    """Bad input or environment: one line that names the file, line, flag or value, and the cure.
+
+    Each further argument is a line, too.  Line ends in them, as names in a file may have, become
+    spaces.
+    """
+
+    def __str__(self) -> str:
+        return '\n'.join(' '.join(str(line).splitlines()) for line in self.args)
 
 
 def brief(value: Any) -> str:
@@ -149,8 +157,8 @@ def _is_one_of_many():
 
 def _explain(error):
     """The line for ``error``, or None if it is a bug in this program."""
-    if isinstance(error, DataError):    # may hold a line for each of several attempts
-        return '\n'.join(line.rstrip() for line in str(error).splitlines() if line.strip())
+    if isinstance(error, DataError):
+        return str(error)
     if isinstance(error, ModuleNotFoundError):
         return _missing_module((error.name or '').split('.')[0])
     if _NO_THREADS.search(str(error)):
@@ -159,6 +167,8 @@ def _explain(error):
     if _lack_of_resources(error) is error:
         return ('not enough memory; use a smaller --batch_size (with --accumulate the updates '
                 'stay the same), shorter texts or a smaller model')
+    if isinstance(error, UnicodeEncodeError):   # bytes of a command line that are not UTF-8
+        return (f'{brief(error.object)}: not a name in UTF-8, which this needs; use another one')
     if isinstance(error, OSError):
         if error.errno == errno.EMFILE:
             return ('too many open files; raise the limit (ulimit -n), or use fewer processes and '

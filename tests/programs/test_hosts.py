@@ -16,6 +16,18 @@ DATA = ['--model', 'bert_1_32_2_64', '--dataset_name', 'sample', '--raw', '--dat
         '--lr', '1e-3', '--log_interval', '1']
 ONE, HOROVOD = (os.path.join(ROOT, 'scripts', name) for name in (
     'run_pretraining.py', 'run_pretraining_hvd.py'))
+# $1 is the other host; $2 and $3 are the roles here and there
+BY_HAND = f"""other=$1 here=$2 there=$3; shift 3
+export DMLC_PS_ROOT_URI={HOSTS['hosta']} DMLC_PS_ROOT_PORT=9091 DMLC_NUM_WORKER=2 DMLC_NUM_SERVER=2
+for role in $there; do
+    ssh -o ServerAliveInterval=5 "$other" env $(env | grep -E '^(DMLC|OMP|BERT)_|^PATH=') \\
+        DMLC_ROLE=$role DMLC_NODE_HOST={HOSTS['hostb']} "$@" & jobs="$jobs $!"
+done
+for role in $here; do
+    DMLC_ROLE=$role DMLC_NODE_HOST={HOSTS['hosta']} "$@" & jobs="$jobs $!"
+done
+failed=0; for job in $jobs; do wait $job || failed=1; done; exit $failed
+"""
 
 
 @pytest.fixture(scope='module')
@@ -30,6 +42,9 @@ def command(name):
     if name == 'launch.py':
         return [sys.executable, os.path.join(ROOT, 'scripts', name), '-n', '2', '-s', '2', '-H',
                 both, sys.executable, ONE, '--kvstore', 'dist_sync']
+    if name == 'by hand':
+        return ['sh', '-c', BY_HAND, 'sh', both.split(',')[1], 'scheduler server worker',
+                'server worker', sys.executable, ONE, '--kvstore', 'dist_sync']
     program = launcher(name)[0]
     if name == 'horovodrun':
         words = ['--gloo', '-np', '2', '-H', ','.join(f'{host}:1' for host in HOSTS),
@@ -75,7 +90,7 @@ def one_process(tmp_path_factory):
     return weights(folder)
 
 
-@pytest.mark.parametrize('name', ['mpirun', 'horovodrun', 'launch.py'])
+@pytest.mark.parametrize('name', ['mpirun', 'horovodrun', 'launch.py', 'by hand'])
 def test_two_hosts_make_the_updates_of_one_process(hosts, one_process, tmp_path, name):
     process = start(hosts, command(name), '--num_steps', '4', '--ckpt_dir', str(tmp_path))
     output, _ = process.communicate(timeout=300)
@@ -88,6 +103,10 @@ def test_two_hosts_make_the_updates_of_one_process(hosts, one_process, tmp_path,
     ('launch.py', 'server', 'server 1 on hostb (process {}) was killed by signal 9'),
     ('launch.py', 'scheduler', 'scheduler on hosta (process {}) was killed by signal 9'),
     ('launch.py', 'link', 'hostb has not been heard of for 20 s'),
+    ('by hand', 'worker', 'on hostb (process {}) is gone'),
+    ('by hand', 'server', 'server on hostb (process {}) is gone'),
+    ('by hand', 'scheduler', 'the scheduler on 10.231.77.1 is gone'),
+    ('by hand', 'link', 'on hostb (process'),
     ('mpirun', 'link', 'lost communication with a remote daemon'),
 ])
 def test_a_fault_ends_the_job_on_every_host(tmp_path_factory, name, fault, message):

@@ -50,3 +50,12 @@ def test_no_text(tmp_path):
     pytest.importorskip('tokenizers', reason='needs the extra vocabulary')
     assert 'no text' in refused(train_vocabulary.main, [
         '--input_file', str(tmp_path / 'empty.txt'), '--output_dir', str(tmp_path / 'out')])
+
+
+def test_a_word_of_a_million_letters(tmp_path):
+    pytest.importorskip('tokenizers', reason='needs the extra vocabulary')
+    (tmp_path / 'text.txt').write_text(f"A word: {'x' * 1000000}\n{'北' * 2000}\n", 'utf-8')
+    train_vocabulary.main(['--input_file', str(tmp_path / 'text.txt'), '--output_dir',
+                           str(tmp_path / 'out'), '--vocab_size', '100'])
+    tokens = (tmp_path / 'out' / 'vocab.txt').read_text('utf-8').split('\n')
+    assert '北' in tokens and 'x' not in tokens

@@ -670,13 +670,15 @@ class Flags(Reader):
 
     programs = {
         'scripts.finetune_classifier': ['--task_name', 'sample'], 'scripts.finetune_squad': [],
-        'scripts.finetune_ner': ['--train_path', 'x'], 'scripts.predict_ner': ['--model', 'x'],
+        'scripts.finetune_ner': ['--train_path', 'x'],
+        'scripts.predict_ner': ['--model_parameters', 'x'],
         'scripts.run_pretraining': ['--data', 'x', '--ckpt_dir', 'x'],
         'scripts.run_pretraining_hvd': ['--data', 'x', '--ckpt_dir', 'x'],
         'scripts.create_pretraining_data': ['--input_file', 'x', '--output_dir', 'x'],
         'scripts.train_vocabulary': ['--input_file', 'x', '--output_dir', 'x'],
         'scripts.convert_checkpoint': ['x', 'y'], 'scripts.benchmark': [],
-        'bert.embedding': ['x'], 'export.export': [], 'scripts.launch': ['-n', '1', 'true']}
+        'bert.embedding': ['--sentences', 'x'], 'export.export': ['--task', 'classification'],
+        'scripts.launch': ['-n', '1', 'true']}
 
     def make(self, folder):
         """No file is needed."""

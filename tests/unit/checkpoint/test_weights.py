@@ -15,7 +15,13 @@ import safetensors.numpy
 from helpers import ROOT, refused
 
 from bert.checkpoint import integrity
-from bert.checkpoint.weights import read_params, read_weights, write_params, write_safetensors
+from bert.checkpoint.weights import (
+    read_arrays,
+    read_params,
+    read_weights,
+    write_params,
+    write_safetensors,
+)
 from bert.utils import files
 
 ARRAYS = {'bert.word_embed.0.weight': np.arange(12, dtype=np.float32).reshape(3, 4),
@@ -39,6 +45,15 @@ def test_params_there_and_back(tmp_path):
                                    'training.state': np.array([1], np.uint8)})
     assert same(read_weights(path),
                 {'bert.word_embed.0.weight': np.ones((2, 2), np.float32)})
+
+
+def test_a_folder_whose_name_is_not_utf8(tmp_path):
+    folder = os.fsdecode(os.fsencode(str(tmp_path)) + b'/caf\xe9')
+    os.mkdir(folder)
+    for write, read in (write_params, read_params), (write_safetensors, read_arrays):
+        path = os.path.join(folder, 'a.' + write.__name__[len('write_'):])
+        write(path, ARRAYS)
+        assert set(read(path)) == set(ARRAYS)
 
 
 def test_safetensors_there_and_back(tmp_path):

@@ -54,7 +54,8 @@ def test_expand(tmp_path, monkeypatch, patterns, expected):
 
 @pytest.mark.parametrize('patterns,message', [
     (['*.txt'], r'\*.txt: no such file'), (['a.txt,no.txt'], 'no.txt: no such file'),
-    ([','], '"," names no file'), (['sub'], 'sub: a folder; name its files, with sub.\\* for all')])
+    ([','], '"," names no file'), (['/dev/null'], 'null: a pipe or a device'),
+    (['sub'], 'sub: a folder; name its files, with sub.\\* for all')])
 def test_expand_nothing(tmp_path, monkeypatch, patterns, message):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / 'a.txt' if 'a.txt' in patterns[0] else tmp_path / 'b.md', 'x')

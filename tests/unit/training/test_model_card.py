@@ -30,6 +30,6 @@ def test_what_it_says(tmp_path, task, pipeline):
 def test_a_model_without_labels_and_scores(tmp_path):
     (tmp_path / 'config.json').write_text('{"num_hidden_layers": 1, "hidden_size": 8}')
     (tmp_path / 'arguments.json').write_text('{}')
-    model_card.write(str(tmp_path), {}, 'x')
+    model_card.write(str(tmp_path), {}, 'caf\udce9')     # of a command line that is not UTF-8
     text = (tmp_path / 'README.md').read_text(encoding='utf-8')
-    assert 'Labels: none' in text and 'no labelled dev or test set' in text
+    assert 'Labels: none' in text and 'caf\\udce9' in text and 'no labelled dev or test set' in text

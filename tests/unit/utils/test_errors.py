@@ -19,7 +19,8 @@ def ends(code, redirection='', **env):
 
 
 @pytest.mark.parametrize('error, line', [
-    (DataError('x.txt:3: wrong\n\nwhat to do: mend it '), 'x.txt:3: wrong\nwhat to do: mend it'),
+    (DataError('x.txt:3: wrong', 'what to do: mend it'), 'x.txt:3: wrong\nwhat to do: mend it'),
+    (DataError('x.txt: no token a\nb'), 'x.txt: no token a b'),
     (FileNotFoundError(2, 'No such file or directory', 'x'), 'x: No such file or directory'),
     (OSError('libx.so: cannot  open'), 'libx.so: cannot open'),
     (OSError(24, 'Too many open files', 'x'), 'raise the limit (ulimit -n)'),
@@ -28,6 +29,8 @@ def ends(code, redirection='', **env):
     (RuntimeError('std::bad_alloc'), 'not enough memory'),
     (RuntimeError("can't start new thread"), 'no thread or process could be started'),
     (RuntimeError('MXNetError: Resource temporarily unavailable'), 'no thread or process could be started'),
+    (RuntimeError('Size of tensor you are trying to allocate is larger than'), 'not enough memory'),
+    (UnicodeEncodeError('utf-8', 'caf\udce9', 3, 4, 'x'), 'caf\udce9: not a name in UTF-8'),
     (ModuleNotFoundError(name='onnx.mapping'), 'pip install "gluon-bert[onnx]"'),
     (ModuleNotFoundError(name='horovod'), f'Horovod is not installed on {os.uname().nodename}'),
     (ModuleNotFoundError(name='mxnet'), f' for {sys.executable}; install one build of it'),
