@@ -60,8 +60,8 @@ class BertEmbedding:
         The layers to average, from 1, the lowest, up, or from -1, the highest, down.
     offline : bool
         Use local files only.
-    path, force_dtype : str, bool
-        The flags of these names: how batches are laid out, and whether to use bfloat16 on any CPU.
+    path : 'auto', 'packed' or 'padded'
+        How batches are laid out.
 
     Raises DataError if there is no such model, or a value does not fit it.
     """
@@ -70,8 +70,7 @@ class BertEmbedding:
                  dataset_name: str = 'book_corpus_wiki_en_uncased',
                  params_path: Optional[str] = None, max_seq_length: Optional[int] = None,
                  batch_size: int = 256, sentencepiece: Optional[str] = None,
-                 layers: Iterable[int] = (-1,), offline: bool = False, path: str = 'auto',
-                 force_dtype: bool = False):
+                 layers: Iterable[int] = (-1,), offline: bool = False, path: str = 'auto'):
         import mxnet as mx
 
         from bert.checkpoint import result_folder
@@ -80,7 +79,7 @@ class BertEmbedding:
         from bert.model.parameters import initialize, load_parameters
         from bert.training import evaluation, precision
         devices = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
-        dtype, layout = precision.prepare(dtype, devices, path, force_dtype)
+        dtype, layout = precision.prepare(dtype, devices, path)
         loaded = result_folder.load(ModelSource(model, dataset_name, params_path, offline,
                                                 vocab=sentencepiece))
         config, depth = loaded.config, loaded.config.num_hidden_layers
@@ -230,7 +229,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     bert = BertEmbedding(
         runtime.devices(flags.device_settings(args)), args.dtype, source.name, source.dataset,
         source.weights, args.max_seq_length, args.batch_size, args.sentencepiece, args.layers,
-        source.offline, args.path, args.force_dtype)
+        source.offline, args.path)
     by_text = args.by_text or (not args.oov_way and sentence_modules.root(bert.folder) is not None)
     if args.save_model:
         if not by_text:

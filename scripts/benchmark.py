@@ -71,7 +71,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     parser.add_argument('--seeds', type=cli.distinct_ints, default=(1, 2, 3), metavar='N,N,...',
                         help='of --scores (default: 1,2,3)')
     inside = parser.add_argument_group('one measurement in this process, as benchmark.py runs it')
-    inside.add_argument('--measure', choices=('gemm', 'tokens', 'sentences', 'operators',
+    inside.add_argument('--measure', choices=('gemm', 'tokens', 'sentences', 'pairs', 'operators',
                                                'precisions'))
     inside.add_argument('--texts', metavar='FILE')
     inside.add_argument('--dtype', choices=('float32', 'bfloat16', 'int8'), default='float32')
@@ -161,6 +161,8 @@ def measure_here(kind: str, model: Optional[str], texts: Optional[str],
         return measure.precisions()
     if kind == 'gemm':
         return measure.gemm(dtype)
+    if kind == 'pairs':
+        return measure.classify(model, texts, dtype)
     return measure.embed(kind, model, texts, dtype)
 
 

@@ -12,6 +12,7 @@ if not __package__:     # run as a file: `bert` is the checkout's
     import sys
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
+import io
 import os
 import re
 import tempfile
@@ -89,18 +90,18 @@ def train_wordpiece(texts, folder, size, cased):
                                 show_progress=False)
     if trainer.get_vocab_size() <= len(SPECIALS):
         raise DataError('--input_file: there is no text in these files')
-    trainer.save_model(folder)
-    return os.path.join(folder, 'vocab.txt')
+    ids = trainer.get_vocab()
+    return write(os.path.join(folder, 'vocab.txt'), ''.join(
+        token + '\n' for token in sorted(ids, key=ids.get)).encode('utf-8'))
 
 
 def train_sentencepiece(texts, folder, args):
     """Write spm.model to ``folder``; its path."""
     import sentencepiece
-    prefix = os.path.join(folder, 'spm')
-    prefix.encode()     # SentencePiece's own error is a page long
+    model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=texts, model_prefix=prefix, model_type=args.model_type,
+            sentence_iterator=texts, model_writer=model, model_type=args.model_type,
             vocab_size=args.vocab_size - 3,     # [CLS], [SEP] and [MASK] are added to it
             character_coverage=args.character_coverage, pad_id=3, minloglevel=2,
             normalization_rule_name='nmt_nfkc' if args.cased else 'nmt_nfkc_cf')
@@ -111,7 +112,15 @@ def train_sentencepiece(texts, folder, args):
                             'more than 4,192 bytes') from None
         raise DataError(f'SentencePiece cannot make {args.vocab_size} tokens of this text '
                         f'({reason}); use another --vocab_size, or more text') from None
-    return prefix + '.model'
+    return write(os.path.join(folder, 'spm.model'), model.getvalue())
+
+
+def write(path, content):
+    """Write a file, whose path it returns, with errors of the disk in one line."""
+    from bert.utils import files
+    with files.atomic(path) as temporary, open(temporary, 'wb') as f:
+        f.write(content)
+    return path
 
 
 def program():

@@ -26,13 +26,16 @@ _RESULT = (r'model\.(params|safetensors|onnx)|pytorch_model\.bin|model-symbol\.j
            r'|model-\d{4}\.params|part-\d+\.npz')
 _BESIDE = (r'config\.json|arguments\.json|metrics\.jsonl|results\.json|labels\.txt|vocab\.txt'
            r'|spm\.model|tokenizer(_config)?\.json|(nbest_)?predictions\.json|null_odds\.json'
-           r'|predictions-.+\.(tsv|txt)|(curves|precision-recall|confusion-.+)\.png'
+           r'|seeds\.json|predictions-.+\.(tsv|txt)|(curves|precision-recall|confusion-.+)\.png'
            r'|events\.out\.tfevents\..+')
 _ALL = '|'.join([_CHECKPOINT, _RESULT, _BESIDE, SHARDS])
 _ROWS = 'unfinished'        # of the shards that are being made
 _NEW, _COMPLETE = '.overwrite', '.overwrite-complete'
 _STALE = '.stale.json'      # in both: what the new result makes stale
 PATIENCE = 5                # seconds: the processes of a run that was killed may still be ending
+_held = set()               # the descriptors that hold locks
+# a process that was forked and outlives this one must not keep its locks
+os.register_at_fork(after_in_child=lambda: [_release(handle) for handle in tuple(_held)])
 
 
 def check(folder: str, flag: str, state: Optional[str] = None, resume: bool = False,
@@ -52,7 +55,7 @@ def check(folder: str, flag: str, state: Optional[str] = None, resume: bool = Fa
     try:
         _check(folder, flag, state, resume, overwrite)
     finally:
-        os.close(handle)
+        _release(handle)
 
 
 def _check(folder, flag, state, resume, overwrite):
@@ -101,7 +104,7 @@ class OutputFolder:
         new = os.path.join(folder, _NEW)
         self.close = weakref.finalize(self, lambda: None)
         if self._leads:
-            self.close = weakref.finalize(self, os.close, _claim(folder, flag))
+            self.close = weakref.finalize(self, _release, _claim(folder, flag))
             try:
                 _check(folder, flag, state, resume, overwrite)
                 staged = self._stage(new, state, resume, overwrite, staged)
@@ -157,7 +160,13 @@ def _claim(folder, flag):
                             'one, or wait until it ends') from None
         except OSError:         # a file system without locks
             pass
+        _held.add(handle)
         return handle
+
+
+def _release(handle):
+    _held.discard(handle)
+    os.close(handle)
 
 
 def _earlier(folder):

@@ -232,8 +232,8 @@ def _first(name, sources, offline, log, cure):
             return found
     if offline:
         cure = 'go online (BERT_OFFLINE, HF_HUB_OFFLINE); ' + cure
-    raise DataError('\n  '.join([f'{name}: every source failed'] + failed)
-                    + f'\nwhat to do: {cure}')
+    raise DataError(f'{name}: every source failed', *('  ' + reason for reason in failed),
+                    f'what to do: {cure}')
 
 
 def _fail(message):

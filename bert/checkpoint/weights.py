@@ -87,6 +87,7 @@ def _read_safetensors(path):
     try:
         with open(path, 'rb') as f:
             content = f.read()
+        np.empty(len(content) + (16 << 20), np.uint8)   # MemoryError; the library would panic
         tensors = safetensors.deserialize(content)
         integrity.check_safetensors(path, content)
     except safetensors.SafetensorError as error:

@@ -12,7 +12,7 @@ from mxnet.gluon import HybridBlock, Parameter, nn
 
 from ..utils.errors import DataError
 from .config import BertConfig
-from .operators import ACTIVATIONS, Array, Int8Weight, Operators
+from .operators import ACTIVATIONS, Array, Int8Weight, Operators, Read
 
 __all__ = ['Bert', 'Encoder', 'Layer', 'Decoder']
 
@@ -85,14 +85,14 @@ class Bert(HybridBlock):
                 self.decoder = Decoder(config, self.word_embed[0].weight)
 
     def hybrid_forward(self, F, ids: Array, token_types: Array, positions: Array,
-                       operators: Operators, first_only: bool = False) -> List[Array]:
+                       operators: Operators, read: Optional[Read] = None) -> List[Array]:
         """``operators.tokens`` and ``operators`` -> the hidden states of every layer.
 
-        They are (T, units) float32 each; with ``first_only``, the last has the first token of each
-        text alone: (B, units).
+        They are (T, units) float32 each; with ``read``, the last has only the tokens that it
+        picks: (R, units).
         """
         words = self.word_embed(ids) + self.token_type_embed(token_types)       # (T, units)
-        return self.encoder(words, positions, operators, first_only)
+        return self.encoder(words, positions, operators, read)
 
 
 class Encoder(_Owner):
@@ -111,7 +111,7 @@ class Encoder(_Owner):
                 self.transformer_cells.add(Layer(config, self._dropout,
                                                  prefix=f'transformer{number}_'))
 
-    def hybrid_forward(self, F, x, positions, operators, first_only, position_weight, **weights):
+    def hybrid_forward(self, F, x, positions, operators, read, position_weight, **weights):
         """(T, units) and positions, which broadcast to T -> as :class:`Bert` gives."""
         rows, units = self._shape
         places = F.Embedding(positions, position_weight, input_dim=rows, output_dim=units)
@@ -119,10 +119,10 @@ class Encoder(_Owner):
                                     weights['layer_norm.beta'], self._epsilon, self._dropout)
         states, last = [], len(self.transformer_cells) - 1
         for number, layer in enumerate(self.transformer_cells):
-            x, low = layer(x, low, operators, first_only and operators.prunes and number == last)
+            x, low = layer(x, low, operators, read if operators.prunes and number == last else None)
             states.append(x)
-        if first_only and not operators.prunes:
-            states[-1] = operators.first(x)
+        if read and not operators.prunes:
+            states[-1] = read(x)
         return states
 
 
@@ -145,17 +145,16 @@ class Layer(_Owner):
         self.own_norm('ffn.layer_norm', units)
         self.own_norm('layer_norm', units)
 
-    def hybrid_forward(self, F, x, low, operators, first_only, **weights):
+    def hybrid_forward(self, F, x, low, operators, read, **weights):
         """Takes and gives the residual stream (T, units), float32 and low.
 
-        ``first_only`` gives (B, units), of the first token of each text.
+        With ``read`` it gives (R, units), the tokens that are picked.
         """
         y = operators.attention(
             low, [self.weight(weights, f'attention_cell.{name}') for name in _PROJECTIONS],
             [weights[f'attention_cell.{name}.bias'] for name in _PROJECTIONS],
-            self._units, self._heads, self._dropout)                            # (T, units)
-        if first_only:
-            y, x = operators.first(y), operators.first(x)                       # (B, units)
+            self._units, self._heads, self._dropout, read)          # (T, units), or (R, units)
+        x = read(x) if read else x
         y = self.dense(operators, weights, 'proj', y)
         x, low = self._add_norm(operators, weights, 'layer_norm', y, x)
         y = operators.feed_forward(

@@ -2,8 +2,8 @@
 
 Both take rows of token ids through a network of :mod:`bert.model.heads` and give the same numbers:
 for each row or, where the network has ``per_token``, for each token of all rows, one row after the
-other; with masked tokens, for these and for each row.  Programs talk to these and never to the
-network itself.
+other, or only for the tokens at given places.  Programs talk to these and never to the network
+itself.
 """
 from typing import Optional, Sequence, Tuple, Union
 
@@ -83,32 +83,35 @@ class Padded:
         net.hybridize(static_alloc=True)
 
     def __call__(self, ids: _Rows, token_types: _Rows, device: mx.Context,
-                 masked: Optional[np.ndarray] = None, length: Optional[int] = None) -> _Logits:
+                 places: Optional[np.ndarray] = None, length: Optional[int] = None) -> _Logits:
         """The logits for rows of ids.
 
         Parameters
         ----------
         ids, token_types : lists of lists or arrays of int
         device : mxnet.Context
-        masked : (M,) array of int, optional
-            The places of the masked tokens among the tokens of all rows, one row after the other.
+        places : (M,) array of int, optional
+            Of the tokens that the logits are for, among the tokens of all rows, one row after the
+            other; for a :class:`~bert.model.heads.Tagger`, or for masked tokens.
         length : int, optional
             To pad rows to.
 
         Returns
         -------
         NDArray or two of them
-            (rows, ...), (tokens of all rows, ...), or both (M, ...) and (rows, ...); float32, but
-            that (M, ...) may be in the type of the matrix products, and have more rows behind.
+            (rows, ...), (tokens of all rows, ...) or (M, ...), float32; for masked tokens also
+            those of the rows, after (M, ...), which then may be in the type of the matrix
+            products, and have more rows behind.
         """
         inputs = padded_inputs(ids, token_types, self._pad_id, device, length or self._length)
         longest = inputs[0].shape[1]
-        if masked is not None:
+        if places is not None:
             ends = np.cumsum([len(row) for row in ids])
-            row = np.searchsorted(ends, masked, side='right')
-            place = row * longest + masked - np.append(0, ends)[row]
-            logits = self._net(*inputs, mx.nd.array(place, ctx=device, dtype='int32'))
-            return tuple(map(as_float32, logits))
+            row = np.searchsorted(ends, places, side='right')
+            padded = row * longest + places - np.append(0, ends)[row]
+            logits = self._net(*inputs, mx.nd.array(padded, ctx=device, dtype='int32'))
+            return (tuple(map(as_float32, logits)) if isinstance(logits, (list, tuple))
+                    else as_float32(logits))
         logits = self._net(*inputs)
         if isinstance(logits, (list, tuple)):
             logits = mx.nd.stack(*logits, axis=-1)
@@ -138,17 +141,20 @@ class Packed:
         self._net.hybridize()
 
     def __call__(self, ids: _Rows, token_types: _Rows, device: mx.Context,
-                 masked: Optional[np.ndarray] = None, length: Optional[int] = None) -> _Logits:
+                 places: Optional[np.ndarray] = None, length: Optional[int] = None) -> _Logits:
         """As :class:`Padded` does; ``length`` has no effect, for nothing is padded."""
         if mx.autograd.is_training():
             seeds = mx.nd.floor(mx.nd.random.uniform(0, 1 << 24, (self._net.seeds,), ctx=device))
         else:
             seeds = mx.nd.full((self._net.seeds,), -1, ctx=device)
         inputs = packed_inputs(ids, token_types, device) + (seeds,)
-        if masked is not None:
-            return self._net(*inputs, mx.nd.array(_filled_up(masked), ctx=device, dtype='int32'))
-        logits = self._net(*inputs)
-        count = sum(map(len, ids))
+        if places is not None:
+            filled, count = _filled_up(places, len(ids)), len(places)
+            logits = self._net(*inputs, mx.nd.array(filled, ctx=device, dtype='int32'))
+            if isinstance(logits, (list, tuple)):
+                return logits
+        else:
+            logits, count = self._net(*inputs), sum(map(len, ids))
         return logits[:count] if self._per_token and len(logits) > count else logits
 
     @staticmethod
@@ -161,9 +167,10 @@ class Packed:
         return [each[:count] for each in mx.nd.bert_cross_entropy(logits, labels)]
 
 
-def _filled_up(places):
-    """``places`` and then zeros up to a size of :func:`bert.model.inputs.round_up`."""
-    out = np.zeros(round_up(len(places)), np.int32)
+def _filled_up(places, more):
+    """``places`` and then zeros, so that with ``more`` rows behind them they have a size of
+    :func:`bert.model.inputs.round_up`."""
+    out = np.zeros(round_up(len(places) + more) - more, np.int32)
     out[:len(places)] = places
     return out
 

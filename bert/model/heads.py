@@ -51,10 +51,10 @@ class Network(HybridBlock):
         """What the network gives for the tokens of ``operators``."""
         raise NotImplementedError
 
-    def hybrid_forward(self, F, ids, token_types, lengths, *masked):
+    def hybrid_forward(self, F, ids, token_types, lengths, *places):
         """A padded batch -> the logits."""
         operators = Portable(F, ids, token_types, lengths, self.config.num_attention_heads)
-        return self.logits(operators, *masked)
+        return self.logits(operators, *places)
 
 
 class PackedNetwork(HybridBlock):
@@ -69,10 +69,10 @@ class PackedNetwork(HybridBlock):
         self.net, self._bfloat16 = net, bfloat16
         self.seeds = count_seeds(net.config.num_hidden_layers)
 
-    def hybrid_forward(self, F, ids, token_types, positions, starts, lengths, seeds, *masked):
+    def hybrid_forward(self, F, ids, token_types, positions, starts, lengths, seeds, *places):
         """Packed tokens -> the logits."""
         operators = Native(F, ids, token_types, positions, starts, lengths, seeds, self._bfloat16)
-        return self.net.logits(operators, *masked)
+        return self.net.logits(operators, *places)
 
 
 class Classifier(Network):
@@ -89,7 +89,7 @@ class Classifier(Network):
 
     def logits(self, operators: Operators) -> Array:
         """-> logits (B, num_classes)."""
-        first = self.bert(*operators.tokens, operators, True)[-1]       # (B, units)
+        first = self.bert(*operators.tokens, operators, operators.first)[-1]    # (B, units)
         return self.classifier(self.bert.pooler(first))
 
 
@@ -107,10 +107,18 @@ class Tagger(Network):
         with self.name_scope():
             self.tag_classifier = _dropout_and_dense(config, num_tags, dropout)
 
-    def logits(self, operators: Operators) -> Array:
-        """-> logits (N, num_tags) or (batch, length, num_tags)."""
-        hidden = self.bert(*operators.tokens, operators)[-1]            # (T, units)
-        return self.tag_classifier(operators.by_text(hidden))
+    def logits(self, operators: Operators, places: Optional[Array] = None) -> Array:
+        """-> logits (N, num_tags) or (batch, length, num_tags).
+
+        With ``places``, (M,) int32 as ``masked`` of :class:`PreTraining`, only those of the tokens
+        there: (M, num_tags).
+        """
+        if places is None:
+            hidden = self.bert(*operators.tokens, operators)[-1]        # (T, units)
+            return self.tag_classifier(operators.by_text(hidden))
+        hidden = self.bert(*operators.tokens, operators,
+                           lambda x: operators.take(x, places))[-1]     # (M, units)
+        return self.tag_classifier(hidden)
 
 
 class QuestionAnswering(Network):
@@ -151,9 +159,17 @@ class PreTraining(Network):
 
     def logits(self, operators: Operators, masked: Array) -> Sequence[Array]:
         """-> logits (M, vocab_size) of the masked tokens, low, and (B, 2) of the next sentence."""
-        hidden = self.bert(*operators.tokens, operators)[-1]            # (T, units)
-        words = self.bert.decoder(operators.take(hidden, masked), operators)
-        return words, self.bert.classifier(self.bert.pooler(operators.first(hidden)))
+        F = operators.F
+
+        def read(x):
+            return F.concat(operators.take(x, masked), operators.first(x), dim=0)
+
+        hidden = self.bert(*operators.tokens, operators, read)[-1]      # (M + B, units)
+        words = F.slice_like(hidden, masked, axes=(0,))                 # (M, units)
+        behind = F.reverse(hidden, axis=0)
+        first = F.reverse(F.slice_like(behind, operators.first(operators.tokens[0]), axes=(0,)),
+                          axis=0)                                       # (B, units)
+        return self.bert.decoder(words, operators), self.bert.classifier(self.bert.pooler(first))
 
 
 class TokenVectors(Network):

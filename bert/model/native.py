@@ -85,16 +85,25 @@ class Native(Operators):
             eps=epsilon, out16=int(self._bfloat16), nores=int(residual is None))
         return tuple(y) if self._bfloat16 else (y, y)
 
-    def attention(self, x, weights, biases, units, heads, dropout):
+    def attention(self, x, weights, biases, units, heads, dropout, read=None):
+        # softmax(q k^T / sqrt(size)) v for each head of each text -> (N, units), or (R, units)
+        settings, texts = {'heads': heads, 'p': dropout}, (self._starts, self._lengths)
+        if read is None:
+            qkv = self._concatenated(x, weights, biases, units)     # all q, all k, all v
+            return self.F.bert_attention(qkv, *texts, self._seed(dropout), **settings)
+        q = self.dense(read(x), weights[0], biases[0], units)
+        kv = self._concatenated(x, weights[1:], biases[1:], units)
+        places = self.F.BlockGrad(read(self.F.contrib.arange_like(self.tokens[0], axis=0)))
+        return self.F.bert_attention(q, kv, *texts, places, self._seed(dropout), queries=1,
+                                     **settings)
+
+    def _concatenated(self, x, weights, biases, units):
+        """Several dense layers as one: (N, units) -> (N, len(weights) * units)."""
         if isinstance(weights[0], Int8Weight):
             weight = Int8Weight(*(self.F.concat(*parts, dim=0) for parts in zip(*weights)))
         else:
             weight = self.F.concat(*weights, dim=0)
-        x = self.dense(x, weight, self.F.concat(*biases, dim=0),
-                       3 * units)       # (N, 3 * units): all queries, all keys, all values
-        # softmax(q k^T / sqrt(size)) v for each head of each text -> (N, units)
-        return self.F.bert_attention(x, self._starts, self._lengths, self._seed(dropout),
-                                     heads=heads, p=dropout)
+        return self.dense(x, weight, self.F.concat(*biases, dim=0), len(weights) * units)
 
     def first(self, x):
         return self.F.take(x, self.F.BlockGrad(self._starts))

@@ -8,9 +8,9 @@ of :mod:`bert.model.ops`.  To try another attention or norm, edit a method of th
 """
 import abc
 import math
-from typing import Any, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
-__all__ = ['ACTIVATIONS', 'Int8Weight', 'Operators', 'Portable', 'Weight']
+__all__ = ['ACTIVATIONS', 'Int8Weight', 'Operators', 'Portable', 'Read', 'Weight']
 
 # hidden_act in config.json -> the name that Operators.activate knows; a new one needs an entry
 # here and its formula there
@@ -27,6 +27,7 @@ class Int8Weight(NamedTuple):
 
 
 Weight = Union[Array, Int8Weight]
+Read = Callable[[Array], Array]     # (T, ...) -> (R, ...): those of the tokens that are read
 
 
 class Operators(abc.ABC):
@@ -93,11 +94,13 @@ class Operators(abc.ABC):
 
     @abc.abstractmethod
     def attention(self, x: Array, weights: Sequence[Weight], biases: Sequence[Array], units: int,
-                  heads: int, dropout: float) -> Array:
+                  heads: int, dropout: float, read: Optional[Read] = None) -> Array:
         """Multi-head self-attention within each text: low (T, units) -> low (T, units).
 
         ``weights``, (units, units) each, and ``biases``, (units,) each, project to queries, keys
         and values.  Dropout is on the attention probabilities; the output projection is not part.
+        With ``read``, which only those that prune are given, the result is that of the tokens
+        that it picks, (R, units).
         """
 
     @abc.abstractmethod
@@ -165,7 +168,7 @@ class Portable(Operators):
                              name=f'norm{self._norms}_layernorm0_layernorm0')
         return x, x
 
-    def attention(self, x, weights, biases, units, heads, dropout):
+    def attention(self, x, weights, biases, units, heads, dropout, read=None):
         F = self.F
         # MXNet's operators take queries, keys and values interleaved, those of a head adjacent
         weight = F.concat(*[F.reshape(each, shape=(heads, -1, 0), reverse=True)

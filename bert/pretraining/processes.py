@@ -47,7 +47,10 @@ class Reader:
     def __init__(self, source: Any, workers: int, keep: int = 0):
         self._futures = weakref.WeakValueDictionary()   # those that somebody waits for
         self._kept, self._keep = {}, keep               # (future, how many will come for it)
+        self._others = set(multiprocessing.active_children())
         if workers:
+            # where this process ends without delay, that is no leak to warn of
+            sys.warnoptions.append('ignore:resource_tracker')
             # a fork is not safe once MXNet and MPI run threads
             self._executor = futures.ProcessPoolExecutor(
                 workers, multiprocessing.get_context('spawn'), _start_detached,
@@ -101,10 +104,16 @@ class Reader:
         return results()
 
     def close(self) -> None:
-        """Stop reading, after the chunks that are being read."""
+        """Stop reading at once.
+
+        A thread cannot be ended, but nothing waits for its chunk except the end of the program,
+        which is bounded.
+        """
         for future in list(self._futures.values()):
             future.cancel()
-        self._executor.shutdown()
+        for process in set(multiprocessing.active_children()) - self._others:
+            process.kill()      # they write nothing; on a busy machine a chunk may take long
+        self._executor.shutdown(wait=False)
 
 
 @contextlib.contextmanager
@@ -165,7 +174,10 @@ def _start(parent, shared):
     """Begin a worker process; ``shared`` is pickled, since to load it imports much."""
     global _shared
     _end_with(parent)
-    _shared = pickle.loads(shared)
+    try:
+        _shared = pickle.loads(shared)
+    except (MemoryError, ImportError, OSError):     # a library that finds no room in memory
+        os._exit(1)                                 # the parent says what happened
 
 
 def _end_with(parent):

@@ -147,7 +147,7 @@ def add_device_flags(group: Any) -> None:
                             'GPUs, the faster of bfloat16 and float32 on CPUs '
                             '(default: %(default)s)')
     group.add_argument('--force_dtype', action='store_true',
-                       help='use bfloat16 even if it is slower on this CPU')
+                       help=argparse.SUPPRESS)      # of older commands, without effect
     group.add_argument('--path', choices=('auto', 'packed', 'padded'), default='auto',
                        help='layout of batches: packed has no padding and needs a CPU; its '
                             'operators are compiled on first use; padded runs on any device '
@@ -190,11 +190,11 @@ def each_seed(args: argparse.Namespace,
     chooses the best seed, by default the first one.
     """
     if args.seeds:
-        from . import seeds
-        if not args.resume:
-            check_output(args, rank=0)
+        from . import distributed, runtime, seeds
+        comm = distributed.create(args.comm, runtime.devices(device_settings(args)))
         seeds.train_each(args.seeds, args.output_dir, lambda seed, folder: run(argparse.Namespace(
-            **dict(vars(args), seed=seed, seeds=None, output_dir=folder))), metric)
+            **dict(vars(args), seed=seed, seeds=None, output_dir=folder))), metric, comm,
+            args.resume, args.overwrite)
     else:
         run(args)
     return 0
@@ -274,8 +274,7 @@ def device_settings(args: argparse.Namespace, comm: str = 'local',
     same length.
     """
     return DeviceSettings(gpu=args.gpu, gpus=args.gpus, cpus=args.cpus, dtype=args.dtype,
-                          force_dtype=args.force_dtype, layout=args.path, comm=comm,
-                          fixed_length=fixed_length)
+                          layout=args.path, comm=comm, fixed_length=fixed_length)
 
 
 def output_settings(args: argparse.Namespace, layout: str,

@@ -9,6 +9,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 import mxnet as mx
 import numpy as np
 
+from ..model import ops
 from ..model.forward import choose_layout
 from ..utils import files
 from ..utils.errors import DataError
@@ -20,9 +21,10 @@ _SIDE, _REPEATS = 1024, 5
 
 
 class Speeds(NamedTuple):
-    """GFLOP/s of matrix products on this CPU; bfloat16 is None where MXNet has none for it."""
+    """GFLOP/s of matrix products on this CPU; None where there are none for it."""
     float32: float
     bfloat16: Optional[float]
+    int8: Optional[float] = None
 
     @property
     def gains(self) -> bool:
@@ -31,23 +33,33 @@ class Speeds(NamedTuple):
 
 
 def measure() -> Speeds:
-    """Time products of 1024 x 1024 matrices in both types, the best of five (milliseconds)."""
+    """Time products of 1024 x 1024 matrices in all types, the best of five (milliseconds).
+
+    int8 includes the quantization of activations.
+    """
     x = mx.nd.array(np.random.default_rng(0).standard_normal((_SIDE, _SIDE)))
-    float32, bfloat16 = _speed(x), None
+    float32, bfloat16, int8 = _speed(_product, x, x), None, None
     flags = _cpuinfo('flags')       # without AVX-512 MXNet logs an error and raises one
     if flags is None or 'avx512bw' in flags.split():
         # oneDNN may still fail with "could not create a primitive descriptor"
         with contextlib.suppress(mx.MXNetError):
-            bfloat16 = _speed(mx.nd.amp_cast(x, dtype=_BFLOAT16))
-    return Speeds(float32, bfloat16)
+            low = mx.nd.amp_cast(x, dtype=_BFLOAT16)
+            bfloat16 = _speed(_product, low, low)
+    if ops.load():
+        int8 = _speed(mx.nd.bert_dense_int8, x, *mx.nd.bert_int8(x), mx.nd.zeros(_SIDE))
+    return Speeds(float32, bfloat16, int8)
 
 
-def _speed(x):
-    """GFLOP/s of ``x`` times itself."""
+def _product(x, weight):
+    return mx.nd.FullyConnected(x, weight, no_bias=True, num_hidden=_SIDE)
+
+
+def _speed(product, *arrays):
+    """GFLOP/s of ``product`` of matrices with sides of _SIDE."""
     seconds = []
     for _ in range(_REPEATS):
         start = time.perf_counter()
-        mx.nd.FullyConnected(x, x, no_bias=True, num_hidden=_SIDE).wait_to_read()
+        product(*arrays).wait_to_read()
         seconds.append(time.perf_counter() - start)
     return 2 * _SIDE ** 3 / min(seconds) / 1e9
 
@@ -66,7 +78,7 @@ def speeds() -> Speeds:
     """:func:`measure`, once for each CPU and MXNet: the result is kept in the cache folder."""
     key, path, known = f'{_cpu()}, MXNet {mx.__version__}', None, {}
     try:
-        path = os.path.join(files.cache_folder(), 'bfloat16.json')
+        path = os.path.join(files.cache_folder(), 'speeds.json')
         with open(path, encoding='utf-8') as f:
             known = files.parse_json(f.read())
         return Speeds(*known[key])
@@ -91,11 +103,11 @@ def choose(dtype: str, device: mx.Context) -> str:
         return 'float16'
     found = speeds()
     dtype = 'bfloat16' if found.gains else 'float32'
-    logging.info('--dtype auto: %s (%s)', dtype, _shown(found))
+    logging.info('--dtype auto: %s (%s)', dtype, _shown(found, 'bfloat16'))
     return dtype
 
 
-def prepare(dtype: str, devices: Sequence[mx.Context], layout: str = 'auto', force: bool = False,
+def prepare(dtype: str, devices: Sequence[mx.Context], layout: str = 'auto',
             fixed_length: bool = False) -> Tuple[str, str]:
     """The dtype and the layout of batches to use, from flags; sets the precision.
 
@@ -103,44 +115,42 @@ def prepare(dtype: str, devices: Sequence[mx.Context], layout: str = 'auto', for
     """
     dtype = choose(dtype, devices[0])
     layout = choose_layout(layout, dtype, devices, fixed_length)
-    set_precision(dtype, devices[0], layout, force)
+    set_precision(dtype, devices[0], layout)
     return dtype, layout
 
 
-def _shown(found):
-    bfloat16 = 'no bfloat16' if found.bfloat16 is None else f'bfloat16 {found.bfloat16:.0f}'
-    return f'{bfloat16}, float32 {found.float32:.0f} GFLOP/s'
+def _shown(found, dtype):
+    speed = getattr(found, dtype)
+    other = f'no {dtype}' if speed is None else f'{dtype} {speed:.0f}'
+    return f'{other}, float32 {found.float32:.0f} GFLOP/s'
 
 
-def set_precision(dtype: str, device: mx.Context, layout: str = 'padded',
-                  force: bool = False) -> None:
+def set_precision(dtype: str, device: mx.Context, layout: str = 'padded') -> None:
     """Run matrix products in ``dtype``; weights, LayerNorm and softmax stay float32.
 
     For packed batches the network takes care of it; for padded ones MXNet's mixed precision
-    changes operators for the whole process, before a network is built.
+    changes operators for the whole process, before a network is built.  bfloat16 and int8 are
+    logged with their speed, in a warning where float32 is faster.
 
-    Raises
-    ------
-    DataError
-        If the device does not support ``dtype``, or bfloat16 is slower there than float32, which
-        ``force`` allows.
+    Raises :class:`~bert.utils.errors.DataError` if the device does not support ``dtype``.
     """
-    if dtype in ('float32', 'int8'):        # for int8, which needs packed batches, see forward
+    if dtype == 'float32':
         return
     if dtype == 'float16' and device.device_type == 'cpu':
         raise DataError('--dtype float16 needs a GPU (--gpu 0); on a CPU use bfloat16 or float32')
     if dtype == 'bfloat16' and device.device_type != 'cpu':
         raise DataError('--dtype bfloat16: MXNet supports it on the CPU only; on a GPU use float16')
-    if dtype == 'bfloat16':
+    if device.device_type == 'cpu':
         found = speeds()
-        if found.bfloat16 is None:
+        if dtype == 'bfloat16' and found.bfloat16 is None:
             raise DataError('--dtype bfloat16: MXNet has no bfloat16 products for this CPU, which '
                             'need AVX-512; use float32')
-        if not found.gains and not force:
-            raise DataError('--dtype bfloat16: slower than float32 on this CPU '
-                            f'({_shown(found)}); --force_dtype uses it anyway')
-        logging.info('matrix products: %s', _shown(found))
-    if layout == 'packed':
+        if (getattr(found, dtype) or 0) > found.float32:
+            logging.info('matrix products: %s', _shown(found, dtype))
+        else:
+            logging.warning('--dtype %s: float32 is faster on this CPU (%s)', dtype,
+                            _shown(found, dtype))
+    if layout == 'packed':      # int8 always is
         return
     from mxnet.contrib import amp
     float32 = ['_contrib_interleaved_matmul_selfatt_qk',

@@ -34,7 +34,7 @@ def start(settings: DeviceSettings) -> Runtime:
     if comm.rank:
         logging.getLogger().setLevel(logging.ERROR)
     dtype, layout = precision.prepare(settings.dtype, comm.devices, settings.layout,
-                                      settings.force_dtype, settings.fixed_length)
+                                      settings.fixed_length)
     return Runtime(comm, layout, dtype)
 
 

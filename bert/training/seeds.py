@@ -1,4 +1,5 @@
 """Training with several seeds: their scores' mean and spread, and the best model as the result."""
+import contextlib
 import logging
 import os
 import shutil
@@ -6,6 +7,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 import numpy as np
 
+from ..checkpoint.output import FINE_TUNING, OutputFolder
 from ..checkpoint.result_folder import LAST
 from ..utils import files
 from ..utils.errors import DataError
@@ -16,8 +18,11 @@ SUMMARY = 'seeds.json'
 
 
 def train_each(seeds: Sequence[int], folder: str, train: Callable[[int, str], Optional[Mapping]],
-               metric: Optional[str] = None) -> None:
+               metric: Optional[str] = None, comm: Any = None, resume: bool = False,
+               overwrite: bool = False) -> None:
     """Train with each seed in its own folder, print the summary and copy the best to ``folder``.
+
+    No other run can write to ``folder`` meanwhile.
 
     Parameters
     ----------
@@ -29,13 +34,28 @@ def train_each(seeds: Sequence[int], folder: str, train: Callable[[int, str], Op
         first, which then have nothing to do here.
     metric : str, optional
         What chooses the best; by default the first one of the first dev set.
+    comm : a communicator of :mod:`bert.training.distributed`, optional
+    resume, overwrite : bool
+        Whether ``folder`` may hold seeds that were trained already, or an earlier result.
 
     Raises
     ------
     DataError
-        If a seed has no scores to compare.
+        If a seed has no scores to compare, or ``folder`` holds or may get another result.
     """
-    scores, folders = {}, {seed: os.path.join(folder, f'seed-{seed}') for seed in seeds}
+    folders = {seed: os.path.join(folder, f'seed-{seed}') for seed in seeds}
+    begun = resume and any(map(os.path.isdir, folders.values()))
+    output = OutputFolder(folder, '--output_dir', None if resume else FINE_TUNING, resume,
+                          overwrite or begun, comm, staged=True)
+    with contextlib.closing(output):
+        try:
+            _train_each(seeds, folders, output, train, metric)
+        finally:
+            output.discard()
+
+
+def _train_each(seeds, folders, output, train, metric):
+    scores, folder = {}, os.path.dirname(folders[seeds[0]])
     for seed in seeds:
         logging.info('seed %d (%s)', seed, ', '.join(map(str, seeds)))
         scores[seed] = train(seed, folders[seed])
@@ -54,10 +74,11 @@ def train_each(seeds: Sequence[int], folder: str, train: Callable[[int, str], Op
               f"{row['best']:.4f}; seed {best} {values[name.split(' ', 1)[1]]:.4f}")
     for name in os.listdir(folders[best]):
         if name != LAST and os.path.isfile(os.path.join(folders[best], name)):
-            shutil.copy2(os.path.join(folders[best], name), os.path.join(folder, name))
-    files.write_json(os.path.join(folder, SUMMARY), {
+            shutil.copy2(os.path.join(folders[best], name), os.path.join(output.path, name))
+    files.write_json(os.path.join(output.path, SUMMARY), {
         'best_seed': best, 'chosen_by': f'{dev} {metric}', 'summary': summary,
         'scores': {str(seed): values for seed, values in scores.items()}})
+    output.publish()
     print(f'results: {folder}, the model of seed {best} (best {dev} {metric})')
 
 

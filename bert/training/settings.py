@@ -21,7 +21,6 @@ class DeviceSettings:
     gpus: Optional[str] = None
     cpus: int = 1
     dtype: str = 'float32'
-    force_dtype: bool = False
     layout: str = 'auto'
     comm: str = 'local'
     fixed_length: bool = False

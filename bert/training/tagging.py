@@ -9,14 +9,7 @@ from ..model.forward import unpack
 from .distributed import Local
 from .evaluation import Forward, score_rows
 
-__all__ = ['predict', 'token_logits', 'word_logits']
-
-
-def token_logits(forward: Forward, features: Sequence[TaggingFeature],
-                 device: mx.Context) -> mx.nd.NDArray:
-    """The logits of the tokens of some features, (tokens, tags)."""
-    ids = [feature.ids for feature in features]
-    return forward(ids, [[0] * len(row) for row in ids], device)
+__all__ = ['predict', 'word_logits']
 
 
 def word_logits(forward: Forward, features: Sequence[TaggingFeature],
@@ -25,11 +18,11 @@ def word_logits(forward: Forward, features: Sequence[TaggingFeature],
 
     The order is that of :func:`bert.data.tagging.targets`.
     """
-    lengths = np.array([len(feature.ids) for feature in features])
+    ids = [feature.ids for feature in features]
+    lengths = np.array([len(row) for row in ids])
     first = np.concatenate([np.add(feature.first, start) for feature, start in
                             zip(features, np.cumsum(lengths) - lengths)])
-    return mx.nd.take(token_logits(forward, features, device),
-                      mx.nd.array(first, ctx=device, dtype='int32'))
+    return forward(ids, [[0] * len(row) for row in ids], device, first)
 
 
 def predict(forward: Forward, features: Sequence[TaggingFeature], count: int, labels: Sequence[str],
@@ -41,8 +34,8 @@ def predict(forward: Forward, features: Sequence[TaggingFeature], count: int, la
 
     def best_classes(part, device):
         chosen = [features[i] for i in part]
-        return unpack(token_logits(forward, chosen, device).argmax(axis=1),
-                      [len(feature.ids) for feature in chosen])
+        return unpack(word_logits(forward, chosen, device).argmax(axis=1),
+                      [len(feature.first) for feature in chosen])
 
     tags = [[] for _ in range(count)]
     if not features:
@@ -50,5 +43,5 @@ def predict(forward: Forward, features: Sequence[TaggingFeature], count: int, la
     best = score_rows([len(feature.ids) for feature in features], batch_size, comm, best_classes,
                       by_token=True)
     for feature, classes in zip(features, best):
-        tags[feature.sentence] += [labels[int(classes[position])] for position in feature.first]
+        tags[feature.sentence] += [labels[int(number)] for number in classes[:len(feature.first)]]
     return tags

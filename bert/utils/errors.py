@@ -1,14 +1,18 @@
 """User-facing errors, and the top-level exception handler of every program."""
+import atexit
 import contextlib
+import errno
 import os
 import re
-import resource
+import signal
 import socket
 import sys
+import threading
+import time
 import traceback
 from typing import Any, Callable, Optional
 
-__all__ = ['DataError', 'brief', 'run']
+__all__ = ['DataError', 'LEAVING', 'brief', 'run']
 
 # an optional module -> the extra that brings it; all others come with the package itself
 _EXTRAS = {
@@ -21,11 +25,21 @@ _NO_MEMORY = re.compile('bad_alloc|[Cc]annot allocate memory|[Uu]nable to alloca
                         '[Oo]ut of memory|[Ff]ailed to allocate|'
                         'trying to allocate is larger than')
 # of MXNet's C++ and of Python
-_NO_THREADS = re.compile("^(MXNetError: )?Resource temporarily unavailable|can't start new thread")
+_NO_THREADS = re.compile(r"^(MXNetError: |\[Errno 11\] )?Resource temporarily unavailable|can't start new thread")
+
+
+LEAVING = 30        # seconds that a program may take to exit when all its work is done
 
 
 class DataError(Exception):
-    """Bad input or environment: one line that names the file, line, flag or value, and the cure."""
+    """Bad input or environment: one line that names the file, line, flag or value, and the cure.
+
+    Each further argument is a line, too.  Line ends in them, as names in a file may have, become
+    spaces.
+    """
+
+    def __str__(self) -> str:
+        return '\n'.join(' '.join(str(line).splitlines()) for line in self.args)
 
 
 def brief(value: Any) -> str:
@@ -38,12 +52,16 @@ def run(main: Callable[[], Optional[int]]) -> None:
 
     A :class:`DataError`, a missing optional package, an operating-system error and running
     out of memory become one line on standard error; ``BERT_DEBUG=1`` shows the traceback instead.
+    What then remains, such as waiting for threads and processes, takes at most :data:`LEAVING`
+    seconds.
     """
     _open_standard_streams()
-    _check_limit()
+    code = 1
     try:
         code = main()
         sys.stdout.flush()
+    except SystemExit as error:
+        code = error.code
     except BrokenPipeError:             # the reader of our output went away: `... | head`
         code = 0
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,7 +70,8 @@ def run(main: Callable[[], Optional[int]]) -> None:
         _leave_workers(code)
     except Exception as error:
         code = 1
-        line = _explain(error)
+        lack = _lack_of_resources(error)
+        line = _explain(error if isinstance(error, DataError) else lack or error)
         if line is None or os.environ.get('BERT_DEBUG'):
             if not _is_one_of_many():
                 raise
@@ -61,9 +80,28 @@ def run(main: Callable[[], Optional[int]]) -> None:
             print(f'{os.path.basename(sys.argv[0])}: error: {line}', file=sys.stderr)
         # before the except clause ends: that frees the KVStore, which waits for other workers
         _leave_workers(code)
-        if _lacks_resources(error):     # MXNet may wait for threads that it could not start
+        if lack:        # MXNet may wait for threads that it could not start
             _leave(code)
+    finally:
+        _bound_exit(code if isinstance(code, int) else int(code is not None))
     sys.exit(code)
+
+
+def _bound_exit(code):
+    """Let the interpreter take LEAVING seconds to exit.
+
+    Not a worker of several, which may have to wait for the others.
+    """
+    if not _is_one_of_many():
+        atexit.register(signal.alarm, LEAVING + 5)  # for what comes after the threads of Python
+        with contextlib.suppress(RuntimeError):     # no thread can be started
+            threading.Thread(target=_watch_exit, args=(code,), daemon=True).start()
+
+
+def _watch_exit(code):
+    threading.main_thread().join()
+    time.sleep(LEAVING)
+    os._exit(code)
 
 
 def _open_standard_streams():
@@ -87,14 +125,6 @@ def _open_standard_streams():
         sys.stdout.reconfigure(errors='backslashreplace')
 
 
-def _check_limit():
-    """Warn where memory is limited: without enough, MXNet crashes while it is loaded."""
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if 0 <= limit < 1 << 30:
-        print(f'{os.path.basename(sys.argv[0])}: warning: the memory limit is {limit >> 20} MB '
-              '(ulimit -v); MXNet needs 1,000 MB to start, and may crash', file=sys.stderr)
-
-
 def _leave_workers(code):
     """End this worker of several at once: an orderly exit would wait for the others."""
     if _is_one_of_many():
@@ -109,10 +139,14 @@ def _leave(code):
     os._exit(code)
 
 
-def _lacks_resources(error):
-    """Whether ``error`` was caused by a lack of memory or threads."""
-    return isinstance(error, MemoryError) or bool(
-        _NO_MEMORY.search(str(error)) or _NO_THREADS.search(str(error)))
+def _lack_of_resources(error):
+    """The error that a lack of memory or threads caused: ``error`` or one before it; or None."""
+    while error is not None:
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) or \
+                _NO_THREADS.search(str(error)):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _is_one_of_many():
@@ -123,19 +157,22 @@ def _is_one_of_many():
 
 def _explain(error):
     """The line for ``error``, or None if it is a bug in this program."""
-    if isinstance(error, DataError):    # may hold a line for each of several attempts
-        return '\n'.join(line.rstrip() for line in str(error).splitlines() if line.strip())
+    if isinstance(error, DataError):
+        return str(error)
     if isinstance(error, ModuleNotFoundError):
         return _missing_module((error.name or '').split('.')[0])
     if _NO_THREADS.search(str(error)):
-        return ('no thread could be started: there is not enough memory, or the limit on processes '
-                'is reached (ulimit -v, ulimit -u)')
-    if _lacks_resources(error):
+        return ('no thread or process could be started: there is not enough memory, or the limit on '
+                'processes is reached (ulimit -v, ulimit -u)')
+    if _lack_of_resources(error) is error:
         return ('not enough memory; use a smaller --batch_size (with --accumulate the updates '
                 'stay the same), shorter texts or a smaller model')
     if isinstance(error, UnicodeEncodeError):   # bytes of a command line that are not UTF-8
         return (f'{brief(error.object)}: not a name in UTF-8, which this needs; use another one')
     if isinstance(error, OSError):
+        if error.errno == errno.EMFILE:
+            return ('too many open files; raise the limit (ulimit -n), or use fewer processes and '
+                    'devices')
         if error.filename is not None:
             return f'{os.fsdecode(error.filename)}: {error.strerror}'
         return ' '.join(str(error).split())

@@ -1,40 +1,46 @@
-"""Our side of the measurements that no program makes: matrix products and embedding."""
+"""Our side of the measurements that no program makes: matrix products, embedding, predicting."""
 import statistics
 import time
-from typing import Dict, List
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
 from bert.model.config import BertConfig
 from bert.utils import files
 
-__all__ = ['embed', 'gemm', 'operators', 'precisions', 'training_flops']
+__all__ = ['classify', 'embed', 'gemm', 'operators', 'precisions', 'training_flops']
 
 _GEMM = ((1024, 1024, 1024), (2048, 2048, 2048), (4096, 384, 1536), (1024, 768, 3072))
 
 
-def training_flops(config: BertConfig, length: int, first_only: bool = False) -> float:
-    """Floating-point operations per token of training on rows of ``length`` tokens.
+def training_flops(config: BertConfig, length: int, read: Optional[int] = None,
+                   decoded: int = 0) -> float:
+    """Floating-point operations of training on one text of ``length`` tokens.
 
     A product of (m, k) and (k, n) takes 2 m k n.  Of U units and F feed-forward units, a layer
     takes 2 (4 U^2 + 2 U F) per token for its six matrices and 4 U ``length`` for attention; the
+    masked-LM decoder takes 2 (U^2 + U V) for each of ``decoded`` tokens, of a vocabulary of V; the
     backward pass takes twice as much.  All else (LayerNorm, GELU, softmax, dropout, embeddings,
-    optimizer, the pooler and the classifier) is left out.  ``first_only``: the last layer is needed
-    for the first token only, so the other tokens take only keys and values there, 4 U^2 each.
+    optimizer, the pooler and the classifier) is left out.  If the last layer is needed for
+    ``read`` tokens only, the others take only keys and values there, 4 U^2 each.
     """
     units, ffn = config.hidden_size, config.intermediate_size
     layer = 2 * (4 * units ** 2 + 2 * units * ffn) + 4 * units * length
-    layers = config.num_hidden_layers
-    if not first_only:
-        return 3 * layers * layer
-    keys = 4 * units ** 2
-    return 3 * ((layers - 1) * layer + keys + (layer - keys) / length)
+    keys, last = 4 * units ** 2, length if read is None else read
+    decoder = decoded and decoded * 2 * units * (units + config.vocab_size)
+    return 3 * (((config.num_hidden_layers - 1) * layer + keys) * length + (layer - keys) * last
+                + decoder)
 
 
-def operators() -> Dict[str, str]:
-    """Build the operators of bert/model/ops if needed; returns the ``path`` that CPUs will take."""
+def operators() -> Dict[str, Any]:
+    """Build the operators of bert/model/ops if needed; what CPUs do here.
+
+    ``path`` is the one that they take, ``bfloat16`` whether they have products of that type.
+    """
     from bert.model import ops
-    return {'path': 'packed' if ops.load() else 'padded'}
+    from bert.training import precision
+    return {'path': 'packed' if ops.load() else 'padded',
+            'bfloat16': precision.speeds().bfloat16 is not None}
 
 
 def precisions() -> Dict[str, List[str]]:
@@ -75,3 +81,27 @@ def embed(kind: str, model: str, text_file: str, dtype: str) -> Dict[str, float]
     start = time.perf_counter()
     count = sum(1 for _ in run(texts))
     return {'texts/s': count / (time.perf_counter() - start)}
+
+
+def classify(model: str, table: str, dtype: str) -> Dict[str, float]:
+    """Texts per second: the logits of pairs, the first two columns of ``table``."""
+    from bert.checkpoint import result_folder
+    from bert.checkpoint.source import ModelSource
+    from bert.data import features, tables
+    from bert.model.heads import Classifier
+    from bert.training import classification, finetuning, runtime
+    from bert.training.settings import DeviceSettings
+    loaded = result_folder.load(ModelSource(model, offline=True))
+    net = Classifier(loaded.config, len(loaded.arrays['classifier.1.weight']))
+    model = finetuning.build(net, loaded, runtime.start(DeviceSettings(dtype=dtype)), seed=0)
+    lines = [(number, '\t'.join(text.rstrip('\n').split('\t')[:2]))
+             for number, text in files.read_lines(table)][1:]
+
+    def run(lines):
+        rows = features.featurize('pairs', model.tokenizer, tables.from_lines(lines, True), None,
+                                  128)
+        return classification.predict(model.forward, rows, model.runtime.comm, 32)
+
+    run(lines[:64])                     # warm up
+    start = time.perf_counter()
+    return {'texts/s': len(run(lines)) / (time.perf_counter() - start)}

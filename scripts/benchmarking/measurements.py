@@ -7,7 +7,7 @@ two ranks of it.  ``peer`` is the folder scripts/benchmarking/peer, other names 
 """
 from typing import List, NamedTuple, Tuple
 
-from .report import STEP
+from .report import LENGTH, MASKED, STEP
 
 __all__ = ['DTYPES', 'Measurement', 'all_measurements', 'is_named', 'steps_of']
 
@@ -62,7 +62,7 @@ def all_measurements(quick: bool = False, cores: int = 1) -> List[Measurement]:
             ('PyTorch', 'peer gemm --dtype ' + dtype))
     for shape, batch in ('6l', 32), ('base', 8):
         for short, dtype in DTYPES.items():
-            ours, peer = steps_of(shape, 128, batch, steps, dtype)
+            ours, peer = steps_of(shape, LENGTH, batch, steps, dtype)
             add(f'train-{shape}-{short}', 'examples/s', ours, ('PyTorch step', peer))
     for short, dtype in DTYPES.items():
         ours, peer = pairs_of(f'mrpc-6l-train-{size(96, 3668)}', f'mrpc-6l-dev-{size(32, 1725)}',
@@ -91,8 +91,8 @@ def all_measurements(quick: bool = False, cores: int = 1) -> List[Measurement]:
             add(f'pretrain-{shape}-{short}', 'tokens/s',
                 f'run_pretraining --model {{model-{shape}}} --vocab {{model-{shape}}} '
                 '--synthetic_data '
-                f'--max_seq_length 128 --max_predictions_per_seq 20 --batch_size {batch} '
-                f'--num_steps {steps} '
+                f'--max_seq_length {LENGTH} --max_predictions_per_seq {MASKED} '
+                f'--batch_size {batch} --num_steps {steps} '
                 f'--log_interval 1 --optimizer adamw --dtype {dtype} --ckpt_dir {{out}}',
                 ('BertForPreTraining', f'peer step --task pretraining --model {{model-{shape}}} '
                                        f'--batch_size {batch} --steps {steps} --warmup {{warmup}} '
@@ -105,10 +105,16 @@ def all_measurements(quick: bool = False, cores: int = 1) -> List[Measurement]:
                 f'benchmark --measure {kind} --model {{model-6l}} --texts {texts} --dtype {dtype}',
                 *[('sentence-tr., ' + other, f'peer embed {given} --dtype {DTYPES[other]}')
                   for other in dict.fromkeys(('fp32', short))],
-                ('ONNX Runtime, fp32', 'peer onnx_embed --onnx {onnx} ' + given))
+                ('ONNX Runtime, fp32', 'peer onnx_embed --onnx {onnx-embedding-fp32} ' + given))
         add(f'embed-{kind}-int8', 'texts/s',
             f'benchmark --measure {kind} --model {{model-6l}} --texts {texts} --dtype int8',
-            ('ONNX Runtime, int8', 'peer onnx_embed --onnx {onnx-int8} ' + given))
+            ('ONNX Runtime, int8', 'peer onnx_embed --onnx {onnx-embedding-int8} ' + given))
+    pairs = f'{{mrpc-6l-dev-{size(32, 1725)}}}'
+    for short, dtype in ('fp32', 'float32'), ('int8', 'int8'):
+        add('classify-' + short, 'texts/s', 'benchmark --measure pairs --model {classifier} '
+            f'--texts {pairs} --dtype {dtype}',
+            ('ONNX Runtime, ' + short, f'peer onnx_classify --onnx {{onnx-classifier-{short}}} '
+                                       f'--model {{model-6l}} --dev {pairs}'))
     add('data', 'Mtokens/s',
         f'create_pretraining_data --input_file {{corpus-6l-{size(2000, 25000)}}} --vocab '
         '{model-6l} --max_seq_length '

@@ -13,9 +13,11 @@ from bert.utils.errors import DataError
 
 from .measure import training_flops
 
-__all__ = ['value', 'mean_rate', 'result', 'HEADER', 'line', 'shares', 'curves', 'about']
+__all__ = ['LENGTH', 'MASKED', 'STEP', 'value', 'mean_rate', 'result', 'HEADER', 'line', 'shares',
+           'curves', 'about']
 
 STEP = 8                        # texts in a step of the growth measurements
+LENGTH, MASKED = 128, 20        # tokens of a text in a training step, and those that are masked
 _LOWER = ('s', 's/step')        # units of which less is better
 
 
@@ -107,25 +109,30 @@ def line(r: Dict[str, Any]) -> str:
 
 
 def shares(done: Sequence[Dict[str, Any]], inputs: Mapping[str, str]) -> List[Dict[str, Any]]:
-    """The share of the GEMM peak that each train measurement reached, if both were measured.
+    """The share of the GEMM peak that each training step reached, if both were measured.
 
-    Of the last layer, ours needs only [CLS]; the peer computes all of it, and is counted so.
+    Ours computes of the last layer only what the loss reads, and logits only for masked tokens; the
+    peer computes all, and is counted so.
     """
     peaks, out = {r['row']: r for r in done if r['row'].startswith('gemm-')}, []
     for r in done:
         kind, _, rest = r['row'].partition('-')
         size, _, short = rest.partition('-')
         peak = peaks.get('gemm-' + short)
-        if kind != 'train' or not peak or not r['ours'] or not peak['ours']:
+        if kind not in ('train', 'pretrain') or not peak or not r['ours'] or not peak['ours']:
             continue
         path = os.path.join(inputs['model-' + size], 'config.json')
         config = BertConfig.from_dict(files.read_json(path), path)
+        # what is read of a text, what is decoded, and texts in a unit of the rate
+        work = {'train': {'ours': (1, 0, 1), 'theirs': (None, 0, 1)},
+                'pretrain': {'ours': (1 + MASKED, MASKED, 1 / LENGTH),
+                             'theirs': (None, LENGTH, 1 / LENGTH)}}[kind]
         share = {}
-        for side in 'ours', 'theirs':
-            work = training_flops(config, 128, side == 'ours') * 128e-9
-            share[side] = [100 * work * rate / statistics.median(peak[side])
+        for side, (read, decoded, texts) in work.items():
+            flops = training_flops(config, LENGTH, read, decoded) * texts
+            share[side] = [100e-9 * flops * rate / statistics.median(peak[side])
                            for rate in r[side] if peak[side]]
-        out.append({'row': 'share-' + rest, 'unit': '% of peak', 'ours': share['ours'],
+        out.append({'row': f'share-{kind}-{rest}', 'unit': '% of peak', 'ours': share['ours'],
                     'ours_mb': [], 'peer': r['peer'], 'theirs': share['theirs'], 'theirs_mb': [],
                     'ratios': [], 'reason': None})
     return out

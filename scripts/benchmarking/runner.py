@@ -22,8 +22,10 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 _ROOT = os.path.dirname(os.path.dirname(_HERE))
 # what the peers' interpreter must have for each kind of work, if not torch and transformers
 _PACKAGES = {'versions': (), 'gemm': ('torch',), 'embed': ('sentence-transformers',),
-             'onnx_embed': ('onnxruntime', 'transformers')}
-_EXPORT = 'export --task embedding --pretrained --bert_model {model-6l} --format onnx'
+             'onnx_embed': ('onnxruntime', 'transformers'),
+             'onnx_classify': ('onnxruntime', 'transformers')}
+_EXPORTED = {'embedding': '--task embedding --pretrained --bert_model {model-6l}',
+             'classifier': '--model_parameters {classifier}'}
 
 
 class Missing(Exception):
@@ -54,7 +56,7 @@ class Runner:
         Steps that are left out.
 
     ``versions`` are those of the peers' packages, ``path`` is our programs' default choice of
-    --path.
+    --path, ``bfloat16`` whether this CPU has products of that type.
     """
 
     def __init__(self, folder: str, inputs: Inputs, peer_python: Optional[str] = None,
@@ -65,17 +67,19 @@ class Runner:
         if peer_python:
             self.versions = json.loads(self.process('peer versions', 'peer').output)
         # the first run on a machine builds the operators, which is not to be measured
-        found = self.process('benchmark --measure operators', 'operators').output.splitlines()
-        self.path = json.loads(found[0])['path']
+        output = self.process('benchmark --measure operators', 'operators').output.splitlines()
+        found = json.loads(output[0])
+        self.path, self.bfloat16 = found['path'], found['bfloat16']
 
     def __getitem__(self, name: str) -> Any:
         """The path or number for ``{name}`` in a command."""
         if name == 'warmup':
             return self._warmup
-        if name in ('answerer', 'onnx', 'onnx-int8') and name not in self.inputs:
+        kind, *rest = name.split('-')
+        if kind in ('answerer', 'classifier', 'onnx') and name not in self.inputs:
             folder = files.make_folder(os.path.join(self._folder, 'inputs', name), '--output_dir')
             self.inputs[name + '-new'] = folder
-            self.inputs[name] = getattr(self, '_' + name.replace('-', '_'))(folder)
+            self.inputs[name] = getattr(self, '_' + kind)(folder, *rest)
         return self.inputs[name]
 
     def measure(self, measurement: Measurement) -> Tuple[List[Dict[str, Any]], bool]:
@@ -84,6 +88,8 @@ class Runner:
         sides.update((label, command) for label, command in measurement.peers
                      if self._peer_python or 'peer' not in command.split()[0])
         figures, reasons, failed = {side: [] for side in sides}, {}, False
+        if measurement.name.endswith('-bf16') and not self.bfloat16:
+            reasons['ours'] = 'this CPU has no bfloat16 products'
         for _ in range(self._rounds):
             for side, command in sides.items():
                 if 'ours' in reasons or side in reasons:
@@ -111,21 +117,26 @@ class Runner:
                      '--epochs 1 --output_dir {answerer-new}', 'answerer')
         return folder
 
-    def _onnx(self, folder):
-        """The 6-layer model as ONNX: by our export if onnx is installed, else by PyTorch's."""
-        if self._exports():
-            self.process(f'{_EXPORT} --output_dir {{onnx-new}}', 'export')
-        elif self.versions['onnx']:
-            self.process('peer export --model {model-6l} --onnx {onnx-new}/model.onnx', 'export')
-        else:
-            raise Missing('no onnx to export with, neither here nor there')
-        return os.path.join(folder, 'model.onnx')
+    def _classifier(self, folder):
+        """A trained model that classifies pairs, badly."""
+        self.process('finetune_classifier --bert_model {model-6l} --train_file {pairs-6l-32} '
+                     '--epochs 1 --output_dir {classifier-new}', 'classifier')
+        return folder
 
-    def _onnx_int8(self, folder):
-        """The same with 8-bit products by ONNX Runtime's dynamic quantization, per channel."""
-        if not self._exports():
-            raise Missing('no onnx to quantize with')
-        self.process(f'{_EXPORT} --quantize int8 --output_dir {{onnx-int8-new}}', 'export-int8')
+    def _onnx(self, folder, task, dtype):
+        """A 6-layer model as ONNX: by our export if onnx is installed, else by PyTorch's.
+
+        'int8' are 8-bit products by ONNX Runtime's dynamic quantization, per channel.
+        """
+        out = f'{{onnx-{task}-{dtype}-new}}'
+        if self._exports():
+            quantize = '--quantize int8 ' if dtype == 'int8' else ''
+            self.process(f'export {_EXPORTED[task]} --format onnx {quantize}--output_dir {out}',
+                         f'export-{task}-{dtype}')
+        elif self.versions['onnx'] and (task, dtype) == ('embedding', 'fp32'):
+            self.process(f'peer export --model {{model-6l}} --onnx {out}/model.onnx', 'export')
+        else:
+            raise Missing(f'no onnx to export {task}, {dtype} with')
         return os.path.join(folder, 'model.onnx')
 
     @staticmethod

@@ -49,7 +49,7 @@ def test_rows_have_names_of_their_own_and_known_placeholders():
     assert len(set(names)) == len(names)
     assert names[-3:] == ['growth-threads-1', 'growth-threads-2', 'growth-threads-3']
     kinds = {'model', 'dense', 'pairs', 'mrpc', 'squad', 'ner', 'texts', 'corpus', 'out', 'warmup',
-             'answerer', 'onnx'}
+             'answerer', 'classifier', 'onnx'}
     programs = {name[:-3] for name in os.listdir(os.path.join(ROOT, 'scripts'))} | {'peer'}
     for row in table:
         for command in (row.ours, *(command for _, command in row.peers)):
@@ -128,31 +128,38 @@ def test_a_line_says_why_there_is_no_figure():
 
 def test_training_flops_by_hand():
     config = BertConfig(hidden_size=2, intermediate_size=4, num_hidden_layers=3,
-                        num_attention_heads=1)
+                        num_attention_heads=1, vocab_size=7)
     # a layer: 2 (4 * 4 + 2 * 2 * 4) = 64, and attention over 5 tokens 4 * 2 * 5 = 40
-    assert measure.training_flops(config, 5) == 3 * 3 * 104
-    # the last layer: keys and values 4 * 4 = 16 a token, the other 88 for one token in five
-    assert measure.training_flops(config, 5, True) == pytest.approx(
-        3 * (2 * 104 + 16 + 88 / 5))
+    assert measure.training_flops(config, 5) == 3 * 3 * 104 * 5
+    # the last layer: keys and values 4 * 4 = 16 per token, the other 88 for one token in five
+    assert measure.training_flops(config, 5, 1) == 3 * ((2 * 104 + 16) * 5 + 88)
+    # the decoder: 2 (2 * 2 + 2 * 7) = 36 per masked token
+    assert measure.training_flops(config, 5, 3, 2) == 3 * ((2 * 104 + 16) * 5 + 3 * 88 + 2 * 36)
 
 
 def test_shares_of_the_peak(tmp_path):
     (tmp_path / 'config.json').write_text(json.dumps(
         {'hidden_size': 2, 'intermediate_size': 4, 'num_hidden_layers': 3,
-         'num_attention_heads': 1}), encoding='utf-8')
+         'num_attention_heads': 1, 'vocab_size': 7}), encoding='utf-8')
 
     def row(name, ours, theirs):
         return {'row': name, 'unit': '', 'ours': ours, 'theirs': theirs, 'peer': 'them'}
 
     done = [row('gemm-fp32', [1.0, 3.0, 2.0], [4.0]), row('train-6l-fp32', [100.0], [50.0]),
-            row('train-6l-bf16', [9.0], []), row('growth-data-1', [1.0], [])]
-    share, = report.shares(done, {'model-6l': str(tmp_path)})
+            row('train-6l-bf16', [9.0], []), row('growth-data-1', [1.0], []),
+            row('pretrain-6l-fp32', [128.0], [64.0])]
+    share, pretraining = report.shares(done, {'model-6l': str(tmp_path)})
     layer = 64 + 4 * 2 * 128
-    assert share['row'] == 'share-6l-fp32'
+    assert share['row'] == 'share-train-6l-fp32'
     assert share['theirs'] == [pytest.approx(100 * 3 * 3 * layer * 128 * 50 / 4e9)]
     assert share['ours'] == [pytest.approx(
         100 * 3 * (2 * layer + 16 + (layer - 16) / 128) * 128 * 100 / 2e9)]
     assert report.line(share)
+    assert pretraining['row'] == 'share-pretrain-6l-fp32'       # 1 and 1/2 text per second
+    assert pretraining['ours'] == [pytest.approx(
+        100 * 3 * ((2 * layer + 16) * 128 + (layer - 16) * 21 + 20 * 36) / 2e9)]
+    assert pretraining['theirs'] == [pytest.approx(
+        100 * 3 * (3 * layer * 128 + 128 * 36) / 2 / 4e9)]
 
 
 def test_curves_are_of_the_growth_rows():
@@ -422,6 +429,14 @@ def test_a_row_that_fails_is_reported_and_the_rest_runs(program, peer, tmp_path)
     assert rows[0]['reason'].startswith('Error: two (') and rows[0]['ours']
     assert 'Error: two' in result.stdout and 'Traceback' not in result.stderr
     assert [row['theirs'] for row in rows] == [[], [1.0]]
+
+
+def test_classifying_gives_a_rate(program, tmp_path):
+    result, rows = run_benchmark(program, tmp_path, '--rows', 'classify', check=0,
+                                 env={'BERT_OPS': '1'})
+    assert [(row['row'], row['unit']) for row in rows] == [('classify-fp32', 'texts/s'),
+                                                           ('classify-int8', 'texts/s')]
+    assert all(row['ours'][0] > 0 for row in rows), result.stdout
 
 
 def test_our_own_failure_leaves_its_reason(program, tmp_path):

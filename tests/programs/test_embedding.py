@@ -491,7 +491,7 @@ def test_dtype(program, lines, tmp_path):
     results = {}
     for dtype in 'float32', 'bfloat16':
         program('bert/embedding.py', '--model', TINY, '--file', lines[0], '--dtype', dtype,
-                '--force_dtype', '--output', str(tmp_path / 'v.npy'), check=0)
+                '--output', str(tmp_path / 'v.npy'), check=0)
         results[dtype] = np.load(str(tmp_path / 'v.npy'))
         assert results[dtype].dtype == np.float32
     apart = np.abs(results['float32'] - results['bfloat16']).max()

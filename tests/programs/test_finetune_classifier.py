@@ -300,7 +300,7 @@ def test_bfloat16_trains(program, data, whole, tmp_path):
         vectors = 'avx512bw' in f.read()
     if not (mx.runtime.Features().is_enabled('MKLDNN') and vectors):
         pytest.skip('needs a CPU with AVX-512 and an MXNet with oneDNN')
-    program(SCRIPT, *flags(data, tmp_path, '--dtype', 'bfloat16', '--force_dtype'), check=0)
+    program(SCRIPT, *flags(data, tmp_path, '--dtype', 'bfloat16'), check=0)
     ours, theirs = weights(whole), weights(tmp_path)
     different = [name for name in ours if (ours[name] != theirs[name]).any()]
     assert different and all(np.isfinite(a).all() for a in theirs.values())

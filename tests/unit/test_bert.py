@@ -1,5 +1,6 @@
 """What ``import bert`` does to the process."""
 import os
+import resource
 import subprocess
 import sys
 
@@ -47,3 +48,30 @@ def test_freed_memory_is_kept():
             'numpy.ones(1 << 23)\n'
             'before = faults(); numpy.ones(1 << 23); print(faults() - before)')
     assert int(child(code)) < 100 < int(child(code, MALLOC_ARENA_MAX='4'))
+
+
+@pytest.mark.parametrize('limit, package', [(60, 'numpy'), (120, 'MXNet'), (740, 'MXNet')])
+def test_a_limit_below_what_a_program_needs_to_start(limit, package):
+    """Without the check numpy has a traceback of fifty lines, and MXNet crashes or hangs."""
+    result = subprocess.run(
+        ['sh', '-c', f'ulimit -v {limit << 10}; exec "$0" -c "import bert, mxnet"', sys.executable],
+        cwd=ROOT, env=dict(os.environ, OMP_NUM_THREADS='1'), capture_output=True, text=True)
+    assert result.returncode == 1 and result.stdout == ''
+    assert result.stderr.count('\n') == 1
+    assert f'ulimit -v, is {limit} MB, but {package} needs ' in result.stderr
+
+
+@pytest.mark.parametrize('threads, processors, need', [
+    ('1', 4, 750), ('2', 4, 990), ('9', 4, 1470), ('', 4, 1470), ('x', 2, 990), ('0', 1, 750)])
+def test_each_thread_needs_memory_to_start(monkeypatch, threads, processors, need):
+    monkeypatch.delenv('OPENBLAS_NUM_THREADS', raising=False)
+    monkeypatch.setenv('OMP_NUM_THREADS', threads)
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: range(processors))
+    limit = [need << 20]
+    monkeypatch.setattr(resource, 'getrlimit', lambda which: (limit[0], -1))
+    bert._check_memory('mxnet')
+    limit[0] = -1
+    bert._check_memory('mxnet')
+    limit[0] = need - 1 << 20
+    with pytest.raises(SystemExit, match=f'MXNet needs {need} MB'):
+        bert._check_memory('mxnet')

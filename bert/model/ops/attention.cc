@@ -1,7 +1,7 @@
 // Self-attention over packed rows (Vaswani et al. 2017): segment b is rows starts[b] to starts[b] +
 // lengths[b], its rows attend to each other and to nothing else, and no row is padding:
 //   out = dropout(softmax(q k^T / sqrt(size))) v for each head
-// A thread takes one head of one segment at a time, and in it a block of queries at a time, so that
+// With queries=1 there are queries of some rows only, in any order.  A thread takes one head of one segment at a time, and in it a block of queries at a time, so that
 // scratch grows with the length and not with its square.  The backward pass computes the
 // probabilities again.
 #include <algorithm>
@@ -16,31 +16,35 @@ namespace {
 constexpr long kBlock = 60;     // about the number of queries in a block
 
 struct Segment {
-  long start, length;
+  long start, length;           // its rows
+  long first = 0, count = 0;    // its queries, in Settings::queries
 };
 
-// Where q, k and v come from: one tensor (rows, 3 * units) or, with separate=1, three.
+// The tensors: qkv (rows, 3 * units), starts, lengths, seed; or with queries=1, q (queries, units),
+// kv (rows, 2 * units), starts, lengths, places (queries,), seed.  Places are the queries' rows.
 struct Inputs {
-  int projections, starts, lengths, seed, count;
-  explicit Inputs(const Attributes &attributes) {
-    projections = flag(attributes, "separate") ? 3 : 1;
-    starts = projections;
+  bool queries;
+  int starts, lengths, places, seed, count;
+  explicit Inputs(const Attributes &attributes) : queries(flag(attributes, "queries")) {
+    starts = queries ? 2 : 1;
     lengths = starts + 1;
-    seed = lengths + 1;
+    places = lengths + queries;
+    seed = places + 1;
     count = seed + 1;
   }
 };
 
 template <class T>
 struct Projections {
-  T *q, *k, *v;     // (rows, units) with this many elements from row to row:
-  long stride;
+  T *q, *k, *v;
+  long q_stride, stride;        // elements from one row to the next: of q, and of k and v
 
-  Projections(const MXTensor *tensors, int count, long units) {
+  Projections(const MXTensor *tensors, bool queries, long units) {
     q = pointer<T>(tensors[0]);
-    k = count == 3 ? pointer<T>(tensors[1]) : q + units;
-    v = count == 3 ? pointer<T>(tensors[2]) : q + 2 * units;
-    stride = count == 3 ? units : 3 * units;
+    k = queries ? pointer<T>(tensors[1]) : q + units;
+    v = k + units;
+    q_stride = (queries ? 1 : 3) * units;
+    stride = (queries ? 2 : 3) * units;
   }
 };
 
@@ -53,24 +57,28 @@ long heads_of(const Attributes &attributes) {
 
 // The sizes and inputs that the forward and the backward pass share.
 struct Settings {
-  long rows, units, heads, size, longest = 0;      // size: of one head
+  long rows, units, heads, size, longest = 0, most = 0;     // size: of one head; most: queries
   float scale;
   Dropout dropout;
   std::vector<Segment> segments;
-  std::vector<char> used;       // whether a row belongs to a segment
+  std::vector<long> owner;      // the segment of each row, or -1
+  std::vector<long> queries;    // rows of q, segment by segment
+  std::vector<long> unused;     // rows of q that no segment has
 
   Settings(const Attributes &attributes, const MXTensor *in)
-      : rows(in[0].shape[0]), heads(heads_of(attributes)),
+      : heads(heads_of(attributes)),
         dropout(dropout_rate(attributes), *pointer<float>(in[Inputs(attributes).seed])) {
     Inputs at(attributes);
-    units = in[0].shape[1] / (at.projections == 3 ? 1 : 3);
+    rows = in[at.queries].shape[0];
+    units = in[0].shape[1] / (at.queries ? 1 : 3);
     size = units / heads;
     scale = 1 / std::sqrt(float(size));
     read_segments(in[at.starts], in[at.lengths]);
+    read_queries(in[0].shape[0], at.queries ? &in[at.places] : nullptr);
   }
 
   void read_segments(const MXTensor &starts, const MXTensor &lengths) {
-    used.assign(rows, 0);
+    owner.assign(rows, -1);
     for (long b = 0; b < starts.shape[0]; b++) {
       double start = element(starts, b), length = element(lengths, b);
       if (!(start >= 0 && length >= 0 && start + length <= rows && start == std::floor(start) &&
@@ -79,23 +87,52 @@ struct Settings {
              ", length " + std::to_string(length) + ") does not lie in the " +
              std::to_string(rows) + " rows");
       for (long row = long(start); row < long(start + length); row++) {
-        if (used[row]) fail("bert_attention: row " + std::to_string(row) + " is in two segments");
-        used[row] = 1;
+        if (owner[row] >= 0)
+          fail("bert_attention: row " + std::to_string(row) + " is in two segments");
+        owner[row] = segments.size();
       }
       if (length > 0) segments.push_back({long(start), long(length)});
       longest = std::max(longest, long(length));
     }
   }
 
+  // The rows of q, at these places or, without, at all: sorted by segment.
+  void read_queries(long count, const MXTensor *places) {
+    std::vector<long> of(count);
+    for (long i = 0; i < count; i++) {
+      double place = places ? element(*places, i) : i;
+      if (!(place >= 0 && place < rows && place == std::floor(place)))
+        fail("bert_attention: place " + std::to_string(i) + " (" + std::to_string(place) +
+             ") is none of the " + std::to_string(rows) + " rows");
+      of[i] = owner[long(place)];
+      if (of[i] < 0) unused.push_back(i);
+      else segments[of[i]].count++;
+    }
+    long end = 0;
+    for (Segment &segment : segments) {
+      segment.first = end;
+      end += segment.count;
+      most = std::max(most, segment.count);
+    }
+    queries.resize(end);
+    std::vector<long> filled(segments.size());
+    for (long i = 0; i < count; i++)
+      if (of[i] >= 0) queries[segments[of[i]].first + filled[of[i]]++] = i;
+  }
+
   static double element(const MXTensor &tensor, long i) {
     return int(tensor.dtype) == kInt32 ? pointer<int32_t>(tensor)[i] : pointer<float>(tensor)[i];
   }
 
-  // Zeros in the rows that no segment has.
+  // Zeros in the rows that no segment has: of the queries, or of keys or values.
   template <class T>
-  void clear_unused(T *data, long stride, long columns) const {
+  void clear_queries(T *data, long stride) const {
+    for (long row : unused) std::fill_n(data + row * stride, units, T());
+  }
+  template <class T>
+  void clear_unused(T *data, long stride) const {
     for (long row = 0; row < rows; row++)
-      if (!used[row]) std::fill(data + row * stride, data + row * stride + columns, T());
+      if (owner[row] < 0) std::fill_n(data + row * stride, units, T());
   }
 
   // Call body(segment, head, first column of the head) for all, on all threads, each with its own
@@ -114,13 +151,13 @@ struct Settings {
 };
 
 // Blocks of queries of nearly one size, in whole tiles.
-long block_rows(long length) {
-  long blocks = (length + kBlock - 1) / kBlock;
-  long rows = (length + blocks - 1) / blocks;
+long block_rows(long queries) {
+  long blocks = std::max(1l, (queries + kBlock - 1) / kBlock);
+  long rows = (queries + blocks - 1) / blocks;
   return (rows + kTileRows - 1) / kTileRows * kTileRows;
 }
 
-long most_block_rows(long length) { return std::min(length, kBlock + kTileRows); }
+long most_block_rows(long queries) { return std::min(queries, kBlock + kTileRows); }
 
 // scores = exp(scores - their maximum), padding included; returns 1 / their sum
 inline float exponentials(float *scores, long length) {
@@ -140,44 +177,56 @@ inline float exponentials(float *scores, long length) {
   return 1 / sum(total);
 }
 
+// Rows of a matrix by their numbers, to rows of padded(columns).
+template <class T>
+void copy_rows(const T *from, long stride, const long *rows, long count, long columns, float scale,
+               float *to) {
+  for (long i = 0; i < count; i++)
+    copy(from + rows[i] * stride, 0, 1, columns, scale, to + i * padded(columns));
+}
+
 template <class T>
 void forward_head(const Settings &s, const Projections<T> &in, T *out, const Segment &segment,
                   long head, float *scratch) {
   const long length = segment.length, columns = padded(length), width = padded(s.size);
-  const long block = block_rows(length), offset = segment.start * in.stride + head * s.size;
+  const long offset = segment.start * in.stride + head * s.size;
+  const long block = block_rows(segment.count), most = most_block_rows(s.most);
   float *keys = scratch;                            // (size, columns): transposed
   float *values = keys + columns * width;           // (length, width)
   float *queries = values + columns * width;        // (block, width)
-  float *result = queries + most_block_rows(s.longest) * width;
-  float *scores = result + most_block_rows(s.longest) * width;      // (block, columns)
+  float *result = queries + most * width;
+  float *scores = result + most * width;            // (block, columns)
+  if (!segment.count) return;
   copy(in.k + offset, in.stride, length, s.size, 1, values);
   transpose(values, length, s.size, keys);
   copy(in.v + offset, in.stride, length, s.size, 1, values);
-  for (long begin = 0; begin < length; begin += block) {
-    const long count = std::min(block, length - begin);
-    copy(in.q + offset + begin * in.stride, in.stride, count, s.size, s.scale, queries);
+  for (long begin = 0; begin < segment.count; begin += block) {
+    const long count = std::min(block, segment.count - begin);
+    const long *rows = &s.queries[segment.first + begin];
+    copy_rows(in.q + head * s.size, in.q_stride, rows, count, s.size, s.scale, queries);
     multiply<false>(count, columns, s.size, {queries, width, 1}, keys, columns, scores, columns);
     float norms[kBlock + kTileRows];
     for (long i = 0; i < count; i++) {
       float *row = scores + i * columns;
       norms[i] = exponentials(row, length);
       if (!s.dropout.active) continue;
-      DropoutRow keep = s.dropout_row(segment.start + begin + i, head);
+      DropoutRow keep = s.dropout_row(rows[i], head);
       for (long j = 0; j < columns; j += kLanes)
         store(row + j, load(row + j, All()) * keep(j), All());
     }
     multiply<false>(count, width, length, {scores, columns, 1}, values, width, result, width);
-    T *to = out + (segment.start + begin) * s.units + head * s.size;
-    for (long i = 0; i < count; i++)
+    for (long i = 0; i < count; i++) {
+      T *to = out + rows[i] * s.units + head * s.size;
       each(s.size, [&](long c, auto lanes) {
-        store(to + i * s.units + c, load(result + i * width + c, All()) * norms[i], lanes);
+        store(to + c, load(result + i * width + c, All()) * norms[i], lanes);
       });
+    }
   }
 }
 
 long forward_scratch(const Settings &s) {
   long columns = padded(s.longest), width = padded(s.size);
-  return 2 * columns * width + most_block_rows(s.longest) * (2 * width + columns);
+  return 2 * columns * width + most_block_rows(s.most) * (2 * width + columns);
 }
 
 // The gradient of one row of scores from those of its probabilities.  On return scores holds the
@@ -217,8 +266,8 @@ template <class T>
 void backward_head(const Settings &s, const Projections<T> &in, const T *dout,
                    const Projections<T> &d, const Segment &segment, long head, float *scratch) {
   const long length = segment.length, columns = padded(length), width = padded(s.size);
-  const long block = block_rows(length), offset = segment.start * in.stride + head * s.size;
-  const long most = most_block_rows(s.longest);
+  const long offset = segment.start * in.stride + head * s.size;
+  const long block = block_rows(segment.count), most = most_block_rows(s.most);
   float *keys = scratch;                                // (length, width)
   float *keys_t = keys + columns * width;               // (size, columns)
   float *values_t = keys_t + columns * width;           // (size, columns)
@@ -234,17 +283,21 @@ void backward_head(const Settings &s, const Projections<T> &in, const T *dout,
   transpose(keys, length, s.size, keys_t);
   copy(in.v + offset, in.stride, length, s.size, 1, dvalues);      // only to transpose it
   transpose(dvalues, length, s.size, values_t);
-  for (long begin = 0; begin < length; begin += block) {
-    const long count = std::min(block, length - begin), row = segment.start + begin;
-    copy(in.q + offset + begin * in.stride, in.stride, count, s.size, s.scale, queries);
-    copy(dout + row * s.units + head * s.size, s.units, count, s.size, 1, douts);
+  if (!segment.count) std::fill_n(dkeys, 2 * columns * width, 0.f);
+  for (long begin = 0; begin < segment.count; begin += block) {
+    const long count = std::min(block, segment.count - begin);
+    const long *rows = &s.queries[segment.first + begin];
+    copy_rows(in.q + head * s.size, in.q_stride, rows, count, s.size, s.scale, queries);
+    copy_rows(dout + head * s.size, s.units, rows, count, s.size, 1, douts);
     multiply<false>(count, columns, s.size, {queries, width, 1}, keys_t, columns, scores, columns);
     multiply<false>(count, columns, s.size, {douts, width, 1}, values_t, columns, dscores, columns);
     for (long i = 0; i < count; i++)
-      softmax_backward(s.dropout.active, length, s.dropout_row(row + i, head),
+      softmax_backward(s.dropout.active, length, s.dropout_row(rows[i], head),
                        scores + i * columns, dscores + i * columns, probabilities + i * columns);
     multiply<false>(count, width, length, {dscores, columns, 1}, keys, width, dqueries, width);
-    store_rows(dqueries, width, count, s.size, s.scale, d.q + offset + begin * d.stride, d.stride);
+    for (long i = 0; i < count; i++)
+      store_rows(dqueries + i * width, 0, 1, s.size, s.scale,
+                 d.q + rows[i] * d.q_stride + head * s.size, 0);
     auto add = begin ? multiply<true> : multiply<false>;
     add(length, width, count, {dscores, 1, columns}, queries, width, dkeys, width);
     add(length, width, count, {probabilities, 1, columns}, douts, width, dvalues, width);
@@ -255,7 +308,7 @@ void backward_head(const Settings &s, const Projections<T> &in, const T *dout,
 
 long backward_scratch(const Settings &s) {
   long columns = padded(s.longest), width = padded(s.size);
-  return 5 * columns * width + 3 * most_block_rows(s.longest) * (width + columns);
+  return 5 * columns * width + 3 * most_block_rows(s.most) * (width + columns);
 }
 
 MXReturnValue parse(const Attributes &attributes, int *inputs, int *outputs) {
@@ -266,9 +319,11 @@ MXReturnValue parse(const Attributes &attributes, int *inputs, int *outputs) {
 
 MXReturnValue infer_type(const Attributes &attributes, Types *in, Types *out) {
   Inputs at(attributes);
-  expect(&(*in)[0], {kFloat32, kBfloat16}, "bert_attention", "qkv");
-  for (int i = 1; i < at.projections; i++)
-    expect(&(*in)[i], {(*in)[0]}, "bert_attention", "k and v, as q,");
+  expect(&(*in)[0], {kFloat32, kBfloat16}, "bert_attention", at.queries ? "q" : "qkv");
+  if (at.queries) {
+    expect(&(*in)[1], {(*in)[0]}, "bert_attention", "kv, as q,");
+    expect(&(*in)[at.places], {kFloat32, kInt32}, "bert_attention", "places");
+  }
   expect(&(*in)[at.starts], {kFloat32, kInt32}, "bert_attention", "starts");
   expect(&(*in)[at.lengths], {kFloat32, kInt32}, "bert_attention", "lengths");
   expect(&(*in)[at.seed], {kFloat32}, "bert_attention", "seed");
@@ -279,13 +334,18 @@ MXReturnValue infer_type(const Attributes &attributes, Types *in, Types *out) {
 MXReturnValue infer_shape(const Attributes &attributes, Shapes *in, Shapes *out) {
   Inputs at(attributes);
   Shape shape = (*in)[0];
-  const unsigned parts = at.projections == 3 ? 1 : 3, heads = heads_of(attributes);
+  const unsigned parts = at.queries ? 1 : 3, heads = heads_of(attributes);
   if (shape.size() != 2 || !shape[1] || shape[1] % (parts * heads))
     fail("bert_attention: the projections have shape " + text(shape) + ", not (rows, " +
          (parts == 3 ? "3 * " : "") + "units) with units a multiple of heads=" +
          std::to_string(heads));
-  for (int i = 1; i < at.projections; i++)
-    expect(&(*in)[i], shape, "bert_attention", i == 1 ? "k" : "v");
+  if (at.queries) {
+    const Shape &kv = (*in)[1];
+    if (kv.size() != 2 || kv[1] != 2 * shape[1])
+      fail("bert_attention: kv has shape " + text(kv) + ", not (rows, " +
+           std::to_string(2 * shape[1]) + ")");
+    expect(&(*in)[at.places], {shape[0]}, "bert_attention", "places");
+  }
   if ((*in)[at.starts].size() != 1)
     fail("bert_attention: starts has shape " + text((*in)[at.starts]) + ", not (segments,)");
   expect(&(*in)[at.lengths], (*in)[at.starts], "bert_attention", "lengths");
@@ -295,14 +355,14 @@ MXReturnValue infer_shape(const Attributes &attributes, Shapes *in, Shapes *out)
   return MX_SUCCESS;
 }
 
-// inputs: qkv or q, k, v; starts, lengths, seed; output: (rows, units)
+// output: (rows or queries, units)
 template <class T>
 void forward_of(const Attributes &attributes, const MXTensor *in, const Tensors &out,
                 const OpResource &resource) {
   Settings s(attributes, in);
-  Projections<T> projections(in, Inputs(attributes).projections, s.units);
+  Projections<T> projections(in, Inputs(attributes).queries, s.units);
   T *result = pointer<T>(out[0]);
-  s.clear_unused(result, s.units, s.units);
+  s.clear_queries(result, s.units);
   auto head_of = [&](const Segment &segment, long head, float *scratch) {
     forward_head(s, projections, result, segment, head, scratch);
   };
@@ -315,17 +375,16 @@ void backward_of(const Attributes &attributes, const Tensors &in, const Tensors 
                  const OpResource &resource) {
   Inputs at(attributes);
   Settings s(attributes, &in[1]);
-  Projections<T> projections(&in[1], at.projections, s.units);
-  Projections<T> gradients(&out[0], at.projections, s.units);
-  for (T *gradient : {gradients.q, gradients.k, gradients.v})
-    s.clear_unused(gradient, gradients.stride, s.units);
+  Projections<T> projections(&in[1], at.queries, s.units);
+  Projections<T> gradients(&out[0], at.queries, s.units);
+  s.clear_queries(gradients.q, gradients.q_stride);
+  for (T *gradient : {gradients.k, gradients.v}) s.clear_unused(gradient, gradients.stride);
   auto head_of = [&](const Segment &segment, long head, float *scratch) {
     backward_head(s, projections, pointer<T>(in[0]), gradients, segment, head, scratch);
   };
   s.each_head(resource, backward_scratch(s), head_of);
-  for (int i : {at.starts, at.lengths})     // 0 as a float is 0 as an integer
+  for (int i = at.starts; i < at.count; i++)    // 0 as a float is 0 as an integer
     std::fill_n(pointer<float>(out[i]), out[i].size(), 0.f);
-  *pointer<float>(out[at.seed]) = 0;
 }
 
 MXReturnValue run_forward(const Attributes &attributes, Tensors *in, Tensors *out,

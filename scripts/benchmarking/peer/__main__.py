@@ -80,13 +80,14 @@ def gemm(dtype, **_):
 
 WORK = {f.__name__: f for f in (
     versions, gemm, peer_tasks.step, peer_tasks.classify, peer_tasks.tag, peer_tasks.squad,
-    peer_tasks.answer, peer_vectors.embed, peer_vectors.export, peer_vectors.onnx_embed)}
+    peer_tasks.answer, peer_vectors.embed, peer_vectors.export, peer_vectors.onnx_embed,
+    peer_vectors.onnx_classify)}
 
 
 def main(argv=None):
     args = parse_args(argv)
     threads = int(os.environ.get('OMP_NUM_THREADS', 0))
-    if threads and args.work not in ('versions', 'onnx_embed'):
+    if threads and args.work not in ('versions', 'onnx_embed', 'onnx_classify'):
         import torch
         torch.set_num_threads(threads)
         torch.manual_seed(args.seed)    # the head's weights; Trainer sets its own

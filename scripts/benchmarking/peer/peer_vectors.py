@@ -1,4 +1,4 @@
-"""Vectors with sentence-transformers and with ONNX Runtime.
+"""Vectors with sentence-transformers and with ONNX Runtime, and classes with the latter.
 
 Each function takes the flags that it needs by name, and ignores the others.
 """
@@ -52,33 +52,65 @@ def export(model, onnx, **_):
     return {}
 
 
-def onnx_embed(model, onnx, kind, train, batch_size, **_):
-    """Vectors of tokens or sentences with ONNX Runtime, sorted by length and padded by batch."""
+def open_onnx(onnx):
+    """A function: arrays by the names of inputs -> the first output, with ONNX Runtime."""
     import numpy as np
     import onnxruntime
-    from transformers import AutoTokenizer
-    tok = AutoTokenizer.from_pretrained(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get('OMP_NUM_THREADS', 0))
     session = onnxruntime.InferenceSession(onnx, options, ['CPUExecutionProvider'])
+    return lambda given: session.run(None, {
+        x.name: given[x.name].astype(np.int64) for x in session.get_inputs()})[0]
+
+
+def batches(rows, batch_size):
+    """Sorted by length, padded by batch: (indices, lengths, the arrays of a tokenizer)."""
+    import numpy as np
+    order = sorted(range(len(rows['input_ids'])), key=lambda i: -len(rows['input_ids'][i]))
+    for at in range(0, len(order), batch_size):
+        part = order[at:at + batch_size]
+        lengths = np.array([len(rows['input_ids'][i]) for i in part])
+        given = {name: np.zeros((len(part), lengths.max()), np.int64)
+                 for name in ('input_ids', 'token_type_ids')}
+        for name, array in given.items():
+            for row, i, length in zip(array, part, lengths):
+                row[:length] = rows[name][i]
+        given['attention_mask'] = np.arange(lengths.max()) < lengths[:, None]
+        yield part, lengths, given
+
+
+def onnx_embed(model, onnx, kind, train, batch_size, **_):
+    """Vectors of tokens or sentences with ONNX Runtime."""
+    from transformers import AutoTokenizer
+    tok, run = AutoTokenizer.from_pretrained(model), open_onnx(onnx)
 
     def encode(texts):
-        rows, out = tok(texts, truncation=True, max_length=512)['input_ids'], [None] * len(texts)
-        order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-        for at in range(0, len(rows), batch_size):
-            part = order[at:at + batch_size]
-            lengths = np.array([len(rows[i]) for i in part])
-            ids = np.zeros((len(part), lengths.max()), np.int64)
-            for row, i in zip(ids, part):
-                row[:len(rows[i])] = rows[i]
-            mask = np.arange(ids.shape[1]) < lengths[:, None]
-            given = {'input_ids': ids, 'attention_mask': mask, 'token_type_ids': ids * 0}
-            vectors, = session.run(['last_hidden_state'], {
-                x.name: given[x.name].astype(np.int64) for x in session.get_inputs()})
+        rows, out = tok(texts, truncation=True, max_length=512), [None] * len(texts)
+        for part, lengths, given in batches(rows, batch_size):
+            vectors = run(given)
             if kind == 'sentences':
+                mask = given['attention_mask']
                 vectors = (vectors * mask[..., None]).sum(1) / lengths[:, None]
-            for i, vector in zip(part, vectors):
-                out[i] = vector if kind == 'sentences' else vector[:len(rows[i])]
+            for i, length, vector in zip(part, lengths, vectors):
+                out[i] = vector if kind == 'sentences' else vector[:length]
         return out
 
     return timed(encode, read_texts(train))
+
+
+def onnx_classify(model, onnx, dev, batch_size, **_):
+    """The logits of pairs with ONNX Runtime."""
+    from peer_models import read_table
+    from transformers import AutoTokenizer
+    tok, run = AutoTokenizer.from_pretrained(model), open_onnx(onnx)
+
+    def encode(pairs):
+        rows = tok([row['sentence1'] for row in pairs], [row['sentence2'] for row in pairs],
+                   truncation=True, max_length=128)
+        out = [None] * len(pairs)
+        for part, _, given in batches(rows, batch_size):
+            for i, logits in zip(part, run(given)):
+                out[i] = logits
+        return out
+
+    return timed(encode, read_table(dev))

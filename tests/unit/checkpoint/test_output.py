@@ -1,6 +1,7 @@
 """Output folders: an earlier result is refused, or replaced once the new one is whole."""
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -68,6 +69,29 @@ def test_a_second_run_is_refused_until_the_first_has_ended(tmp_path, monkeypatch
         other.kill()
     OutputFolder(folder, '--output_dir', FINE_TUNING)
     assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize('start', [
+    'pid = os.fork() or time.sleep(60)', 'pid = subprocess.Popen(["sleep", "60"]).pid',
+    'executor = futures.ProcessPoolExecutor(1, multiprocessing.get_context("fork"))\n'
+    'pid = executor.submit(os.getpid).result()'])
+def test_what_a_killed_run_leaves_behind_does_not_keep_the_lock(tmp_path, monkeypatch, start):
+    monkeypatch.setattr(output, 'PATIENCE', 0)
+    code = ('import multiprocessing, os, subprocess, time\nfrom concurrent import futures\n'
+            'from bert.checkpoint.output import OutputFolder\n'
+            f'folder = OutputFolder({str(tmp_path)!r}, "x")\n{start}\n'
+            'print(pid, flush=True); time.sleep(60)')
+    with subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True,
+                          cwd=ROOT) as run:
+        child = int(run.stdout.readline())
+        try:
+            assert 'another run' in refused(OutputFolder, str(tmp_path), '-')
+            run.kill()
+            run.wait()
+            os.kill(child, 0)               # it is still there
+            OutputFolder(str(tmp_path), '-').close()
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_what_is_no_result(tmp_path):

@@ -98,6 +98,30 @@ def test_pretraining_scores_and_gradients_are_the_same():
 
 
 @needs_operators
+def test_some_tokens_have_the_scores_and_gradients_that_they_have_among_all():
+    places = np.array([1, 5, 9, 10, 13])
+    found = {}
+    for path in 'padded', 'packed':
+        for chosen in None, places:
+            net = network('Tagger')
+            forward = create_forward(net, path, 'float32', 0)
+            with mx.autograd.record():
+                scores = forward(IDS, SEGMENTS, mx.cpu(), chosen)
+                scores = scores[places] if chosen is None else scores
+                loss = losses(scores)
+            loss.backward()
+            assert scores.shape[0] == 5
+            found[path, chosen is None] = dict(
+                {name: p.grad() for name, p in collect(net).items()}, scores=scores)
+    expected = found.pop(('padded', True))
+    for arrays in found.values():
+        for name, value in expected.items():
+            value = value.asnumpy()
+            np.testing.assert_allclose(arrays[name].asnumpy(), value, err_msg=name,
+                                       atol=1e-5 * max(1, np.abs(value).max()))
+
+
+@needs_operators
 @pytest.mark.parametrize('name', OPTIMIZERS)
 def test_ten_updates_are_the_same(name):
     weights = {}

@@ -91,11 +91,28 @@ def test_attention_is_mxnets(heads, size):
     ours = gradients(lambda: mx.nd.bert_attention(qkv, starts, lengths, OFF, heads=heads, p=0.1),
                      [qkv], head)
     assert_close(ours, gradients(lambda: plain_attention(qkv, starts, lengths, heads), [qkv], head))
-    qkvs = [x.copy() for x in mx.nd.split(qkv, 3, axis=1)]
-    y, *parts = gradients(lambda: mx.nd.bert_attention(*qkvs, starts, lengths, OFF, heads=heads,
-                                                       separate=1), qkvs, head)
-    np.testing.assert_array_equal(y, ours[0])
-    np.testing.assert_array_equal(np.concatenate(parts, 1), ours[1])
+
+
+@pytest.mark.parametrize('heads, size', [(4, 5), (2, 32)])
+def test_attention_of_some_rows(heads, size):
+    """As of all rows, where the gradients of the others are 0."""
+    starts, lengths, rows = packed(LENGTHS)
+    units = heads * size
+    qkv, head = normal(rows, 3 * units), normal(rows, units)
+    # several of one segment, out of order, one twice, none of some segments, two of no segment
+    chosen = [5, 4, rows - 8, 5, 0, rows - 3, rows - 1] + list(range(rows - 90, rows - 20))
+    places = mx.nd.array(chosen)
+    q, kv = mx.nd.take(qkv[:, :units], places), qkv[:, units:].copy()
+    y, dq, dkv = gradients(lambda: mx.nd.bert_attention(
+        q, kv, starts, lengths, places, OFF, heads=heads, queries=1), [q, kv],
+        mx.nd.take(head, places))
+    weight = np.bincount(chosen, minlength=rows)[:, None]
+    every, dqkv = gradients(lambda: mx.nd.bert_attention(qkv, starts, lengths, OFF, heads=heads),
+                            [qkv], head * mx.nd.array(weight))
+    np.testing.assert_allclose(y, every[chosen], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(dq, (dqkv[:, :units] / np.maximum(weight, 1))[chosen], atol=1e-5)
+    np.testing.assert_allclose(dkv, dqkv[:, units:], atol=1e-5)
+    assert not y[4].any() and not dq[4].any() and y[0].any()
 
 
 def test_large_scores():
@@ -137,7 +154,15 @@ def attention_case():
                                                                 p=0.3)
 
 
+def some_rows_case():
+    starts, lengths, rows = packed([3, 17, 70])
+    places = mx.nd.array([4, 3, 30, 0])
+    return [normal(4, 20), normal(rows, 40)], lambda q, kv: mx.nd.bert_attention(
+        q, kv, starts, lengths, places, SEED, heads=4, p=0.3, queries=1)
+
+
 CASES = {
+    'some rows': some_rows_case(),
     'residual': layer_norm_case(),
     'alone': layer_norm_case(nores=1),
     'after': layer_norm_case(nores=1, post=1),
@@ -212,16 +237,17 @@ def test_segments_do_not_see_each_other():
 
 def test_bfloat16():
     """bfloat16 in and out gives what float32 gives for the same inputs, rounded."""
-    def compare(function, inputs, head):
-        inputs = [x.astype(BF16) if i == 0 else x for i, x in enumerate(inputs)]
-        exact = [inputs[0].astype('float32')] + inputs[1:]
+    def compare(function, inputs, head, low=1):
+        inputs = [x.astype(BF16) if i < low else x for i, x in enumerate(inputs)]
+        exact = [x.astype('float32') for x in inputs]
         y = function(*inputs)
         half = head.astype(y.dtype)
         assert_close(gradients(lambda: function(*inputs), inputs, half),
                      gradients(lambda: function(*exact), exact, half.astype('float32')), 8e-3)
         assert inputs[0].grad.dtype == BF16
-    for inputs, function in CASES.values():
-        compare(function, inputs, normal(*function(*inputs).shape, seed=9))
+    for name, (inputs, function) in CASES.items():
+        compare(function, inputs, normal(*function(*inputs).shape, seed=9),
+                low=2 if name == 'some rows' else 1)
 
 
 def test_bfloat16_copy():
@@ -359,6 +385,13 @@ def test_errors_say_what_is_wrong():
     for start, length in ((0, 5), (-1, 2), (4, 1), (0.5, 1), (0, float('nan')), (2e9, 2e9)):
         assert 'segment 0' in attention([start], [length])
     assert 'row 1 is in two segments' in attention([0, 1], [2, 1])
+
+    def some(places, kv=x[:, :4], q=x[:, :2]):
+        return bad('bert_attention', q[:len(places)], kv, one - 1, one, mx.nd.array(places), OFF,
+                   heads=2, queries=1)
+    for place in (-1, len(x), 0.5, float('nan')):
+        assert 'place 1 (' in some([0, place])
+    assert f'kv has shape ({len(x)}, 3), not (rows, 4)' in some([0], x[:, :3])
     rates = mx.nd.zeros((2, 1))
     assert 'a gradient has shape (5,), not (6,)' in bad('bert_update', c, normal(5), c, c, rates,
                                                         n=1, number=1)

@@ -5,6 +5,7 @@ import mxnet as mx
 import pytest
 from helpers import multiplies_bfloat16
 
+from bert.model import ops
 from bert.training import precision
 from bert.utils.errors import DataError
 
@@ -14,18 +15,29 @@ def measured(monkeypatch, tmp_path):
     """Take these speeds for measured ones, and an empty cache folder."""
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
 
-    def set_speeds(float32, bfloat16):
-        monkeypatch.setattr(precision, 'measure', lambda: precision.Speeds(float32, bfloat16))
+    def set_speeds(*speeds):
+        monkeypatch.setattr(precision, 'measure', lambda: precision.Speeds(*speeds))
     return set_speeds
 
 
-def test_bfloat16_is_decided_by_a_measurement(measured):
-    measured(321.4, 165.2)
-    with pytest.raises(DataError, match=r'slower than float32 on this CPU \(bfloat16 165, float32 '
-                                        r'321 GFLOP/s\); --force_dtype'):
-        precision.set_precision('bfloat16', mx.cpu(), 'packed')
-    precision.set_precision('bfloat16', mx.cpu(), 'packed', force=True)
+@pytest.mark.parametrize('dtype', ['bfloat16', 'int8'])
+def test_what_is_slower_is_used_with_a_warning(measured, caplog, dtype):
+    measured(321.4, 165.2, 165.2)
+    precision.set_precision(dtype, mx.cpu(), 'packed')
+    record, = caplog.records
+    assert record.levelname == 'WARNING'
+    assert record.getMessage() == (f'--dtype {dtype}: float32 is faster on this CPU ({dtype} 165, '
+                                   'float32 321 GFLOP/s)')
     assert precision.choose('auto', mx.cpu()) == 'float32'
+
+
+def test_the_speed_of_int8_is_logged(measured, caplog):
+    measured(321.4, None, 600)
+    caplog.set_level('INFO')
+    precision.set_precision('int8', mx.cpu(), 'packed')
+    record, = caplog.records
+    assert record.levelname == 'INFO'
+    assert record.getMessage() == 'matrix products: int8 600, float32 321 GFLOP/s'
 
 
 def test_bfloat16_that_is_faster(measured, caplog):
@@ -38,30 +50,30 @@ def test_bfloat16_that_is_faster(measured, caplog):
     assert precision.choose('float32', mx.cpu()) == 'float32'
 
 
-@pytest.mark.parametrize('force', [False, True])
-def test_a_cpu_without_bfloat16_products(measured, force):
+def test_a_cpu_without_bfloat16_products(measured):
     measured(20, None)
     with pytest.raises(DataError, match='has no bfloat16 products for this CPU'):
-        precision.set_precision('bfloat16', mx.cpu(), 'packed', force)
+        precision.set_precision('bfloat16', mx.cpu(), 'packed')
     assert precision.choose('auto', mx.cpu()) == 'float32'
 
 
 def test_the_measurement_is_made_once(measured, tmp_path):
-    measured(20, 10)
-    assert precision.speeds() == (20, 10)
-    measured(1, 2)
-    assert precision.speeds() == (20, 10)
-    path = tmp_path / 'gluon-bert' / 'bfloat16.json'
+    measured(20, 10, 30)
+    assert precision.speeds() == (20, 10, 30)
+    measured(1, 2, 3)
+    assert precision.speeds() == (20, 10, 30)
+    path = tmp_path / 'gluon-bert' / 'speeds.json'
     (key, value), = json.loads(path.read_text(encoding='utf-8')).items()
-    assert value == [20, 10] and key.endswith(f'MXNet {mx.__version__}')
+    assert value == [20, 10, 30] and key.endswith(f'MXNet {mx.__version__}')
     path.write_text('[]', encoding='utf-8')     # damaged
-    assert precision.speeds() == (1, 2)
+    assert precision.speeds() == (1, 2, 3)
 
 
 def test_what_is_measured():
     found = precision.measure()
     assert found.float32 > 0.1
     assert (found.bfloat16 is not None) == multiplies_bfloat16()
+    assert (found.int8 is not None) == ops.load()
 
 
 @pytest.mark.parametrize('dtype, device, words', [

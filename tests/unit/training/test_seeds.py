@@ -2,7 +2,9 @@
 import json
 
 import pytest
+from helpers import refused
 
+from bert.checkpoint import output
 from bert.training import seeds
 from bert.utils.errors import DataError
 
@@ -46,3 +48,60 @@ def test_without_a_dev_set_none_is_the_best(tmp_path):
 def test_other_workers_have_nothing_to_do(tmp_path):
     seeds.train_each((1, 2), str(tmp_path), lambda seed, folder: None)
     assert not list(tmp_path.iterdir())
+
+
+def test_one_run_at_a_time_writes_to_the_folder_of_all_seeds(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(output, 'PATIENCE', 0)
+
+    def train(seed, folder):
+        for other in {}, {'overwrite': True}, {'resume': True}:
+            assert 'another run is writing to this folder' in refused(
+                lambda other: seeds.train_each((1,), str(tmp_path), None, **other), other)
+        return trained(seed, folder)
+    seeds.train_each((1, 2), str(tmp_path), train)
+    output.check(str(tmp_path), '-', overwrite=True)        # unlocked
+
+
+class Worker:
+    """The communicator of worker 0 or 1, where a temporary folder is used."""
+
+    def __init__(self, rank):
+        self.rank = rank
+
+    def sum(self, values):
+        return [1.0]
+
+
+def test_only_worker_0_locks_the_folder(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(output, 'PATIENCE', 0)
+
+    def train(seed, folder):        # the other worker is there meanwhile
+        seeds.train_each((1, 2), str(tmp_path), lambda *args: None, comm=Worker(1))
+        return trained(seed, folder)
+    seeds.train_each((1, 2), str(tmp_path), train, comm=Worker(0))
+    assert (tmp_path / 'model.params').read_text() == '2'
+
+
+def test_an_earlier_result_stays_until_the_seeds_are_trained(trained, tmp_path):
+    for name in 'model.params', 'predictions-test.tsv':
+        (tmp_path / name).write_text('old')
+    for resume in False, True:
+        assert 'an earlier result' in refused(
+            lambda resume: seeds.train_each((1,), str(tmp_path), None, resume=resume), resume)
+
+    def train(seed, folder):
+        assert (tmp_path / 'model.params').read_text() == 'old'
+        if seed == 2 and not stopped:
+            stopped.append(seed)
+            raise KeyboardInterrupt
+        (tmp_path / f'seed-{seed}').exists() or trained(seed, folder)
+        return {'dev': {'accuracy': SCORES[seed]}}
+    stopped = []
+    with pytest.raises(KeyboardInterrupt):
+        seeds.train_each((1, 2), str(tmp_path), train, overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        'model.params', 'predictions-test.tsv', 'seed-1'}
+    seeds.train_each((1, 2), str(tmp_path), train, resume=True)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        'model.params', 'seeds.json', 'seed-1', 'seed-2'}
+    assert (tmp_path / 'model.params').read_text() == '2'

@@ -1,0 +1,167 @@
+"""Every program that writes, on a disk that becomes full: one line, and nothing is lost."""
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import List, NamedTuple
+
+import pytest
+from helpers import ROOT, SAMPLE, TEXT, TINY, command_of
+from torture.kills import differing_bits
+
+pytestmark = pytest.mark.slow
+
+_FINE_TUNING = ['--bert_model', TINY, '--save_interval', '4', '--training_steps', '10',
+                '--batch_size', '16', '--seed', '1']
+_CLASSIFIER = ['--task_name', 'sample', '--max_len', '16', *_FINE_TUNING]
+
+
+class Case(NamedTuple):
+    """A program, whose last flag names its output."""
+
+    command: List[str]
+    resumes: bool = False
+    file: str = ''              # what it writes, where that is no folder
+
+
+CASES = {
+    'classifier': Case(['scripts/finetune_classifier.py', *_CLASSIFIER, '--output_dir'], True),
+    'seeds': Case(['scripts/finetune_classifier.py', *_CLASSIFIER, '--seeds', '1,2',
+                   '--output_dir'], True),
+    'squad': Case(['scripts/finetune_squad.py', '--train_file',
+                   f'{SAMPLE}/squad/train-v1.1.json', '--dev_file', f'{SAMPLE}/squad/dev-v1.1.json',
+                   '--max_seq_length', '32', '--doc_stride', '12', '--max_query_length', '8',
+                   *_FINE_TUNING, '--output_dir'], True),
+    'ner': Case(['scripts/finetune_ner.py', '--train_path', f'{SAMPLE}/conll/train.txt',
+                 '--dev_path', f'{SAMPLE}/conll/dev.txt', '--seq_len', '24', *_FINE_TUNING,
+                 '--output_dir'], True),
+    'pretraining': Case(['scripts/run_pretraining.py', '--model', 'bert_1_16_2', '--dataset_name',
+                         'sample', '--data', TEXT, '--raw', '--max_seq_length', '32',
+                         '--num_steps', '8', '--batch_size', '8', '--num_data_workers', '1',
+                         '--ckpt_interval', '2', '--ckpt_dir'], True),
+    'data': Case(['scripts/create_pretraining_data.py', '--input_file', TEXT, '--dataset_name',
+                  'sample', '--max_seq_length', '64', '--max_predictions_per_seq', '10',
+                  '--num_outputs', '3', '--num_workers', '2', '--output_dir'], True),
+    'embedding': Case(['bert/embedding.py', '--bert_model', TINY, '--file', TEXT, '--output'],
+                      file='words.npz'),
+    'sentences': Case(['bert/embedding.py', '--bert_model', TINY, '--file', TEXT, '--pooling',
+                       'mean', '--output'], file='sentences.jsonl'),
+    'map': Case(['bert/embedding.py', '--bert_model', TINY, '--sentences', 'a', 'b', 'c', 'd',
+                 '--map'], file='map.png'),
+    'save_model': Case(['bert/embedding.py', '--bert_model', TINY, '--pooling', 'mean',
+                        '--save_model']),
+    'predict_ner': Case(['scripts/predict_ner.py', '--model_parameters', '{tagger}', '--test_path',
+                         f'{SAMPLE}/conll/test.txt', '--output_dir']),
+    'predictions': Case(['scripts/finetune_classifier.py', '--task_name', 'sample',
+                         '--only_inference', '--bert_model', TINY, '--max_len', '16',
+                         '--output_dir']),
+    'convert': Case(['scripts/convert_checkpoint.py', TINY]),
+    'vocabulary': Case(['scripts/train_vocabulary.py', '--input_file', TEXT, '--vocab_size',
+                        '2000', '--output_dir']),
+    'sentencepiece': Case(['scripts/train_vocabulary.py', '--input_file', TEXT, '--vocab_size',
+                           '2000', '--kind', 'sentencepiece', '--output_dir']),
+    'export': Case(['export/export.py', '--bert_model', TINY, '--pretrained', '--task',
+                    'classification', '--seq_length', '16', '--output_dir']),
+    'onnx': Case(['export/export.py', '--bert_model', TINY, '--pretrained', '--task',
+                  'classification', '--seq_length', '16', '--format', 'onnx', '--output_dir']),
+}
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A function that gives a small disk a size in KB, and returns the folder of it."""
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+
+    def resize(size):
+        mounted = os.path.ismount(str(folder))
+        done = subprocess.run(['mount', '-t', 'tmpfs', '-o', ('remount,' if mounted else '')
+                               + f'size={size}k', 'tmpfs', str(folder)], capture_output=True,
+                              text=True)
+        if done.returncode and not mounted:
+            pytest.skip(f'mounting a small disk is not permitted: {done.stderr.strip()}')
+        assert done.returncode == 0, done.stderr
+        return folder
+    yield resize
+    if os.path.ismount(str(folder)):
+        subprocess.run(['umount', str(folder)], check=True)
+
+
+@pytest.fixture(scope='session')
+def tagger(tmp_path_factory):
+    """The result folder of a tagger, for predict_ner.py."""
+    folder = tmp_path_factory.mktemp('tagger')
+    started = command_of(*CASES['ner'].command, str(folder))
+    subprocess.run(started['args'], env=started['env'], check=True, capture_output=True)
+    return folder
+
+
+def content(folder):
+    return {str(path.relative_to(folder)): path.read_bytes()
+            for path in sorted(folder.rglob('*')) if path.is_file()}
+
+
+def size_of(folder):
+    """KB that the files in a folder take on a tmpfs."""
+    return sum(4 + 4 * -(-path.stat().st_size // 4096) for path in [folder, *folder.rglob('*')])
+
+
+def start(case, out, tagger, *flags):
+    """(exit code, error output) of a run of a case."""
+    arguments = [part.format(tagger=tagger) for part in case.command]
+    out = out / case.file if case.file else out
+    started = command_of(*arguments, str(out), *flags)
+    done = subprocess.run(started['args'], cwd=ROOT, timeout=600, capture_output=True, text=True,
+                          env=dict(started['env'], OMP_NUM_THREADS='1'))
+    return done.returncode, done.stderr
+
+
+def check_refusal(code, said):
+    lines = [line for line in said.splitlines() if ': error: ' in line]
+    assert code == 1 and len(lines) == 1 and said.rstrip().endswith(lines[0]), said
+    assert 'Traceback' not in said and 'Exception ignored' not in said, said
+    assert any(words in lines[0] for words in ('No space left', 'disk is full',
+                                               'the disk or its quota is full')), said
+
+
+@pytest.mark.parametrize('share', [0.02, 0.4, 0.8])
+@pytest.mark.parametrize('name', CASES)
+def test_a_full_disk(name, share, disk, tagger, tmp_path):
+    case, whole = CASES[name], tmp_path / 'whole'
+    whole.mkdir()
+    code, said = start(case, whole, tagger)
+    assert code == 0, said
+    size = size_of(whole)
+    folder = disk(max(8, int(size * share))) / ('' if case.file else 'out')
+    code, said = start(case, folder, tagger)
+    check_refusal(code, said)
+    left = content(disk(size)) if folder.exists() else {}
+    assert not [path for path in left if '.unfinished' in path or '/.' in path], list(left)
+    # all that is there under its own name is whole
+    for path in (path for path in left if path.endswith(('model.params', '.npz', '.npy', '.onnx'))):
+        assert case.resumes, path
+    if case.resumes:
+        folder = disk(size + 3000) / 'out'
+        code, said = start(case, folder, tagger, '--resume')
+        assert code == 0, said
+        assert differing_bits(folder, whole) == 0
+        assert {str(p.relative_to(folder)) for p in folder.rglob('*')} == {
+            str(p.relative_to(whole)) for p in whole.rglob('*')}
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_a_full_disk_keeps_the_earlier_result(name, disk, tagger, tmp_path):
+    case, whole = CASES[name], tmp_path / 'whole'
+    whole.mkdir()
+    code, said = start(case, whole, tagger)
+    assert code == 0, said
+    shutil.copytree(str(whole), str(disk(2 * size_of(whole)) / 'out'))
+    folder = Path(str(disk(size_of(whole) + 12))) / 'out'
+    before = content(folder)
+    if not case.file and name not in ('predict_ner', 'predictions', 'save_model'):
+        code, said = start(case, folder, tagger, '--overwrite')
+    else:
+        code, said = start(case, folder, tagger)
+    check_refusal(code, said)
+    after = content(folder)
+    assert {path: after.get(path) for path in before} == before
