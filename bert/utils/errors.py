@@ -24,7 +24,8 @@ _EXTRAS = {
 _NO_MEMORY = re.compile('bad_alloc|[Cc]annot allocate memory|[Uu]nable to allocate|'
                         '[Oo]ut of memory|[Ff]ailed to allocate')
 # of MXNet's C++ and of Python
-_NO_THREADS = re.compile(r"^(MXNetError: |\[Errno 11\] )?Resource temporarily unavailable|can't start new thread")
+_NO_THREADS = re.compile(r"^(MXNetError: |\[Errno 11\] )?Resource temporarily unavailable|"
+                         "can't start new thread")
 
 
 LEAVING = 30        # seconds that a program may take to exit when all its work is done
@@ -154,8 +155,8 @@ def _explain(error):
     if isinstance(error, ModuleNotFoundError):
         return _missing_module((error.name or '').split('.')[0])
     if _NO_THREADS.search(str(error)):
-        return ('no thread or process could be started: there is not enough memory, or the limit on '
-                'processes is reached (ulimit -v, ulimit -u)')
+        return ('no thread or process could be started: there is not enough memory, or the limit '
+                'on processes is reached (ulimit -v, ulimit -u)')
     if _lack_of_resources(error) is error:
         return ('not enough memory; use a smaller --batch_size (with --accumulate the updates '
                 'stay the same), shorter texts or a smaller model')
