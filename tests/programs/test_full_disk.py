@@ -148,9 +148,8 @@ def test_a_full_disk(name, disk, tagger, tmp_path):
         else:                   # of several files, those that are there are whole
             made = content(whole)
             assert all(made[path] == left[path] for path in left), list(left)
-        shutil.rmtree(str(folder / 'out'), ignore_errors=True)
         if not case.file:
-            shutil.rmtree(str(folder))
+            shutil.rmtree(str(folder), ignore_errors=True)      # an export leaves none
     if name != 'save_model':    # which never replaces a model
         keeps_the_earlier_result(name, disk, tagger, whole)
 
