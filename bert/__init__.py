@@ -20,6 +20,7 @@ import ctypes
 import importlib.abc
 import os
 import sys
+import threading
 
 __version__ = '0.1.0'
 
@@ -47,15 +48,35 @@ def _check_memory(package):
                  'by: ulimit -v unlimited')
 
 
-class _MemoryCheck(importlib.abc.MetaPathFinder):
+def _check_threads(count=16):
+    """Leave the program, in one line, if it cannot have the threads that MXNet starts."""
+    end, started = threading.Event(), []
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=end.wait)
+            thread.start()
+            started.append(thread)
+    except RuntimeError:
+        sys.exit(f'{os.path.basename(sys.argv[0])}: error: no more than {len(started)} threads '
+                 'could be started, but MXNet needs more: the limit on processes (ulimit -u) or on '
+                 'memory (ulimit -v) is too low')
+    finally:
+        end.set()
+        for thread in started:
+            thread.join()
+
+
+class _Check(importlib.abc.MetaPathFinder):
     """Finds no module, but is asked first."""
 
     def find_spec(self, name, path, target=None):
         if name in _NEEDS:
             _check_memory(name)
+        if name == 'mxnet':
+            _check_threads()
 
 
-sys.meta_path.insert(0, _MemoryCheck())
+sys.meta_path.insert(0, _Check())
 
 import numpy  # noqa: E402
 

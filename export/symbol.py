@@ -42,8 +42,11 @@ class Symbol:
         try:
             net.export(os.path.join(folder, 'model'), epoch=0)
         except mx.MXNetError as error:
+            reason = last_line(error)
+            if 'Write incomplete' in reason:
+                reason = 'the disk or its quota is full'
             raise DataError(f'{os.path.join(folder, cls.files[1])}: cannot be written '
-                            f'({last_line(error)})') from None
+                            f'({reason})') from None
 
     @classmethod
     def load(cls, folder: str) -> Callable[[Batch], List[np.ndarray]]:

@@ -156,9 +156,10 @@ def describe(folder: str, config: BertConfig, tok: tokenizer.Tokenizer, head: Op
         labels=('score',) if regression else tuple(labels) or None,
         problem_type='regression' if regression else
         'multi_label_classification' if settings.get('multi_label') else None)
+    # first, because without it config.json is taken for that of another model
+    write_json(os.path.join(folder, 'arguments.json'), arguments)
     tok.save(folder)
     write_json(os.path.join(folder, 'config.json'), config.to_dict())
-    write_json(os.path.join(folder, 'arguments.json'), arguments)
 
 
 def _values(net):

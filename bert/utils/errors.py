@@ -25,7 +25,7 @@ _NO_MEMORY = re.compile('bad_alloc|[Cc]annot allocate memory|[Uu]nable to alloca
                         '[Oo]ut of memory|[Ff]ailed to allocate|'
                         'trying to allocate is larger than')
 # of MXNet's C++ and of Python
-_NO_THREADS = re.compile(r'^(MXNetError: |\[Errno 11\] )?Resource temporarily unavailable|'
+_NO_THREADS = re.compile(r"^(MXNetError: |\[Errno 11\] )?Resource temporarily unavailable|"
                          "can't start new thread")
 
 

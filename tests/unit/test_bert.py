@@ -3,6 +3,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 
 import pytest
 from helpers import ROOT
@@ -75,3 +76,17 @@ def test_each_thread_needs_memory_to_start(monkeypatch, threads, processors, nee
     limit[0] = need - 1 << 20
     with pytest.raises(SystemExit, match=f'MXNet needs {need} MB'):
         bert._check_memory('mxnet')
+
+
+def test_a_limit_on_threads_below_what_mxnet_starts(monkeypatch):
+    before, start = threading.active_count(), threading.Thread.start
+
+    def limited(thread):
+        if threading.active_count() > before + 4:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+    monkeypatch.setattr(threading.Thread, 'start', limited)
+    with pytest.raises(SystemExit, match='no more than 5 threads could be started'):
+        bert._check_threads()
+    bert._check_threads(3)
+    assert threading.active_count() == before
