@@ -626,7 +626,7 @@ def test_the_tokenizer_of_the_examples_cuts_pairs(tmp_path):
 @pytest.mark.parametrize('arguments, message', [
     ([], '--task is missing'), (['--task', 'translation'], 'invalid choice'),
     (['--task', 'ner', '--seq_length', '4'], 'leaves no room'),
-    (['--task', 'ner', '--dropout', '2'], 'not between'),
+    (['--task', 'ner', '--dropout', '2'], 'from 0 to below 1'),
     (['--task', 'ner', '--quantize', 'int4'], 'invalid choice')])
 def test_usage(arguments, message, capsys):
     with pytest.raises(SystemExit) as info:

@@ -64,6 +64,7 @@ struct Settings {
   std::vector<long> owner;      // the segment of each row, or -1
   std::vector<long> queries;    // rows of q, segment by segment
   std::vector<long> unused;     // rows of q that no segment has
+  std::vector<long> place;      // of each row of q: the row that it is a query of
 
   Settings(const Attributes &attributes, const MXTensor *in)
       : heads(heads_of(attributes)),
@@ -99,12 +100,14 @@ struct Settings {
   // The rows of q, at these places or, without, at all: sorted by segment.
   void read_queries(long count, const MXTensor *places) {
     std::vector<long> of(count);
+    place.resize(count);
     for (long i = 0; i < count; i++) {
-      double place = places ? element(*places, i) : i;
-      if (!(place >= 0 && place < rows && place == std::floor(place)))
-        fail("bert_attention: place " + std::to_string(i) + " (" + std::to_string(place) +
+      double value = places ? element(*places, i) : i;
+      if (!(value >= 0 && value < rows && value == std::floor(value)))
+        fail("bert_attention: place " + std::to_string(i) + " (" + std::to_string(value) +
              ") is none of the " + std::to_string(rows) + " rows");
-      of[i] = owner[long(place)];
+      place[i] = long(value);
+      of[i] = owner[place[i]];
       if (of[i] < 0) unused.push_back(i);
       else segments[of[i]].count++;
     }
@@ -147,7 +150,10 @@ struct Settings {
       body(segments[i / heads], i % heads, space + omp_get_thread_num() * scratch);
   }
 
-  DropoutRow dropout_row(long row, long head) const { return dropout.row(row * heads + head); }
+  // What a query drops depends on its place, so that it is the same if only some are computed.
+  DropoutRow dropout_row(long query, long head) const {
+    return dropout.row(place[query] * heads + head);
+  }
 };
 
 // Blocks of queries of nearly one size, in whole tiles.

@@ -95,7 +95,7 @@ def test_attention_is_mxnets(heads, size):
 
 @pytest.mark.parametrize('heads, size', [(4, 5), (2, 32)])
 def test_attention_of_some_rows(heads, size):
-    """As of all rows, where the gradients of the others are 0."""
+    """As of all rows, where the gradients of the others are 0; dropout included."""
     starts, lengths, rows = packed(LENGTHS)
     units = heads * size
     qkv, head = normal(rows, 3 * units), normal(rows, units)
@@ -103,15 +103,17 @@ def test_attention_of_some_rows(heads, size):
     chosen = [5, 4, rows - 8, 5, 0, rows - 3, rows - 1] + list(range(rows - 90, rows - 20))
     places = mx.nd.array(chosen)
     q, kv = mx.nd.take(qkv[:, :units], places), qkv[:, units:].copy()
-    y, dq, dkv = gradients(lambda: mx.nd.bert_attention(
-        q, kv, starts, lengths, places, OFF, heads=heads, queries=1), [q, kv],
-        mx.nd.take(head, places))
     weight = np.bincount(chosen, minlength=rows)[:, None]
-    every, dqkv = gradients(lambda: mx.nd.bert_attention(qkv, starts, lengths, OFF, heads=heads),
-                            [qkv], head * mx.nd.array(weight))
-    np.testing.assert_allclose(y, every[chosen], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(dq, (dqkv[:, :units] / np.maximum(weight, 1))[chosen], atol=1e-5)
-    np.testing.assert_allclose(dkv, dqkv[:, units:], atol=1e-5)
+    for seed in OFF, SEED:
+        y, dq, dkv = gradients(lambda seed=seed: mx.nd.bert_attention(
+            q, kv, starts, lengths, places, seed, heads=heads, p=0.2, queries=1), [q, kv],
+            mx.nd.take(head, places))
+        every, dqkv = gradients(lambda seed=seed: mx.nd.bert_attention(
+            qkv, starts, lengths, seed, heads=heads, p=0.2), [qkv], head * mx.nd.array(weight))
+        np.testing.assert_allclose(y, every[chosen], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(dq, (dqkv[:, :units] / np.maximum(weight, 1))[chosen],
+                                   atol=1e-5)
+        np.testing.assert_allclose(dkv, dqkv[:, units:], atol=1e-5)
     assert not y[4].any() and not dq[4].any() and y[0].any()
 
 
