@@ -86,7 +86,7 @@ def test_workers_leave_together_and_the_scheduler_after_them(job):
 
 
 def test_a_scheduler_that_does_not_watch_is_reported(monkeypatch, capsys):
-    monkeypatch.setattr(watch, 'SCHEDULER', 0.1)
+    monkeypatch.setattr(watch, 'PATIENCE', 0.1)
     with socket.create_server(('127.0.0.1', 0)) as listener:    # accepts, but says nothing
         member = watch.Member(listener.getsockname(), 'worker')
         member.rename('worker 0')
