@@ -1,9 +1,9 @@
 // Self-attention over packed rows (Vaswani et al. 2017): segment b is rows starts[b] to starts[b] +
 // lengths[b], its rows attend to each other and to nothing else, and no row is padding:
 //   out = dropout(softmax(q k^T / sqrt(size))) v for each head
-// With queries=1 only some rows, in any order, have queries.  A thread takes one head of one segment
-// at a time, and in it one block of queries at a time, so that scratch memory grows with the length
-// and not with its square.  The backward pass recomputes the probabilities.
+// With queries=1 only some rows, in any order, have queries.  A thread takes one head of one
+// segment at a time, and in it one block of queries at a time, so that scratch memory grows with
+// the length and not with its square.  The backward pass recomputes the probabilities.
 #include <algorithm>
 
 #include "dropout.h"
@@ -97,7 +97,7 @@ struct Settings {
     }
   }
 
-  // Sort the count rows of q by segment: row i belongs to row places[i] or, without places, to row i.
+  // Sort the rows of q by segment: row i belongs to row places[i], or without places to row i.
   void read_queries(long count, const MXTensor *places) {
     std::vector<long> of(count);
     for (long i = 0; i < count; i++) {
