@@ -13,7 +13,7 @@ __all__ = ['Forward', 'score_rows', 'BATCH_TOKENS']
 
 Forward = Union[Padded, Packed]     # a network, called with rows of token ids and token types
 
-# most tokens in a batch without training: on a CPU its arrays should stay in the cache
+# maximum tokens of a batch in inference; on a CPU its arrays should stay in the processor's cache
 BATCH_TOKENS = {'cpu': 1 << 11, 'gpu': 1 << 15}
 
 
