@@ -112,7 +112,7 @@ class Encoder(_Owner):
                                                  prefix=f'transformer{number}_'))
 
     def hybrid_forward(self, F, x, positions, operators, read, position_weight, **weights):
-        """(T, units) and positions, which broadcast to T -> as :class:`Bert` gives."""
+        """(T, units) and positions, which broadcast to T -> what :class:`Bert` returns."""
         rows, units = self._shape
         places = F.Embedding(positions, position_weight, input_dim=rows, output_dim=units)
         x, low = operators.add_norm(F.broadcast_add(x, places), None, weights['layer_norm.gamma'],
