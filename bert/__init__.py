@@ -9,8 +9,8 @@ Importing it only prepares the import of MXNet 1.9, so ``import bert`` must come
   of a virtual machine idle.
 - ``MXNET_MKLDNN_CACHE_NUM``, unless set, becomes 100.  Otherwise MXNet would keep every primitive
   that it has prepared, with its scratch memory, for every size that an operator has ever had.
-- Where the address space is limited (``ulimit -v``) to less than numpy or MXNet need to start, the
-  program ends in one line: they would crash or hang.
+- Where numpy or MXNet cannot start, because the address space (``ulimit -v``) or the number of
+  threads (``ulimit -u``) is limited, the program exits with one line; they would crash or hang.
 - glibc keeps memory that was freed, in one arena, unless a ``MALLOC_`` variable or
   ``GLIBC_TUNABLES`` is set.  Otherwise each training step would give tens of megabytes back to the
   kernel and take them again, page by page.
@@ -24,23 +24,23 @@ import threading
 
 __version__ = '0.1.0'
 
-# MB of address space for a program to start, and for each further thread of OpenBLAS: of a tiny
-# run, 98 + 40 were enough for numpy, and 703 + 235 for MXNet with its threads
+# MB of address space for a program to start, and for each further OpenBLAS thread; a tiny run
+# needed 98 + 40 with numpy alone, and 703 + 235 with MXNet and its threads
 _NEEDS = {'numpy': (120, 50), 'mxnet': (750, 240)}
 
 
 def _check_memory(package):
-    """Leave the program, in one line, if the address space is too small to import a package."""
+    """Exit with a one-line message if the address space is too small to import ``package``."""
     try:
         import resource
         processors = len(os.sched_getaffinity(0))
     except (ImportError, AttributeError):       # not on this system
         return
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    alone, each = _NEEDS[package]
+    base, per_thread = _NEEDS[package]
     threads = os.environ.get('OPENBLAS_NUM_THREADS') or os.environ.get('OMP_NUM_THREADS') or ''
     more = min(int(threads) if threads.isdigit() else processors, processors) - 1
-    need = alone + each * max(0, more)
+    need = base + per_thread * max(0, more)
     if limit != resource.RLIM_INFINITY and limit >> 20 < need:
         name = 'MXNet' if package == 'mxnet' else package
         sys.exit(f'{os.path.basename(sys.argv[0])}: error: the limit on memory, ulimit -v, is '
@@ -49,7 +49,7 @@ def _check_memory(package):
 
 
 def _check_threads(count=16):
-    """Leave the program, in one line, if it cannot have the threads that MXNet starts."""
+    """Exit with a one-line message if ``count`` threads, about what MXNet needs, cannot start."""
     end, started = threading.Event(), []
     try:
         for _ in range(count):
@@ -58,8 +58,8 @@ def _check_threads(count=16):
             started.append(thread)
     except RuntimeError:
         sys.exit(f'{os.path.basename(sys.argv[0])}: error: no more than {len(started)} threads '
-                 'could be started, but MXNet needs more: the limit on processes (ulimit -u) or on '
-                 'memory (ulimit -v) is too low')
+                 'could be started, but MXNet needs more; raise the limit on processes (ulimit -u) '
+                 'or on memory (ulimit -v)')
     finally:
         end.set()
         for thread in started:
@@ -67,7 +67,7 @@ def _check_threads(count=16):
 
 
 class _Check(importlib.abc.MetaPathFinder):
-    """Finds no module, but is asked first."""
+    """An import hook that finds no module; it runs the checks before numpy or MXNet is loaded."""
 
     def find_spec(self, name, path, target=None):
         if name in _NEEDS:
@@ -87,7 +87,7 @@ for _name, _type in {'bool': bool, 'int': int, 'float': float, 'complex': comple
 
 
 def _cores(processors):
-    """How many cores the processors (a set of numbers) are threads of."""
+    """The number of physical cores behind ``processors``, the numbers of logical ones."""
     cores = set()
     for number in processors:
         path = f'/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list'
@@ -100,7 +100,7 @@ def _cores(processors):
 
 
 def _threads():
-    """The cores this process may use, or its share where mpirun or horovodrun started several."""
+    """The number of cores for this process: its share if mpirun or horovodrun started several."""
     workers = int(os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE')
                   or os.environ.get('HOROVOD_LOCAL_SIZE') or 1)
     share = _cores(range(os.cpu_count() or 1)) // workers
@@ -108,7 +108,7 @@ def _threads():
 
 
 def _keep_freed_memory():
-    """Set what mallopt(3) documents; it must be done before threads have arenas of their own."""
+    """Let glibc keep freed memory (mallopt(3)); call it before threads get arenas of their own."""
     if any(name.startswith('MALLOC_') or name == 'GLIBC_TUNABLES' for name in os.environ):
         return
     with contextlib.suppress(AttributeError, OSError):      # another C library

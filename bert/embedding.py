@@ -61,7 +61,7 @@ class BertEmbedding:
     offline : bool
         Use local files only.
     path : 'auto', 'packed' or 'padded'
-        How batches are laid out.
+        The layout of batches; 'auto' is packed if possible.
 
     Raises DataError if there is no such model, or a value does not fit it.
     """

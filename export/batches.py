@@ -1,4 +1,4 @@
-"""What an export is checked with, and int8 calibrated by: batches of text and of random ids."""
+"""Batches of text and of random ids, to check an export with and to calibrate int8."""
 import io
 import os
 from typing import List, Optional, Sequence, Tuple
@@ -17,7 +17,7 @@ from .network import Batch
 
 __all__ = ['TEXTS', 'join', 'random_batches', 'read_texts', 'text_batches']
 
-TEXTS = 64      # the maximum number that is read from a file
+TEXTS = 64      # the maximum number that is read
 
 
 def read_texts(path: Optional[str] = None) -> List[Tuple[str, Optional[str]]]:
@@ -59,7 +59,7 @@ def text_batches(texts: Sequence[Tuple[str, Optional[str]]], tokenizer: Tokenize
 
 
 def random_batches(config: BertConfig, length: int) -> List[Batch]:
-    """Random ids and token types: batches of 4, 2 and 1, the last of all the model's positions."""
+    """Random ids and token types: batches of 4, 2 and 1 texts; the last has all positions."""
     rng, batches = np.random.RandomState(0), []
     for rows, columns in (4, 7), (2, length), (1, config.max_position_embeddings):
         ids, types = (rng.randint(count, size=(rows, columns)).astype(np.int32)

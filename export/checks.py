@@ -19,10 +19,10 @@ Predict = Callable[[Batch], List[np.ndarray]]
 
 def check(predict: Predict, batches: Sequence[Batch], expected: Sequence[List[np.ndarray]],
           relative: bool = False) -> float:
-    """The largest difference of ``predict(batch)`` from what is expected, over all batches.
+    """The largest difference of ``predict(batch)`` from ``expected``, over all batches.
 
-    If ``relative``, an output with values over 1 has its difference divided by the largest one.
-    Raises DataError if it is over :data:`TOLERANCE`, or not a number.
+    If ``relative``, the difference of an output with values over 1 is divided by the largest value.
+    Raises DataError if shapes differ, or the difference exceeds :data:`TOLERANCE` or is NaN.
     """
     worst = 0.0
     for batch, outputs in zip(batches, expected):
@@ -33,7 +33,7 @@ def check(predict: Predict, batches: Sequence[Batch], expected: Sequence[List[np
                             f'{[array.shape for array in outputs]}')
         for a, b in zip(got, outputs):
             difference = np.abs(a - b).max() / (max(1.0, np.abs(b).max()) if relative else 1.0)
-            worst = np.maximum(worst, difference)       # not a number stays that
+            worst = np.maximum(worst, difference)       # NaN stays NaN
     if not worst <= TOLERANCE:
         raise DataError(f'the export differs from the model by {worst:.3g}, above the limit '
                         f'of {TOLERANCE:g}; nothing was written')
@@ -46,7 +46,7 @@ def differences(task: ExportTask, predict: Predict, batches: Sequence[Batch],
 
     Measures: largest, mean (of absolute values); cosine (of all values as one vector); same (the
     share of examples, or tokens, with the same best class; None if there are no classes).
-    Padding does not count.  Raises DataError if an output is not a number.
+    Padding does not count.  Raises DataError if an output has values that are not finite.
     """
     pairs = {name: ([], [], []) for name in task.outputs}
     for batch, outputs in zip(batches, expected):

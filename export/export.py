@@ -217,7 +217,7 @@ def staged(output_dir: str) -> Iterator[str]:
 
 
 def quantize(task: str, form: Any, net: Any, folder: str, texts: list) -> Dict[str, dict]:
-    """Make the export int8; print the effect on texts that it was not calibrated with.
+    """Make the export int8; print the effect on texts that were not used for calibration.
 
     Returns what :func:`export.checks.differences` does.
     """

@@ -41,7 +41,7 @@ def count_classes(task: str, arrays: Dict[str, np.ndarray]) -> int:
 def build(task: str, config: BertConfig, arrays: Dict[str, np.ndarray], source: str,
           dropout: Optional[float] = None,
           optional: Sequence[str] = ()) -> Tuple[HybridBlock, List[str]]:
-    """The network of a task with the weights found, as many classes as they have.
+    """The network of a task with the weights in ``arrays``, and as many classes as they have.
 
     ``optional`` as in :func:`~bert.model.parameters.load_parameters`.  Returns the network and the
     names of the parameters that are random.
@@ -60,7 +60,7 @@ def build(task: str, config: BertConfig, arrays: Dict[str, np.ndarray], source: 
 
 
 def predictor(net: Any) -> Callable[[Batch], List[np.ndarray]]:
-    """batch -> list of outputs, from a network of MXNet's."""
+    """A function, batch -> list of outputs, that runs an MXNet block."""
     def predict(batch):
         out = net(*(mx.nd.array(array, dtype=array.dtype) for array in batch))
         return [array.asnumpy() for array in (out if isinstance(out, (list, tuple)) else [out])]

@@ -21,7 +21,7 @@ class Onnx:
 
     files = ('model.onnx',)
     inputs = {'input_ids': 'int64', 'attention_mask': 'int64', 'token_type_ids': 'int64'}
-    # other operators round differently: 1.4e-5 on outputs up to 5 of a 12-layer model was seen
+    # its operators round differently: a 12-layer model with outputs up to 5 differed by 1.4e-5
     relative = True
     calibrated = False      # int8 takes the ranges of activations from each input
 
@@ -78,7 +78,7 @@ class Onnx:
         """Replace the file by an int8 one, with one scale per row of a matrix."""
         from onnxruntime.quantization import QuantType, quantize_dynamic
         path = os.path.join(folder, *cls.files)
-        with quiet():       # it advises what _fold has done
+        with quiet():       # it advises to do what _fold has done
             quantize_dynamic(path, path + '.int8', per_channel=True, weight_type=QuantType.QInt8)
         os.replace(path + '.int8', path)
 
@@ -100,7 +100,7 @@ def _opset() -> Iterator[None]:
 
 
 def _rename_outputs(graph, names):
-    """Give the outputs of a graph the first of ``names``."""
+    """Rename the outputs of a graph to the first of ``names``."""
     new = {entry.name: name for entry, name in zip(graph.output, names)}
     for entry in graph.output:
         entry.name = new[entry.name]
@@ -127,7 +127,7 @@ def _replace_inputs(graph):
 
 
 def _fold(path):
-    """Let ONNX Runtime compute what is constant: half of the nodes are arithmetic on shapes."""
+    """Let ONNX Runtime fold constants: half of the nodes compute shapes."""
     import onnx
     import onnxruntime
     options = onnxruntime.SessionOptions()
@@ -136,7 +136,7 @@ def _fold(path):
     options.optimized_model_filepath = path + '.folded'
     try:
         onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
-    except Exception as error:      # its own kinds have no common base
+    except Exception as error:      # ONNX Runtime's exceptions have no common base class
         raise DataError(f'{path}: ONNX Runtime cannot rewrite it ({last_line(error)})') from None
     model = onnx.load(options.optimized_model_filepath)
     os.remove(options.optimized_model_filepath)
@@ -144,7 +144,7 @@ def _fold(path):
 
 
 def _save(model, path):
-    """Write a model without what it does not use."""
+    """Write a model without unused inputs, weights and operator sets."""
     import onnx
     weights = {weight.name for weight in model.graph.initializer}
     used = {name for node in model.graph.node for name in node.input}

@@ -30,9 +30,10 @@ class Symbol:
 
     @classmethod
     def write(cls, net: Any, folder: str, batch: Batch, outputs: Sequence[str] = ()) -> None:
-        """Write ``net`` in float32; ``batch`` is to run it once, its shape is not kept.
+        """Write ``net`` in float32, after running it once on ``batch``, whose shape is not kept.
 
-        A symbol has no names for its ``outputs``.  DataError if the files cannot be written.
+        ``outputs`` is ignored: a symbol does not name them.  Raises DataError if the files cannot
+        be written.
         """
         predictor(net)(batch)
         cls._save(net, folder)
@@ -53,7 +54,7 @@ class Symbol:
         """batch -> list of outputs, from the files in ``folder``."""
         symbol, params = (os.path.join(folder, name) for name in cls.files)
         try:
-            with quiet():       # it can't know the inputs' types, and need not
+            with quiet():       # it warns that the types of the inputs are not known
                 net = mx.gluon.SymbolBlock.imports(symbol, list(cls.inputs), params)
         except (mx.MXNetError, AssertionError, ValueError) as error:
             raise DataError(f'{params}: cannot be read back ({last_line(error)}); is the disk '
@@ -95,7 +96,7 @@ class Symbol:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hide what libraries log and warn about their own work."""
+    """Hide the log messages and warnings of libraries."""
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -11,13 +11,14 @@ onnxruntime), the peers do the same work with the same weights and threads, alte
 every round.  A figure is the median over the rounds, and a ratio the median of the rounds' ratios,
 above 1 if ours is better.  MB is the peak memory of the largest process.
 
-Figures per step (train, pretrain) leave out the first steps, embed leaves out loading; s is a whole
-script from start to end.  OMP_NUM_THREADS sets how many threads both use (default: the cores).
+Rates of train and pretrain leave out the first steps, those of embed and classify the loading; s is
+a whole script from start to end.  OMP_NUM_THREADS sets the number of threads of both sides
+(default: the number of cores).
 
 --scores trains on MRPC, WNUT-17 and XQuAD instead, with our programs and with Transformers' Trainer
 (random batches, and batches by length), and prints the dev scores of each seed, their mean and
-standard deviation.  Finished runs are kept in scores.json; the same command later
-runs only the missing ones.
+standard deviation.  Finished runs are kept in scores.json; the same command later runs only the
+missing ones.
 """
 if not __package__:     # run as a file: `bert` is the checkout's
     import os.path

@@ -21,8 +21,8 @@ from bert.utils import cli
 from bert.utils.errors import DataError, run
 
 SPECIALS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
-# letters that no Chinese character separates: one [UNK] to BERT's tokenizer, and the time of a
-# WordPiece trainer grows with their square
+# a word of 1,000 letters or more (Chinese characters are words of their own): BERT's tokenizer
+# makes it [UNK], and the time of the WordPiece trainer grows with the square of its length
 LONG_WORD = re.compile('[^\\W\u3400-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]{1000,}')
 
 
@@ -82,7 +82,7 @@ def lines(paths):
 
 
 def train_wordpiece(texts, folder, size, cased):
-    """Write vocab.txt to ``folder``; its path."""
+    """Write vocab.txt to ``folder``; returns its path.  DataError if there is no text."""
     from tokenizers import BertWordPieceTokenizer
     trainer = BertWordPieceTokenizer(lowercase=not cased)
     texts = (LONG_WORD.sub('', text) for text in texts)
@@ -96,7 +96,7 @@ def train_wordpiece(texts, folder, size, cased):
 
 
 def train_sentencepiece(texts, folder, args):
-    """Write spm.model to ``folder``; its path."""
+    """Write spm.model to ``folder``; returns its path.  DataError if the text does not allow it."""
     import sentencepiece
     model = io.BytesIO()
     try:
@@ -116,7 +116,7 @@ def train_sentencepiece(texts, folder, args):
 
 
 def write(path, content):
-    """Write a file, whose path it returns, with errors of the disk in one line."""
+    """Write bytes to a file and return its path; DataError if the disk is full."""
     from bert.utils import files
     with files.atomic(path) as temporary, open(temporary, 'wb') as f:
         f.write(content)

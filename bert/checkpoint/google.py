@@ -9,7 +9,7 @@ from ..utils.errors import DataError
 
 __all__ = ['read_tensorflow', 'to_huggingface_name']
 
-# parts of a name -> Hugging Face's; kernels (inputs, outputs) are transposed, other matrices not
+# parts of a name -> Hugging Face's; only kernels, (inputs, outputs), are to be transposed
 _PARTS = (
     (r'(?<=encoder/)layer_(\d+)/', r'layer.\1/'),
     (r'^output_', 'classifier/output_'),            # of run_classifier.py
@@ -23,7 +23,7 @@ _NOT_WEIGHTS = re.compile(r'(/(adam_[mv]|Adam(_1)?)|^(global_step|beta[12]_power
 
 
 def to_huggingface_name(name: str) -> str:
-    """The name that Transformers has for a variable of google-research/bert."""
+    """The name in Transformers of a variable of google-research/bert."""
     for pattern, replacement in _PARTS:
         name = re.sub(pattern, replacement, name)
     return name.replace('/', '.')

@@ -1,4 +1,4 @@
-"""The files of a model on the Hugging Face hub, or of the cache that its library keeps."""
+"""The files of a model on the Hugging Face hub or in its library's cache."""
 import importlib.util
 import os
 from typing import Optional
@@ -35,8 +35,8 @@ def model_folder(repo: str, weights: bool, local: bool) -> str:
     if not first:
         raise DataError('no config.json')
     folder = os.path.dirname(first)
-    commit = os.path.basename(folder)       # so that all files are of one revision
-    inside = ''                             # where the encoder is
+    commit = os.path.basename(folder)       # of all files
+    inside = ''                             # the sub-folder of the encoder, with a slash
     if fetch('modules.json', commit):       # of sentence-transformers
         inside = os.path.relpath(sentence_modules.transformer_folder(folder), folder)
         inside = '' if inside == '.' else inside + '/'

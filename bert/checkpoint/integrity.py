@@ -1,10 +1,10 @@
 """Checks of files of weights before their content is trusted: structure, checksum, finite values.
 
 A ``.params`` file that we write ends in a trailer that MXNet does not read: :data:`TRAILER` and the
-CRC-32 of all bytes before, in hexadecimal; the eight bytes that the format reserves are
-:data:`MARK`, by which a file of ours without its trailer is known to be cut.  A safetensors file of
-ours has the CRC-32 of all of its other bytes in its metadata.  Files of others have no checksum and
-get the other checks.
+CRC-32 of all bytes before it, in hexadecimal.  The eight bytes that the format reserves are
+:data:`MARK`, so a file of ours without its trailer is known to be cut.  A safetensors file of ours
+has the CRC-32 of all its other bytes in its metadata.  Files of other programs have no checksum and
+get the other checks only.
 """
 import mmap
 import os
@@ -32,7 +32,7 @@ _ITEM = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8, 7: 1, 8: 2, 9: 2, 10: 4, 11: 
 
 
 class _Damaged(Exception):
-    """What does not fit in a file."""
+    """The reason why a file is damaged."""
 
 
 class _Reader:
@@ -119,7 +119,7 @@ def _check_params(data):
             raise _Damaged('it is cut short: its checksum is missing')
     reader = _Reader(data)
     if reader.take('Q') != _LIST_MAGIC:
-        raise _Damaged('it does not begin as one')
+        raise _Damaged('its first bytes are those of another format')
     reader.take('Q')
     count = reader.take('Q')
     for _ in range(count):
@@ -143,7 +143,7 @@ def _pass_array(reader):
     elif magic == _V1:
         dimensions = reader.take('i')
     else:
-        dimensions = magic      # of MXNet before 0.12: the magic number's place is the rank's
+        dimensions = magic      # MXNet before 0.12 had the number of dimensions here
     if not 0 <= dimensions <= _MAX_DIMENSIONS:
         raise _Damaged(f'an array in it has {dimensions} dimensions')
     code = 'q' if magic in (_V1, _V2, _V3) else 'I'
@@ -181,7 +181,10 @@ def _crc_around(view, place):
 
 
 def check_safetensors(path: str, content: bytes) -> None:
-    """Check the checksum of a safetensors file if it has one; its structure is right."""
+    """Check the checksum of a safetensors file, if it has one.
+
+    ``content`` is the whole file, whose structure the library has checked.  Raises DataError.
+    """
     try:
         place = _checksum_place(content)
     except ValueError:

@@ -5,6 +5,7 @@ encoder, pooler, decoder and next-sentence head, then the task heads ``classifie
 ``span_classifier`` and ``tag_classifier.1``.
 """
 import re
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def _swap_prefix(name, table):
     return None
 
 
-def to_huggingface(arrays):
+def to_huggingface(arrays: Mapping[str, Any]) -> Tuple[Dict[str, Any], str]:
     """Arrays under our names -> (arrays under Hugging Face's, the architecture's class name).
 
     The masked-LM decoder's weight is the word embedding and is left out, as Hugging Face does.
@@ -92,17 +93,17 @@ def to_huggingface(arrays):
     return out, architecture
 
 
-def check_tied(arrays, source):
+def check_tied(arrays: Mapping[str, np.ndarray], source: str) -> None:
     """Raise DataError where the masked-LM decoder's matrix is not the word embedding."""
     if not np.array_equal(arrays.get('bert.decoder.3.weight', arrays['bert.word_embed.0.weight']),
                           arrays['bert.word_embed.0.weight']):
-        raise DataError(f'{source}: its masked-LM decoder has a matrix of its own, where that of '
-                        'BERT here is the word embedding: it would be lost; take a model with '
+        raise DataError(f'{source}: its masked-LM decoder has a matrix of its own, which would be '
+                        'lost, since the decoder here uses the word embedding; use a model with '
                         'tied embeddings, or use this one for fine-tuning only')
 
 
 def _unwrapped(arrays):
-    """``arrays`` under the names that they have without the wrappers around the model."""
+    """``arrays`` under their names without the prefixes of wrappers around the model."""
     arrays = {re.sub(r'^((module|model|auto_model|_orig_mod|0)\.)+', '', name): array
               for name, array in arrays.items()}
     if any(name.startswith('bert.bert.') for name in arrays):
@@ -110,13 +111,15 @@ def _unwrapped(arrays):
     return arrays
 
 
-def from_huggingface(arrays, architectures=()):
+def from_huggingface(arrays: Mapping[str, np.ndarray],
+                     architectures: Optional[Sequence[str]] = ()) -> Dict[str, np.ndarray]:
     """Arrays under Hugging Face's names -> under ours; what BERT does not have is left out.
 
-    ``architectures`` is config.json's list, or its null: by it a tagger's ``classifier`` is known
-    from a sentence classifier's.  A bare ``BertModel`` (names without ``bert.``), the older
-    ``gamma`` and ``beta``, and the prefixes of wrappers (``module.``, ``model.``, ``bert.bert.``)
-    are understood.  The masked-LM decoder's weight is left out where it is the word embedding.
+    ``architectures`` is the list in config.json, or None; it distinguishes a tagger's
+    ``classifier`` from a sentence classifier's.  A bare ``BertModel`` (names without ``bert.``),
+    the older ``gamma`` and ``beta``, and the prefixes of wrappers (``module.``, ``model.``,
+    ``bert.bert.``) are understood.  The masked-LM decoder's weight is left out where it is the word
+    embedding.
     """
     arrays = _unwrapped(arrays)
     whole = {theirs: ours for ours, theirs in _WHOLE.items()}
@@ -147,7 +150,7 @@ def from_huggingface(arrays, architectures=()):
     return out
 
 
-def from_gluonnlp(arrays):
+def from_gluonnlp(arrays: Mapping[str, Any]) -> Dict[str, Any]:
     """Arrays of a GluonNLP 0.8 to 0.10 ``.params`` file -> under our names.
 
     A file of the encoder alone gets ``bert.`` before each name; a classifier saved without

@@ -29,18 +29,18 @@ _BESIDE = (r'config\.json|arguments\.json|metrics\.jsonl|results\.json|labels\.t
            r'|seeds\.json|predictions-.+\.(tsv|txt)|(curves|precision-recall|confusion-.+)\.png'
            r'|events\.out\.tfevents\..+')
 _ALL = '|'.join([_CHECKPOINT, _RESULT, _BESIDE, SHARDS])
-_ROWS = 'unfinished'        # of the shards that are being made
+_ROWS = 'unfinished'        # folder of the rows of shards that are being made
 _NEW, _COMPLETE = '.overwrite', '.overwrite-complete'
-_STALE = '.stale.json'      # in both: what the new result makes stale
-PATIENCE = 5                # seconds: the processes of a run that was killed may still be ending
-_held = set()               # the descriptors that hold locks
-# a process that was forked and outlives this one must not keep its locks
+_STALE = '.stale.json'      # in both: the files of the earlier result that the new one lacks
+PATIENCE = 5                # seconds to wait for a lock: a killed run's processes may be ending
+_held = set()               # file descriptors that hold locks
+# a forked process that outlives this one must not keep its locks
 os.register_at_fork(after_in_child=lambda: [_release(handle) for handle in tuple(_held)])
 
 
 def check(folder: str, flag: str, state: Optional[str] = None, resume: bool = False,
           overwrite: bool = False) -> None:
-    """Make the folder that ``flag`` names; raise DataError if a run there would spoil a result.
+    """Make the folder that ``flag`` names, and check that a run there would not spoil a result.
 
     Parameters
     ----------
@@ -50,6 +50,12 @@ def check(folder: str, flag: str, state: Optional[str] = None, resume: bool = Fa
         None if it cannot resume.
     resume, overwrite : bool
         Whether the run may continue what is there, or replace it.
+
+    Raises
+    ------
+    DataError
+        If the folder holds a result that the run may neither continue nor replace, or another run
+        is writing to it.
     """
     handle = _claim(folder, flag)
     try:
@@ -139,7 +145,7 @@ class OutputFolder:
         self.path = self._folder
 
     def discard(self) -> None:
-        """Remove what was written since, unless it was published."""
+        """Remove what was written to the sub-folder, unless it was published."""
         if self._leads and self.path != self._folder:
             shutil.rmtree(self.path, ignore_errors=True)
 
@@ -165,6 +171,7 @@ def _claim(folder, flag):
 
 
 def _release(handle):
+    """Unlock what :func:`_claim` locked."""
     _held.discard(handle)
     os.close(handle)
 
@@ -179,7 +186,7 @@ def _earlier(folder):
         found = [name for name in names if re.fullmatch(pattern, name)]
         if found:
             return found[0], whole
-    if 'config.json' in names and 'arguments.json' not in names:    # of a model that is not ours
+    if 'config.json' in names and 'arguments.json' not in names:    # a model that we did not write
         return 'config.json', True
     if _holds(os.path.join(folder, _NEW), f'{_CHECKPOINT}|{SHARDS}'):
         return _NEW, False

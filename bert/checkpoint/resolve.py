@@ -58,7 +58,7 @@ def resolve(model: Optional[str] = None, dataset: Optional[str] = None,
         A file of weights, with config.json and vocabulary beside it or else ``model``'s; or a
         folder, as for ``model``.  False: no weights are wanted, nor fetched.
     offline : bool, optional
-        Use no network; None asks BERT_OFFLINE and HF_HUB_OFFLINE.
+        Use no network; None: as BERT_OFFLINE and HF_HUB_OFFLINE say.
     log : callable, optional
         Takes a line for each source that failed before the one that is used.
     vocab : str, optional
@@ -72,7 +72,7 @@ def resolve(model: Optional[str] = None, dataset: Optional[str] = None,
     Raises
     ------
     DataError
-        When a name is not known, or every source fails: then with one line per source.
+        If a name is not known, or if every source fails, with one line for each source.
     """
     found = _resolve(model or DEFAULT, dataset, weights, is_offline(offline),
                      log or logging.getLogger(__name__).info, vocab is None)
@@ -208,7 +208,7 @@ def _named(published, wanted, offline, log, only=None, cure=''):
     hub_copies = [('Hugging Face hub', lambda: _fail('no repository with these weights is known'))]
     if published.hub:
         hub_copies = _hub_sources(published.hub, wanted, published.cased, offline)
-    # what is on this machine before what is not
+    # local sources first
     sources = {'gluon': gluon, 'hub': hub_copies,
                None: gluon[:1] + hub_copies[:-1] + gluon[1:] + hub_copies[-1:]}
     return _first(f'{published.model} {published.dataset}', sources[only], offline, log,
@@ -219,7 +219,7 @@ def _named(published, wanted, offline, log, only=None, cure=''):
 
 
 def _first(name, sources, offline, log, cure):
-    """What the first of ``sources`` (label, callable) that does not fail returns."""
+    """The result of the first of ``sources``, (label, callable), that does not fail."""
     failed = []
     for label, source in sources:
         try:
@@ -231,7 +231,7 @@ def _first(name, sources, offline, log, cure):
                 log(f'{name}: not in {line}')
             return found
     if offline:
-        cure = 'go online (BERT_OFFLINE, HF_HUB_OFFLINE); ' + cure
+        cure = 'go online (unset BERT_OFFLINE and HF_HUB_OFFLINE, omit --offline); ' + cure
     raise DataError(f'{name}: every source failed', *('  ' + reason for reason in failed),
                     f'what to do: {cure}')
 

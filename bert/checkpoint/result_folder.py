@@ -45,8 +45,8 @@ class LoadedModel(NamedTuple):
 def load(source: ModelSource, fresh: bool = False) -> LoadedModel:
     """The model that ``source`` names, in memory.
 
-    A published model has no weights for a ``vocab`` of the user's; with ``fresh`` it then comes
-    without any, with a warning.
+    No published weights fit a ``vocab`` of the user's; with ``fresh`` such a model has no arrays,
+    and a warning is logged.
 
     Raises :class:`~bert.utils.errors.DataError` if it cannot be found or read.
     """
@@ -98,7 +98,7 @@ def read(found: Checkpoint, cased: Optional[bool] = None) -> Tuple[
 def check_vocabulary(embedded: int, tokens: int, found: Checkpoint) -> None:
     """Raise DataError unless ``embedded`` rows of weights hold a vocabulary of ``tokens``.
 
-    Rows beyond it, which some models have to round the size up, are noted in the log.
+    Rows beyond it, with which some models round the size up, are logged.
     """
     if embedded > tokens:
         logging.getLogger(__name__).info(
@@ -156,7 +156,7 @@ def describe(folder: str, config: BertConfig, tok: tokenizer.Tokenizer, head: Op
         labels=('score',) if regression else tuple(labels) or None,
         problem_type='regression' if regression else
         'multi_label_classification' if settings.get('multi_label') else None)
-    # first, because without it config.json is taken for that of another model
+    # first: a config.json without it counts as a model that we did not write
     write_json(os.path.join(folder, 'arguments.json'), arguments)
     tok.save(folder)
     write_json(os.path.join(folder, 'config.json'), config.to_dict())

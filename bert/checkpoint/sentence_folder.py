@@ -18,8 +18,10 @@ def save(folder: str, source: ModelSource, modules: SentenceModules,
          max_length: Optional[int] = None) -> None:
     """Write the model of ``source`` and ``modules`` to ``folder``.
 
-    ``max_length``: the tokens of a text, special ones included, after which sentence-transformers
-    cuts it; None for as many as a model of sentence-transformers says, others have positions.
+    ``max_length`` is the number of tokens, special ones included, at which sentence-transformers
+    truncates texts; None takes that of a source in its format, else the number of positions.
+
+    Raises DataError if ``folder`` contains a model, or the vocabulary is a SentencePiece model.
     """
     if any(os.path.exists(os.path.join(folder, name)) for name in (LIST, 'config.json')):
         raise DataError(f'--save_model {folder}: already contains a model; name another folder')

@@ -1,4 +1,4 @@
-"""The folders of sentence-transformers: an encoder, and how its vectors become one per text."""
+"""Folders of sentence-transformers: an encoder, and modules that make one vector per text."""
 import os
 from typing import List, NamedTuple, Optional, Tuple, Union
 
@@ -34,11 +34,11 @@ class SentenceModules(NamedTuple):
     lower: bool = False                             # whether texts are lower-cased first
 
     def size(self, units: int) -> int:
-        """The length of a vector, where the encoder's are ``units`` long."""
+        """The size of a vector, if those of the encoder have ``units`` values."""
         return ([units] + [len(step.bias) for step in self.steps if isinstance(step, Dense)])[-1]
 
     def vector(self, rows: np.ndarray) -> np.ndarray:
-        """The vectors of the tokens, (tokens, units), as one, (size,) float32."""
+        """Vectors of tokens, (tokens, units) float32 -> one vector, (size,) float32."""
         vector = rows[0] if self.pooling == 'cls' else getattr(rows, self.pooling)(axis=0)
         for step in self.steps:
             if isinstance(step, Dense):
@@ -85,8 +85,10 @@ def root(folder: str) -> Optional[str]:
 
 
 def choose(folder: str, pooling: Optional[str] = None, normalize: bool = False) -> SentenceModules:
-    """Pooling by name, or with None by what :func:`read` finds in ``folder``, else the mean; then
-    each vector is divided by its length if ``normalize``."""
+    """The given ``pooling`` alone, or else the modules that :func:`read` finds in ``folder``, or
+    the mean; if ``normalize``, each vector is divided by its length at the end.
+
+    Raises DataError if ``pooling`` is not one of :data:`POOLINGS`."""
     if pooling is not None and pooling not in POOLINGS:
         raise DataError(f"pooling \"{pooling}\" is not one of {', '.join(POOLINGS)}")
     modules = SentenceModules(pooling) if pooling else read(folder) or SentenceModules('mean')
@@ -115,7 +117,7 @@ def read(folder: str) -> Optional[SentenceModules]:
             steps.append(NORMALIZE)
         elif kind != 'Dropout':
             raise DataError(f'{os.path.join(home, LIST)}: the module {kind} ({path}) is not '
-                            'known in this place; state another way with --pooling')
+                            'supported at this place; choose another way with --pooling')
     settings = os.path.join(folder, 'sentence_bert_config.json')
     lower = os.path.isfile(settings) and read_json(settings, dict).get('do_lower_case') is True
     return SentenceModules(pooling or 'mean', tuple(steps), lower)
@@ -144,7 +146,7 @@ def _dense(folder):
     activation = str(config.get('activation_function', 'Tanh')).split('.')[-1]
     if activation not in _ACTIVATIONS:
         raise DataError(f'{source}: the activation function {activation} is not known, only '
-                        f"{', '.join(_ACTIVATIONS)}; state another way with --pooling")
+                        f"{', '.join(_ACTIVATIONS)}; choose another way with --pooling")
     names = [name for name in ('model.safetensors', 'pytorch_model.bin')
              if os.path.isfile(os.path.join(folder, name))]
     if not names:

@@ -1,4 +1,4 @@
-"""Which model to load, as a value; and what its folder says before it is loaded."""
+"""Which model to load, as a value; and the settings in its folder, read before it is loaded."""
 import dataclasses
 import os
 from typing import Any, Dict, Iterable, Optional
@@ -29,7 +29,7 @@ class ModelSource:
 
 def read_settings(path: Optional[str], task: Optional[str],
                   numbers: Iterable[str]) -> Dict[str, Any]:
-    """The settings that a result folder of ``task`` remembers.
+    """The settings that a result folder of ``task`` records.
 
     ``path`` is the folder or a file in it; ``task`` None stands for any.  Empty if it is not a
     result folder of ``task``.  Raises DataError if one of ``numbers`` is not a number.

@@ -1,4 +1,4 @@
-"""Files of weights: several formats are read, two written, atomically; nothing is unpickled."""
+"""Reads files of weights in several formats, and writes two; nothing is unpickled."""
 import contextlib
 import os
 import shutil
@@ -51,7 +51,7 @@ def write_params(path: str, arrays: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _name_for_mxnet(path, mode):
-    """A name of a file that MXNet can open: it takes only names in UTF-8."""
+    """A name of the file ``path`` for MXNet, which opens only names in UTF-8."""
     try:
         path.encode('utf-8')
     except UnicodeEncodeError:
@@ -87,7 +87,7 @@ def _read_safetensors(path):
     try:
         with open(path, 'rb') as f:
             content = f.read()
-        np.empty(len(content) + (16 << 20), np.uint8)   # MemoryError; the library would panic
+        np.empty(len(content) + (16 << 20), np.uint8)   # a MemoryError, not the library's panic
         tensors = safetensors.deserialize(content)
         integrity.check_safetensors(path, content)
     except safetensors.SafetensorError as error:
@@ -130,7 +130,10 @@ def _read_shards(path):
 
 
 def read_arrays(path: str) -> Dict[str, np.ndarray]:
-    """The arrays of a file of Hugging Face's, under the names in it; DataError if it is damaged."""
+    """The arrays of a file in Hugging Face's formats, under the names in it.
+
+    Raises DataError if it is damaged.
+    """
     if path.endswith('.safetensors'):
         return _read_safetensors(path)
     return _read_shards(path) if path.endswith('.json') else _read_torch(path)
@@ -151,7 +154,8 @@ def _read_torch(path):
         raise DataError(f'{path}: torch cannot read only weights from it '
                         f'({(str(error) or type(error).__name__).splitlines()[0]})') from None
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
-        raise DataError(f'{path}: contains something other than named weights')
+        raise DataError(f'{path}: contains something other than named weights; save only the '
+                        'state_dict of the model')
     return {name: tensor.float().numpy() for name, tensor in state.items()}
 
 

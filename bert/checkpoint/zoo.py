@@ -27,7 +27,10 @@ def cached(name: str, sha1: str) -> str:
 
 
 def fetched(name: str, sha1: str, offline: bool) -> str:
-    """Path of a file of the Gluon repository, in the cache; DataError if it cannot be fetched."""
+    """Path of a file of the Gluon repository, downloaded to the cache if it is not there.
+
+    Raises DataError if it cannot be fetched.
+    """
     path = os.path.join(cache(), name)
     stem, kind = os.path.splitext(name)
     kind = 'models' if kind == '.params' else 'dataset/vocab'

@@ -9,7 +9,7 @@ from .operators import ACTIVATIONS
 __all__ = ['BertConfig', 'LARGEST']
 
 _REQUIRED = ('hidden_size', 'num_hidden_layers', 'num_attention_heads', 'intermediate_size')
-# the largest plausible value of each size; above it, the file is damaged or not of a BERT
+# the largest plausible value of each size; a file with a larger one is damaged or not of a BERT
 LARGEST = {'hidden_size': 1 << 16, 'num_hidden_layers': 1 << 10, 'num_attention_heads': 1 << 12,
            'intermediate_size': 1 << 18, 'vocab_size': 1 << 24, 'max_position_embeddings': 1 << 20,
            'type_vocab_size': 1 << 10}

@@ -112,7 +112,7 @@ class Encoder(_Owner):
                                                  prefix=f'transformer{number}_'))
 
     def hybrid_forward(self, F, x, positions, operators, read, position_weight, **weights):
-        """(T, units) and positions, which broadcast to T -> as :class:`Bert` gives."""
+        """(T, units) and positions, which broadcast to T -> what :class:`Bert` returns."""
         rows, units = self._shape
         places = F.Embedding(positions, position_weight, input_dim=rows, output_dim=units)
         x, low = operators.add_norm(F.broadcast_add(x, places), None, weights['layer_norm.gamma'],
@@ -146,9 +146,9 @@ class Layer(_Owner):
         self.own_norm('layer_norm', units)
 
     def hybrid_forward(self, F, x, low, operators, read, **weights):
-        """Takes and gives the residual stream (T, units), float32 and low.
+        """The residual stream (T, units), float32 and low -> the same after this layer.
 
-        With ``read`` it gives (R, units), the tokens that are picked.
+        With ``read``, the result is (R, units): only the tokens that it picks.
         """
         y = operators.attention(
             low, [self.weight(weights, f'attention_cell.{name}') for name in _PROJECTIONS],

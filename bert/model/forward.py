@@ -1,9 +1,8 @@
 """The two batch layouts: padded batches on any device, or packed tokens on CPUs.
 
-Both take rows of token ids through a network of :mod:`bert.model.heads` and give the same numbers:
-for each row or, where the network has ``per_token``, for each token of all rows, one row after the
-other, or only for the tokens at given places.  Programs talk to these and never to the network
-itself.
+Both take rows of token ids through a network of :mod:`bert.model.heads` and return the same logits:
+one result per row or, if the network is ``per_token``, one per token of all rows, concatenated, or
+one per token at given places.  Programs use these layouts, never the network itself.
 """
 from typing import Optional, Sequence, Tuple, Union
 
@@ -29,16 +28,17 @@ def choose_layout(path: str, dtype: str, devices: Sequence[mx.Context], pad: boo
     Parameters
     ----------
     path : 'auto', 'padded' or 'packed'
-        'auto' is 'packed' where that works: on CPUs, with a compiler or operators built before.
+        'auto' is 'packed' if that works: on CPUs, with a compiler or operators built before.
     dtype : str
     devices : list of mxnet.Context
     pad : bool
-        Whether batches of a fixed length are asked for.
+        Whether all batches must be padded to a fixed length.
 
     Raises
     ------
     DataError
-        Where 'packed' is asked for, or int8, which needs it, and is not available.
+        If ``path`` is 'packed' or ``dtype`` is 'int8', which needs packed batches, but they are
+        not available.
     """
     obstacle, asked = None, '--path packed'
     if dtype == 'int8':
@@ -66,7 +66,8 @@ def create_forward(net: Network, path: str, dtype: str, pad_id: int,
                    length: Optional[int] = None) -> 'Union[Padded, Packed]':
     """A :class:`Padded` or a :class:`Packed` over a network of :mod:`bert.model.heads`.
 
-    ``net`` must have its final parameters: with int8, its matrices are converted here.
+    ``path`` and ``dtype`` are those of :func:`choose_layout`, ``path`` its result.  ``net`` must
+    have its final parameters: with int8, its matrices are converted here.
     """
     if dtype == 'int8':
         quantize(net)
@@ -91,17 +92,18 @@ class Padded:
         ids, token_types : lists of lists or arrays of int
         device : mxnet.Context
         places : (M,) array of int, optional
-            Of the tokens that the logits are for, among the tokens of all rows, one row after the
-            other; for a :class:`~bert.model.heads.Tagger`, or for masked tokens.
+            The tokens to compute logits for, as indices into the concatenated tokens of all rows;
+            for a :class:`~bert.model.heads.Tagger` or a :class:`~bert.model.heads.PreTraining`.
         length : int, optional
-            To pad rows to.
+            Tokens to pad each row to.
 
         Returns
         -------
         NDArray or two of them
-            (rows, ...), (tokens of all rows, ...) or (M, ...), float32; for masked tokens also
-            those of the rows, after (M, ...), which then may be in the type of the matrix
-            products, and have more rows behind.
+            (rows, ...), (tokens of all rows, ...) or (M, ...), float32.  For a PreTraining network
+            a pair: (M, vocab_size) for the masked tokens and (rows, 2) for the next sentence.
+            Packed, the former may be bfloat16 and longer than M; :meth:`cross_entropy` drops the
+            excess.
         """
         inputs = padded_inputs(ids, token_types, self._pad_id, device, length or self._length)
         longest = inputs[0].shape[1]
@@ -125,8 +127,8 @@ class Padded:
     def cross_entropy(logits: mx.nd.NDArray, labels: mx.nd.NDArray) -> Sequence[mx.nd.NDArray]:
         """(M, classes) logits and (M,) float32 classes -> losses (M,) and hits (M,).
 
-        A hit is 1 where no logit is higher than that of the class, or else 0.  ``logits`` are what
-        the network gave for masked tokens, or for rows.
+        A hit is 1 where no logit is higher than that of the class, or else 0.  ``logits`` are
+        those of masked tokens, or of rows.
         """
         with mx.autograd.pause():
             right = mx.nd.pick(logits, labels) == logits.max(axis=1)
@@ -134,7 +136,7 @@ class Padded:
 
 
 class Packed:
-    """Rows stand one after the other, without padding: :mod:`bert.model.native`."""
+    """Rows are concatenated, without padding: :mod:`bert.model.native`."""
 
     def __init__(self, net: Network, bfloat16: bool = False):
         self._net, self._per_token = PackedNetwork(net, bfloat16), net.per_token
@@ -142,7 +144,7 @@ class Packed:
 
     def __call__(self, ids: _Rows, token_types: _Rows, device: mx.Context,
                  places: Optional[np.ndarray] = None, length: Optional[int] = None) -> _Logits:
-        """As :class:`Padded` does; ``length`` has no effect, for nothing is padded."""
+        """As :class:`Padded`; ``length`` has no effect, since nothing is padded."""
         if mx.autograd.is_training():
             seeds = mx.nd.floor(mx.nd.random.uniform(0, 1 << 24, (self._net.seeds,), ctx=device))
         else:
@@ -159,7 +161,7 @@ class Packed:
 
     @staticmethod
     def cross_entropy(logits: mx.nd.NDArray, labels: mx.nd.NDArray) -> Sequence[mx.nd.NDArray]:
-        """As :meth:`Padded.cross_entropy`; logits may also be bfloat16."""
+        """As :meth:`Padded.cross_entropy`; logits may be bfloat16, and longer than the labels."""
         count = len(labels)
         if len(logits) > count:
             labels = mx.nd.concat(labels, mx.nd.zeros(len(logits) - count, ctx=labels.context),
@@ -168,17 +170,17 @@ class Packed:
 
 
 def _filled_up(places, more):
-    """``places`` and then zeros, so that with ``more`` rows behind them they have a size of
-    :func:`bert.model.inputs.round_up`."""
+    """``places`` and then zeros, (K,) int32, where K + ``more`` is a size of
+    :func:`bert.model.inputs.round_up`: fewer sizes need fewer prepared operators."""
     out = np.zeros(round_up(len(places) + more) - more, np.int32)
     out[:len(places)] = places
     return out
 
 
 def unpack(logits: mx.nd.NDArray, lengths: Sequence[int], fill: float = 0.0) -> mx.nd.NDArray:
-    """Logits of tokens -> an array with one row for each text: the inverse of packing.
+    """Logits of tokens -> an array with one row per text: the inverse of packing.
 
-    (N, ...) and B lengths -> (B, longest, ...), where ``fill`` stands behind each text.
+    (N, ...) and B lengths -> (B, longest, ...), with ``fill`` after each text.
     """
     lengths = np.asarray(lengths)
     column = np.arange(lengths.max())

@@ -37,8 +37,8 @@ class Network(HybridBlock):
     Attributes
     ----------
     per_token : bool
-        Whether its logits are those of tokens: (N, ...) of packed tokens, (batch, length, ...) of a
-        padded batch.  Those of texts are (B, ...).
+        Whether there are logits for each token, (N, ...) packed or (batch, length, ...) padded,
+        rather than for each text, (B, ...).
     """
 
     per_token = False
@@ -48,7 +48,7 @@ class Network(HybridBlock):
         self.config, self.bert = config, bert
 
     def logits(self, operators: Operators) -> Array:
-        """What the network gives for the tokens of ``operators``."""
+        """The outputs for the tokens of ``operators``; the shapes are those of the subclass."""
         raise NotImplementedError
 
     def hybrid_forward(self, F, ids, token_types, lengths, *places):
@@ -58,10 +58,10 @@ class Network(HybridBlock):
 
 
 class PackedNetwork(HybridBlock):
-    """A :class:`Network`, on its parameters, over packed tokens.
+    """A :class:`Network` over packed tokens; the two share their parameters.
 
-    The inputs are those of :class:`bert.model.native.Native`, of which ``seeds`` has
-    :attr:`seeds`, and then those that ``net.logits`` takes.
+    The inputs are the arrays that :class:`bert.model.native.Native` takes, with :attr:`seeds`
+    seeds, then those that ``net.logits`` takes besides the operators.
     """
 
     def __init__(self, net: Network, bfloat16: bool = False, **kwargs: Any):
@@ -94,7 +94,7 @@ class Classifier(Network):
 
 
 class Tagger(Network):
-    """A tag for every token, read at the first sub-word of a word.
+    """Tag logits for every token; those of a word's first sub-word are its tag.
 
     It has no pooler, and is otherwise named as GluonNLP's ``BERTTagger`` (``tag_classifier``).
     """
@@ -110,8 +110,8 @@ class Tagger(Network):
     def logits(self, operators: Operators, places: Optional[Array] = None) -> Array:
         """-> logits (N, num_tags) or (batch, length, num_tags).
 
-        With ``places``, (M,) int32 as ``masked`` of :class:`PreTraining`, only those of the tokens
-        there: (M, num_tags).
+        With ``places``, (M,) int32 as ``masked`` of :class:`PreTraining`, only for the tokens at
+        these places: (M, num_tags).
         """
         if places is None:
             hidden = self.bert(*operators.tokens, operators)[-1]        # (T, units)
@@ -122,7 +122,7 @@ class Tagger(Network):
 
 
 class QuestionAnswering(Network):
-    """Answers as spans of the text: the logits of each token as their first and last one.
+    """Answers as spans of the text: logits for each token to be the first or last of the answer.
 
     Parameters are named as those of ``BertForQA`` in GluonNLP's scripts.
     """
@@ -146,12 +146,12 @@ class QuestionAnswering(Network):
 
 
 class PreTraining(Network):
-    """Masked words and next sentences.
+    """Masked-language-model and next-sentence logits.
 
-    The decoder's matrix is the word embedding.  One more input than the others have:
+    The decoder's matrix is the word embedding.  It has one more input than the others:
 
     - masked: (M,) int32, the places of the masked tokens of all texts, row * length + column in a
-      padded batch; only for these are the logits of the vocabulary computed
+      padded batch; logits over the vocabulary are computed for these only
     """
 
     def __init__(self, config: BertConfig, dropout: Optional[float] = None, **kwargs: Any):
@@ -165,9 +165,11 @@ class PreTraining(Network):
             return F.concat(operators.take(x, masked), operators.first(x), dim=0)
 
         hidden = self.bert(*operators.tokens, operators, read)[-1]      # (M + B, units)
+        # a symbol does not know M: the first M are cut out by an array of that length, and the last
+        # B in the same way from the reversed order
         words = F.slice_like(hidden, masked, axes=(0,))                 # (M, units)
-        behind = F.reverse(hidden, axis=0)
-        first = F.reverse(F.slice_like(behind, operators.first(operators.tokens[0]), axes=(0,)),
+        reversed_ = F.reverse(hidden, axis=0)
+        first = F.reverse(F.slice_like(reversed_, operators.first(operators.tokens[0]), axes=(0,)),
                           axis=0)                                       # (B, units)
         return self.bert.decoder(words, operators), self.bert.classifier(self.bert.pooler(first))
 
@@ -175,7 +177,7 @@ class PreTraining(Network):
 class TokenVectors(Network):
     """A vector for every token: the mean of its hidden states in some layers, without dropout.
 
-    ``layers`` are numbers from 1, the lowest, up; those above the highest are not built.
+    ``layers`` are numbered from 1, the lowest; layers above the highest of them are not built.
     """
 
     per_token = True

@@ -1,7 +1,7 @@
 """Packed tokens through the operators of :mod:`bert.model.ops`: the fast path on CPUs.
 
-The tokens of all texts of a batch stand one after the other, without padding; attention is given
-where each text starts and how long it is.
+The tokens of all texts of a batch are concatenated, without padding; attention gets the start and
+the length of each text.
 
 In bfloat16 the matrix products of the encoder take bfloat16; weights, the residual stream,
 LayerNorm and the heads stay float32.  Weights that :mod:`bert.model.int8` has quantized are
@@ -17,8 +17,8 @@ _FUSED = ('gelu', 'approx_gelu', 'relu')    # activations of bert_feed_forward_i
 
 
 def count_seeds(num_layers: int) -> int:
-    """How many seeds :class:`Native` takes for one pass with dropout: for the embeddings, and in
-    each layer for attention and for the outputs of both sub-layers."""
+    """The number of seeds that :class:`Native` takes for one pass with dropout: one for the
+    embeddings, and three per layer (attention, and the outputs of both sub-layers)."""
     return 1 + 3 * num_layers
 
 
@@ -29,12 +29,12 @@ class Native(Operators):
     ----------
     F : module
     ids, token_types, positions : (N,) int32
-        Of each token; positions count from 0 in each text; tokens that belong to no text have no
+        Of each token; positions count from 0 in each text.  Tokens that belong to no text have no
         effect.
     starts, lengths : (B,) float32
         Where each text starts among the tokens, and its length.
     seeds : (count_seeds(layers),) float32
-        Whole numbers from 0 up for dropout, or -1 for none.  Each dropout takes the next one.
+        Whole numbers from 0 for dropout, or -1 for none.  Each dropout takes the next one.
     bfloat16 : bool
     """
 
@@ -52,9 +52,12 @@ class Native(Operators):
         self._used += 1
         return self.F.slice_axis(self._seeds, axis=0, begin=self._used - 1, end=self._used)
 
-    def _adding(self, x):
-        """``x`` for an operator of :mod:`bert.model.ops`: MXNet lets these overwrite the gradients
-        of their inputs, where that of a parameter may have to add up."""
+    def _accumulating(self, x):
+        """``x``, which may be a parameter, as the input of an operator of :mod:`bert.model.ops`.
+
+        MXNet lets such operators overwrite the gradients of their inputs, even with grad_req
+        'add'; the identity between them adds.
+        """
         return self.F.identity(x)
 
     def dense(self, x, weight, bias, outputs):
@@ -65,7 +68,7 @@ class Native(Operators):
         return self.F.FullyConnected(x, weight, bias, num_hidden=outputs, flatten=False)
 
     def lower(self, x):
-        return self.F.bert_bfloat16(self._adding(x)) if self._bfloat16 else x
+        return self.F.bert_bfloat16(self._accumulating(x)) if self._bfloat16 else x
 
     def activate(self, x, activation):
         if activation in ('gelu', 'approx_gelu'):
@@ -81,8 +84,8 @@ class Native(Operators):
     def add_norm(self, x, residual, gamma, beta, epsilon, dropout):
         inputs = (x,) if residual is None else (x, residual)
         y = self.F.bert_layer_norm(
-            *inputs, self._adding(gamma), self._adding(beta), self._seed(dropout), p=dropout or 0,
-            eps=epsilon, out16=int(self._bfloat16), nores=int(residual is None))
+            *inputs, self._accumulating(gamma), self._accumulating(beta), self._seed(dropout),
+            p=dropout or 0, eps=epsilon, out16=int(self._bfloat16), nores=int(residual is None))
         return tuple(y) if self._bfloat16 else (y, y)
 
     def attention(self, x, weights, biases, units, heads, dropout, read=None):

@@ -1,4 +1,4 @@
-"""The operators that BERT is computed with: their interface, and the portable ones.
+"""The interface of the operators that compute BERT, and the portable implementation.
 
 The encoder (:mod:`bert.model.encoder`) states BERT's maths once; what a batch looks like and which
 operators compute it is injected as an :class:`Operators`.  :class:`Portable` takes padded batches
@@ -27,7 +27,7 @@ class Int8Weight(NamedTuple):
 
 
 Weight = Union[Array, Int8Weight]
-Read = Callable[[Array], Array]     # (T, ...) -> (R, ...): those of the tokens that are read
+Read = Callable[[Array], Array]     # (T, ...) -> (R, ...): only the tokens that the head reads
 
 
 class Operators(abc.ABC):
@@ -37,8 +37,8 @@ class Operators(abc.ABC):
     where they are padded.  Every operator but attention acts on the last axis alone, so the
     encoder never looks at T.
 
-    The residual stream is kept in float32, and the matrix products may take a lower type: "low"
-    arrays are of the type of the products, which is decided here.
+    The residual stream is float32; matrix products may have a lower precision, which subclasses
+    choose: "low" arrays have the type of the products.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Operators(abc.ABC):
     tokens : tuple of arrays
         Ids, token types and positions, which broadcast to T.
     prunes : bool
-        Whether the last layer leaves out the tokens that a network does not read.
+        Whether the last layer skips the tokens that the head does not read.
     """
 
     prunes = False
@@ -99,22 +99,22 @@ class Operators(abc.ABC):
 
         ``weights``, (units, units) each, and ``biases``, (units,) each, project to queries, keys
         and values.  Dropout is on the attention probabilities; the output projection is not part.
-        With ``read``, which only those that prune are given, the result is that of the tokens
-        that it picks, (R, units).
+        With ``read``, which is given only if :attr:`prunes`, the result is (R, units), for the
+        tokens that it picks.
         """
 
     @abc.abstractmethod
     def first(self, x: Array) -> Array:
-        """Of the first token of each text: (T, units) -> (B, units)."""
+        """The first token of each text: (T, units) -> (B, units)."""
 
     @abc.abstractmethod
     def by_text(self, x: Array) -> Array:
-        """As the caller has the tokens: (T, units) -> (N, units) packed, (batch, length, units)
-        padded."""
+        """The tokens in the order of the inputs: (T, units) -> (N, units) packed,
+        (batch, length, units) padded."""
 
     @abc.abstractmethod
     def take(self, x: Array, places: Array) -> Array:
-        """Of some tokens: (T, units) and M numbers of tokens, as ``by_text`` orders them, ->
+        """Some tokens: (T, units), and their numbers (M,) int32 in the order of ``by_text`` ->
         (M, units)."""
 
 

@@ -65,13 +65,13 @@ def _config(name, offline):
     size = _SIZE.fullmatch(name)
     if not size:
         return resolve(name, weights=False, offline=offline or None).config
-    # not all digits: Python refuses to convert thousands of them
+    # 20 digits are enough to find that a size is too large; Python refuses to convert thousands
     layers, units, heads, hidden = (int((number or '0')[:20]) for number in size.groups())
     sizes = {'num_hidden_layers': layers, 'hidden_size': units, 'num_attention_heads': heads,
              'intermediate_size': hidden or 4 * units}
     if not (layers and units and heads) or units % heads:
-        raise DataError(f'--model {name}: layers, units and heads must be 1 or more, and units a '
-                        'multiple of heads')
+        raise DataError(f'--model {brief(name)}: layers, units and heads must be 1 or more, and '
+                        'units a multiple of heads')
     if any(value > LARGEST[key] for key, value in sizes.items()):
         raise DataError(f'--model {brief(name)}: too large; at most ' + ', '.join(
             f'{key} {LARGEST[key]}' for key in sizes))

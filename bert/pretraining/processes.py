@@ -46,10 +46,10 @@ class Reader:
 
     def __init__(self, source: Any, workers: int, keep: int = 0):
         self._futures = weakref.WeakValueDictionary()   # those that somebody waits for
-        self._kept, self._keep = {}, keep               # (future, how many will come for it)
+        self._kept, self._keep = {}, keep               # (future, callers still to come)
         self._others = set(multiprocessing.active_children())
         if workers:
-            # where this process ends without delay, that is no leak to warn of
+            # for the resource tracker: a process that is killed leaves semaphores, which is no leak
             sys.warnoptions.append('ignore:resource_tracker')
             # a fork is not safe once MXNet and MPI run threads
             self._executor = futures.ProcessPoolExecutor(
@@ -61,7 +61,7 @@ class Reader:
             self._function = source.read
 
     def submit(self, epoch: int, chunk: int, here: int = 1) -> 'futures.Future[Instances]':
-        """Begin to read a chunk, for which ``here`` callers come; :meth:`result` has its
+        """Begin to read a chunk that ``here`` callers will ask for; :meth:`result` returns its
         instances."""
         key = epoch, chunk
         future = self._futures.get(key)
@@ -106,8 +106,8 @@ class Reader:
     def close(self) -> None:
         """Stop reading at once.
 
-        A thread cannot be ended, but nothing waits for its chunk except the end of the program,
-        which is bounded.
+        Reader processes are killed.  A reader thread cannot be: it finishes its chunk, for which
+        only the exit of the program waits, with a limit (:data:`bert.utils.errors.LEAVING`).
         """
         for future in list(self._futures.values()):
             future.cancel()
@@ -176,8 +176,8 @@ def _start(parent, shared):
     _end_with(parent)
     try:
         _shared = pickle.loads(shared)
-    except (MemoryError, ImportError, OSError):     # a library that finds no room in memory
-        os._exit(1)                                 # the parent says what happened
+    except (MemoryError, ImportError, OSError):     # lack of memory, which the parent reports
+        os._exit(1)
 
 
 def _end_with(parent):

@@ -31,7 +31,7 @@ __all__ = ['Stream', 'Update', 'edges', 'evaluation', 'share']
 
 _BUFFER_BATCHES = 32        # micro-batches in a buffer, for most to be of one length
 _BUFFER_TOKENS = 1 << 24    # in the buffers of all sub-streams at most, for memory
-_EMPTY_EPOCHS = 8           # after so many epochs, and M more, without an instance, there are none
+_EMPTY_EPOCHS = 8           # after this many epochs, and M more, without an instance, give up
 
 
 class _MicroBatch(NamedTuple):

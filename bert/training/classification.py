@@ -22,7 +22,7 @@ def predict(forward: Forward, features: SentenceFeatures, comm: Local,
             batch_size: int) -> np.ndarray:
     """The logits of every example, (examples, classes): the mean over its windows.
 
-    The work is divided among workers and devices; every worker gets all.
+    The work is divided among workers and devices; every worker gets all results.
     """
     rows = score_rows([len(ids) for ids in features.ids], batch_size, comm,
                       lambda part, device: logits(forward, features, part, device))

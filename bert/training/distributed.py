@@ -22,7 +22,8 @@ _VALUES = 1 << 20       # keys from here on are not those of parameters
 class Local:
     """A single worker; its devices exchange gradients through an MXNet key-value store.
 
-    Subclasses have several workers, of which this process is number ``rank`` of ``size``.
+    In subclasses this process is worker ``rank`` of ``size``; ``hosts`` are the host names of all
+    ranks, or empty if they are not known.
     """
 
     rank, size = 0, 1
@@ -73,7 +74,7 @@ class Local:
 class Horovod(Local):
     """One worker of many, started by ``mpirun`` or ``horovodrun``.
 
-    ``hosts`` are the names of the hosts of all ranks.
+    Raises DataError if this build of Horovod does not sum.
     """
 
     def __init__(self, devices: List[mx.Context]):
@@ -147,7 +148,7 @@ class KVStore(Local):
         mx.nd.waitall()
         if self._watch:
             self._watch.close()
-        self._store = None      # waits for the others; at the end of the interpreter it would abort
+        self._store = None      # waits for the others; at the interpreter's exit this would abort
 
 
 def agree(comm: Local, values: Sequence[int]) -> bool:

@@ -13,7 +13,7 @@ __all__ = ['Forward', 'score_rows', 'BATCH_TOKENS']
 
 Forward = Union[Padded, Packed]     # a network, called with rows of token ids and token types
 
-# most tokens in a batch without training: on a CPU its arrays should stay in the cache
+# maximum tokens of a batch in inference; on a CPU its arrays should stay in the processor's cache
 BATCH_TOKENS = {'cpu': 1 << 11, 'gpu': 1 << 15}
 
 
@@ -31,8 +31,8 @@ def score_rows(lengths: Sequence[int], batch_size: int, comm: Local,
     forward : callable
         (indices, device) -> float32 NDArray (len(indices), ...); the other axes are fixed.
     by_token : bool
-        The second axis of the result of ``forward`` is the tokens of the longest of its rows; it
-        is padded with zeros to the longest of all.
+        The second axis of the result of ``forward`` has one entry per token, or fewer; it is padded
+        with zeros to the length of the longest row.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What the fine-tuning programs share: building the network, the training run, the report."""
+"""Shared by the fine-tuning programs: building the network, the training run, the report."""
 import contextlib
 import logging
 import os
@@ -131,7 +131,7 @@ class Run:
                                    output.arguments)
         self._progress = Progress(self._folder.path, self._total, self._stepper.update, comm.rank,
                                   output.log_interval, tensorboard=output.tensorboard)
-        if self._position['best'] is not None:      # the end of the first epoch was interrupted
+        if self._position['best'] is not None:      # it may have been killed before this
             self._publish()
 
     def __enter__(self) -> 'Run':
@@ -249,9 +249,9 @@ class Run:
         """Load the best epoch's weights into the network.
 
         Returns the predictions that :meth:`end_epoch` received with them; None if that was before
-        a ``--resume``.
+        a ``--resume``.  Raises DataError if the weights are missing.
         """
-        self._comm.sum([0.0])       # worker 0 has written them once all arrive here
+        self._comm.sum([0.0])       # a barrier: after it, worker 0 has written them
         path = self._path(result_folder.WEIGHTS)
         if not os.path.exists(path):
             raise DataError(f'{path} is missing: --output_dir must be on a disk that all workers '
@@ -269,10 +269,10 @@ def _is_position(value):
 
 def report(folder: str, results: Dict[str, Any], hint: Optional[Hint] = None,
            curves: bool = False) -> None:
-    """Write results.json, unless there are no results; print the folder and the ``hint``.
+    """Write results.json if there are ``results``; print the folder and the ``hint``.
 
-    After training there is a ``hint``: how to use the model, which the model card also says.
-    ``curves`` draws those of the training.
+    After training, the ``hint`` says how to use the model, and the model card is written, too.
+    ``curves`` draws the training curves.
     """
     if results:
         files.write_json(os.path.join(folder, 'results.json'), results)

@@ -31,7 +31,7 @@ class Defaults(NamedTuple):
     sample_batch_size: int = 32
 
     def help(self, name: str) -> str:
-        """What --help says of the default of a flag."""
+        """The default of a flag, as --help states it."""
         value, sample = getattr(self, name), getattr(self, f'sample_{name}')
         same = '' if value == sample else f'; {sample:g} for the sample model'
         return f'(default: {value:g}{same})'
@@ -142,12 +142,12 @@ def add_device_flags(group: Any) -> None:
                        help='N CPU devices instead of one, to test what --gpus does')
     group.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16', 'int8', 'auto'),
                        default='float32',
-                       help='float16 for GPUs; bfloat16 for CPUs where a measurement finds it '
-                            'faster; int8 for predicting on CPUs, less exact; auto: float16 on '
-                            'GPUs, the faster of bfloat16 and float32 on CPUs '
+                       help='float16 for GPUs; bfloat16 for CPUs, with a warning if it is slower '
+                            'than float32; int8 for predicting on CPUs, less exact; auto: float16 '
+                            'on GPUs, the faster of bfloat16 and float32 on CPUs '
                             '(default: %(default)s)')
     group.add_argument('--force_dtype', action='store_true',
-                       help=argparse.SUPPRESS)      # of older commands, without effect
+                       help=argparse.SUPPRESS)      # accepted for older commands, without effect
     group.add_argument('--path', choices=('auto', 'packed', 'padded'), default='auto',
                        help='layout of batches: packed has no padding and needs a CPU; its '
                             'operators are compiled on first use; padded runs on any device '
@@ -243,7 +243,7 @@ def table_columns(args: argparse.Namespace) -> Columns:
 def check_output(args: argparse.Namespace, rank: int) -> None:
     """Raise DataError if the training run that ``args`` ask for would spoil an earlier result.
 
-    Only worker 0, which writes it, looks.
+    Only worker 0 checks, since it alone writes.
     """
     if rank == 0:
         output.check(args.output_dir, '--output_dir', output.FINE_TUNING, args.resume,

@@ -1,7 +1,7 @@
-"""One host's part of a job over several hosts: its processes, and the watch over other hosts.
+"""One host's part of a job on several hosts: it runs processes and watches over the other hosts.
 
 Used by scripts/launch.py.  Each host is connected to the one that started the job, and they send
-each other a heartbeat every other second; a host that sees a failure reports it to the rest.
+each other a heartbeat every two seconds; a host that sees a failure reports it to the others.
 """
 import ctypes
 import json
@@ -20,11 +20,11 @@ from .watch import LAUNCHED
 __all__ = ['Host', 'Part', 'log', 'wait']
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-# servers and the scheduler serve inside `import mxnet`
+# the command of servers and the scheduler: `import mxnet` serves until the job ends
 SERVE = [sys.executable, '-c', f'import sys; sys.path.insert(0, {ROOT!r}); import bert, mxnet']
-GRACE = 5           # seconds for processes to end in when they are asked to
-STOP_GRACE = 30     # seconds for the other workers to stop in after the first one has
-SILENCE = 20        # seconds without a word from a host after which it counts as lost
+GRACE = 5           # seconds for processes to end after SIGTERM
+STOP_GRACE = 30     # seconds for the other workers to stop after the first one has stopped
+SILENCE = 20        # seconds without a message from a host after which it counts as lost
 ENDED = 'ending all other processes'
 
 
@@ -70,7 +70,7 @@ class Host:
 
 
 class Part:
-    """One host's processes of a job, until the job ends everywhere.
+    """One host's processes of a job; they run until the job ends everywhere.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Part:
         self._reported = False
 
     def run(self) -> int:
-        """Start the processes and watch over them; the exit code of the job."""
+        """Start the processes and watch over them; returns the exit code of the job."""
         try:
             self._start()
             while True:
@@ -101,7 +101,7 @@ class Part:
                     text, code = ended
                     if text:
                         log(text)
-                    self._tell('failed' if code else 'end', text)
+                    self._send_all('failed' if code else 'end', text)
                     return code
                 time.sleep(0.1)
         finally:
@@ -115,7 +115,7 @@ class Part:
         where = f" on {self._job['host']}" if self._job['host'] else ''
         for role in self._job['roles']:
             kind = role.split()[0]
-            # in a session of its own: Ctrl-C is for the workers alone, and comes from here
+            # in a session of its own: only this process gets Ctrl-C, and passes it to workers
             self._processes[role + where] = subprocess.Popen(
                 self._job['command'] if kind == 'worker' else SERVE,
                 env=dict(env, DMLC_ROLE=kind, **{LAUNCHED: '1'}), start_new_session=True,
@@ -124,12 +124,12 @@ class Part:
     def _workers(self):
         return {name: p for name, p in self._processes.items() if name.startswith('worker')}
 
-    def _tell(self, kind, text=''):
+    def _send_all(self, kind, text=''):
         for host in self._hosts:
             host.send(kind, text)
 
     def _listen(self) -> Optional[Tuple[str, int]]:
-        """What the other hosts said: (line, exit code) where it ends the job here."""
+        """Handle the other hosts' messages; returns (line, exit code) if they end the job here."""
         for host in self._hosts:
             for kind, text in host.received():
                 if kind == 'failed':
@@ -152,14 +152,14 @@ class Part:
             return '', 128 + self._signals[1]
         if self._signals and self._asked is None:
             self._asked = self._signals[0]
-            self._tell('stop', str(self._asked))
+            self._send_all('stop', str(self._asked))
             for process in self._workers().values():
                 if process.poll() is None:
                     process.send_signal(self._asked)
         return None
 
     def _look(self):
-        """What became of the processes: (line, exit code) where it ends the job."""
+        """Check the processes; returns (line, exit code) if the job ends."""
         workers = self._workers()
         for name, process in self._processes.items():
             code = process.poll()
@@ -178,7 +178,7 @@ class Part:
         if self._joined and not self._reported:
             self._reported = self._hosts[0].send('done')
         if not self._joined and all(host.done for host in self._hosts):
-            self._tell('end')
+            self._send_all('end')
             return '', self._code()
         return None
 
@@ -188,7 +188,7 @@ class Part:
                     0)
 
     def _end(self):
-        """End what still runs; after the workers, servers have nothing left to do."""
+        """End the processes that still run: servers do not end by themselves after the workers."""
         running = [process for process in self._processes.values() if process.poll() is None]
         for process in running:
             process.send_signal(signal.SIGTERM)
@@ -198,7 +198,7 @@ class Part:
 
 
 def _positive(code):
-    """An exit code as shells have it."""
+    """An exit code as shells report it: 128 + N for signal N."""
     return 128 - code if code < 0 else code
 
 

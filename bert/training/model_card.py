@@ -14,7 +14,9 @@ _DATA = ('task_name', 'data_dir', 'train_file', 'train_path', 'dev_file', 'dev_p
 
 
 def write(folder: str, scores: Mapping[str, Any], predict: str) -> None:
-    """Write README.md of a trained model from config.json and arguments.json of its folder.
+    """Write README.md of a trained model from the config.json and arguments.json of its folder.
+
+    A README.md that the user has written is kept.
 
     ``scores`` are {set: {metric: value}}; ``predict`` is the command that uses the model, run in
     its folder.

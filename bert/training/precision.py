@@ -1,4 +1,4 @@
-"""Which precision matrix products take, and which is faster here: that is measured."""
+"""The precision of matrix products, and a measurement of which is the fastest on this CPU."""
 import contextlib
 import logging
 import os
@@ -21,25 +21,25 @@ _SIDE, _REPEATS = 1024, 5
 
 
 class Speeds(NamedTuple):
-    """GFLOP/s of matrix products on this CPU; None where there are none for it."""
+    """GFLOP/s of matrix products on this CPU; None for a type that it does not support."""
     float32: float
     bfloat16: Optional[float]
     int8: Optional[float] = None
 
     @property
     def gains(self) -> bool:
-        """Whether bfloat16 is the faster of the two."""
+        """Whether bfloat16 is faster than float32."""
         return bool(self.bfloat16) and self.bfloat16 > self.float32
 
 
 def measure() -> Speeds:
-    """Time products of 1024 x 1024 matrices in all types, the best of five (milliseconds).
+    """Time products of 1024 x 1024 matrices in all types: the best of five runs each.
 
     int8 includes the quantization of activations.
     """
     x = mx.nd.array(np.random.default_rng(0).standard_normal((_SIDE, _SIDE)))
     float32, bfloat16, int8 = _speed(_product, x, x), None, None
-    flags = _cpuinfo('flags')       # without AVX-512 MXNet logs an error and raises one
+    flags = _cpuinfo('flags')       # without AVX-512 MXNet logs and raises an error
     if flags is None or 'avx512bw' in flags.split():
         # oneDNN may still fail with "could not create a primitive descriptor"
         with contextlib.suppress(mx.MXNetError):
@@ -55,7 +55,7 @@ def _product(x, weight):
 
 
 def _speed(product, *arrays):
-    """GFLOP/s of ``product`` of matrices with sides of _SIDE."""
+    """GFLOP/s of ``product(*arrays)``, whose matrices are (_SIDE, _SIDE)."""
     seconds = []
     for _ in range(_REPEATS):
         start = time.perf_counter()
@@ -65,7 +65,7 @@ def _speed(product, *arrays):
 
 
 def _cpuinfo(field):
-    """What Linux says in a field about this CPU; None where it does not, as on other systems."""
+    """A field of /proc/cpuinfo, of the first CPU; None if it is missing, as on other systems."""
     try:
         with open('/proc/cpuinfo', encoding='utf-8') as f:
             found = re.search(rf'^{field}\s*:\s*(.*)$', f.read(), re.M)
@@ -75,7 +75,10 @@ def _cpuinfo(field):
 
 
 def speeds() -> Speeds:
-    """:func:`measure`, once for each CPU and MXNet: the result is kept in the cache folder."""
+    """The result of :func:`measure`, kept in the cache folder.
+
+    It is measured once for each CPU model, number of threads and version of MXNet.
+    """
     key, path, known = f'{_cpu()}, MXNet {mx.__version__}', None, {}
     try:
         path = os.path.join(files.cache_folder(), 'speeds.json')
@@ -90,7 +93,7 @@ def speeds() -> Speeds:
 
 
 def _cpu():
-    """The model of this CPU and the number of those that products use."""
+    """The model of this CPU and the number of threads, for a key."""
     threads = os.environ.get('OMP_NUM_THREADS') or os.cpu_count()
     return f"{_cpuinfo('model name') or 'CPU'} x {threads}"
 
@@ -128,9 +131,9 @@ def _shown(found, dtype):
 def set_precision(dtype: str, device: mx.Context, layout: str = 'padded') -> None:
     """Run matrix products in ``dtype``; weights, LayerNorm and softmax stay float32.
 
-    For packed batches the network takes care of it; for padded ones MXNet's mixed precision
-    changes operators for the whole process, before a network is built.  bfloat16 and int8 are
-    logged with their speed, in a warning where float32 is faster.
+    Packed networks convert arrays themselves.  For padded batches MXNet's mixed precision changes
+    the operators of the whole process, so call this before a network is built.  The measured speed
+    of bfloat16 or int8 is logged, as a warning if float32 is faster.
 
     Raises :class:`~bert.utils.errors.DataError` if the device does not support ``dtype``.
     """

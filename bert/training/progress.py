@@ -29,7 +29,7 @@ class Progress:
     rank : int
     log_interval : int
     unit : str
-        What the speed counts, 'examples' or 'tokens'.
+        The unit of the speed, 'examples' or 'tokens'.
     tensorboard : bool
     """
 
@@ -94,7 +94,8 @@ class Progress:
     def record(self, kind: str, update: int, **values: Any) -> None:
         """Append a line to metrics.jsonl, and its numbers to TensorBoard.
 
-        What an earlier part of the run has recorded is not recorded again.
+        A record that an earlier part of the run has written is not repeated.  Raises DataError if
+        the file cannot be written.
         """
         record = dict(type=kind, update=update, **values)
         if not self._active or _key(record) in self._kept:
@@ -143,7 +144,7 @@ def _update(line):
 
 
 def _key(record):
-    """What a run records once."""
+    """The part of a record by which repetitions are found."""
     return repr((record.get('type'), record['update'], record.get('set')))
 
 

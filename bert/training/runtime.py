@@ -58,10 +58,11 @@ def devices(settings: DeviceSettings) -> List[mx.Context]:
 
 
 class Interrupt:
-    """While the block runs, Ctrl-C, SIGTERM and SIGHUP (of a terminal that is closed, unless it is
-    ignored, as by nohup) set ``signal`` instead of ending the process.
+    """While the block runs, Ctrl-C, SIGTERM and SIGHUP set ``signal`` but do not end the process.
 
-    The loop checks ``requested``, saves and exits.  A second Ctrl-C ends the process at once.
+    SIGHUP comes from a terminal that is closed; if it is ignored, as with nohup, it stays so.  The
+    loop checks ``requested``, saves and exits.  A second Ctrl-C or SIGTERM ends the process at
+    once.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ class Interrupt:
         number = os.read(reader, 1)     # empty once the block has ended
         if number:
             print(self._message(), file=sys.stderr, flush=True)
-        while os.read(reader, 1):       # of a second signal, which must find the pipe open
+        while os.read(reader, 1):       # keep the pipe open for a second signal
             pass
         os.close(reader)
 

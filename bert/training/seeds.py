@@ -20,9 +20,9 @@ SUMMARY = 'seeds.json'
 def train_each(seeds: Sequence[int], folder: str, train: Callable[[int, str], Optional[Mapping]],
                metric: Optional[str] = None, comm: Any = None, resume: bool = False,
                overwrite: bool = False) -> None:
-    """Train with each seed in its own folder, print the summary and copy the best to ``folder``.
+    """Train with each seed in its own folder; print a summary; copy the best result to ``folder``.
 
-    No other run can write to ``folder`` meanwhile.
+    Meanwhile ``folder`` is locked: no other run can write to it.
 
     Parameters
     ----------
@@ -30,18 +30,19 @@ def train_each(seeds: Sequence[int], folder: str, train: Callable[[int, str], Op
     folder : str
         Gets the folders seed-N, seeds.json and the files of the best of them.
     train : callable
-        ``train(seed, folder)`` returns {set: {metric: value}}, or None on workers other than the
-        first, which then have nothing to do here.
+        ``train(seed, folder)`` returns {set: {metric: value}}, or None on workers other than
+        worker 0, which alone writes the result.
     metric : str, optional
-        What chooses the best; by default the first one of the first dev set.
+        The metric of the first dev set that chooses the best seed; by default its first one.
     comm : a communicator of :mod:`bert.training.distributed`, optional
     resume, overwrite : bool
-        Whether ``folder`` may hold seeds that were trained already, or an earlier result.
+        Whether to continue with the seeds in ``folder``, or to replace an earlier result there.
 
     Raises
     ------
     DataError
-        If a seed has no scores to compare, or ``folder`` holds or may get another result.
+        If there is no dev set to compare the seeds on, if ``folder`` holds an earlier result, or
+        if another run is writing to it.
     """
     folders = {seed: os.path.join(folder, f'seed-{seed}') for seed in seeds}
     begun = resume and any(map(os.path.isdir, folders.values()))
@@ -63,8 +64,8 @@ def _train_each(seeds, folders, output, train, metric):
         return
     dev = next((name for name in scores[seeds[0]] if name.startswith('dev')), None)
     if dev is None:
-        raise DataError(f'--seeds: without a labelled dev set none is the best; the models are in '
-                        f'{folder}')
+        raise DataError('--seeds: without a labelled dev set no seed is the best; add one, or use '
+                        f'a model of {folder}/seed-...')
     metric = metric or next(iter(scores[seeds[0]][dev]))
     best = max(seeds, key=lambda seed: scores[seed][dev][metric])
     summary = summarize(scores)

@@ -25,8 +25,8 @@ class Step(NamedTuple):
     lr: float
     loss: float         # mean over the update's examples
     norm: float         # of the mean gradient, before clipping
-    skipped: bool       # a non-finite gradient under loss scaling left the weights as they were
-    stop: bool          # some worker was asked to stop
+    skipped: bool       # the weights are unchanged: the gradient overflowed under loss scaling
+    stop: bool          # a worker was asked to stop
 
 
 def _depths(names):
@@ -109,7 +109,7 @@ class Stepper:
         DataError
             If the gradient is not finite and there is no loss scaling.
         """
-        if not self._count:     # the end of an epoch left nothing for this worker: it adds zero
+        if not self._count:     # no examples were left for this worker: it adds zero to the sums
             for parameter in self.parameters:
                 parameter.zero_grad()
         loss = sum(float(loss.asnumpy().sum()) for loss in self._losses)

@@ -1,9 +1,8 @@
-"""The watch over a job of parameter servers that was started by hand, without scripts/launch.py.
+"""Ends a parameter-server job that was started without scripts/launch.py when a process dies.
 
 ps-lite waits forever for a process that has died.  So the scheduler listens on a second port, to
 which every server and worker keeps a connection: the kernel closes it when a process dies, and
-gives it up when the other host does not answer.  Then all of them end, with a line that says who
-is gone.
+drops it when the other host stops answering.  Then every process logs which one is gone, and ends.
 """
 import contextlib
 import os
@@ -15,15 +14,15 @@ from typing import Callable, List, Optional, Tuple
 
 __all__ = ['LAUNCHED', 'Scheduler', 'Member', 'start', 'join']
 
-LAUNCHED = 'BERT_LAUNCHED'      # set for the processes of launch.py, which watches over them
+LAUNCHED = 'BERT_LAUNCHED'      # a variable that launch.py, which watches itself, sets
 SILENCE = 25                    # seconds without an answer after which a host counts as lost
-SCHEDULER = 5                   # seconds in which the scheduler's second port answers
+PATIENCE = 5                    # seconds to wait for an answer from the second port
 _JOIN, _DONE, _FAILED = 'gluon-bert join ', 'gluon-bert done', 'gluon-bert failed '
 _PORTS = 10000                  # between the scheduler's two ports
 
 
 def start() -> None:
-    """Let a scheduler or server be watched; call it before MXNet is imported, which serves."""
+    """Watch over a scheduler or server; call it before importing MXNet, which serves and exits."""
     role, address = os.environ.get('DMLC_ROLE'), _address()
     if role == 'server':
         join(role)
@@ -35,13 +34,13 @@ def start() -> None:
 
 
 def join(role: str) -> Optional['Member']:
-    """The member of the watch that this process becomes; None where launch.py watches over it."""
+    """Let this process be watched; returns None if launch.py watches over it."""
     address = _address()
     return Member(address, role) if address else None
 
 
 def _address():
-    """Where the scheduler listens for the watch, (host, port); None where there is none."""
+    """(host, port) on which the scheduler watches; None without a scheduler or with launch.py."""
     with contextlib.suppress(KeyError, ValueError):
         port = int(os.environ['DMLC_PS_ROOT_PORT'])
         if not os.environ.get(LAUNCHED):
@@ -50,8 +49,11 @@ def _address():
     return None
 
 
-def _listen(connection: socket.socket, hear: Callable[[str], None]) -> str:
-    """Call ``hear`` with each line until the connection ends; returns what became of the other."""
+def _listen(connection: socket.socket, on_line: Callable[[str], None]) -> str:
+    """Call ``on_line`` with each line until the connection ends; returns why it ended.
+
+    The result follows the other side's name in a message.
+    """
     connection.settimeout(None)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5),
@@ -60,7 +62,7 @@ def _listen(connection: socket.socket, hear: Callable[[str], None]) -> str:
     try:
         with connection.makefile('r', encoding='utf-8', errors='replace') as lines:
             for line in lines:
-                hear(line.rstrip('\n'))
+                on_line(line.rstrip('\n'))
     except ConnectionError:
         pass
     except OSError:
@@ -69,7 +71,7 @@ def _listen(connection: socket.socket, hear: Callable[[str], None]) -> str:
 
 
 def _send(connection, text):
-    with contextlib.suppress(OSError):      # the thread that listens will see that it is closed
+    with contextlib.suppress(OSError):      # the listening thread notices a closed connection
         connection.sendall(f'{text}\n'.encode())
 
 
@@ -84,13 +86,14 @@ def _end(text):
 
 
 class Scheduler:
-    """The scheduler's side: it hears of everybody, and ends the job when one is gone.
+    """The scheduler's side: all members connect to it, and it ends the job when one is gone.
 
     Parameters
     ----------
     listener : socket.socket
+        Listening already.
     workers : int
-        When so many of them have left in order, the job is over.
+        The job is over once this many workers have left in order.
     """
 
     def __init__(self, listener: socket.socket, workers: int) -> None:
@@ -105,18 +108,18 @@ class Scheduler:
             threading.Thread(target=self._follow, args=(connection,), daemon=True).start()
 
     def _follow(self, connection):
-        names = []                      # the last one counts
+        names = []                      # the last one is the best
 
-        def hear(line):
+        def on_line(line):
             if line == _DONE:
                 self._leave()
-            elif line.startswith(_JOIN):        # anything else is no member's
+            elif line.startswith(_JOIN):        # any other line is not from a member
                 if not names:
                     with self._lock:
                         self._members.append(connection)
                     _send(connection, _JOIN)
                 names.append(line[len(_JOIN):])
-        fate = _listen(connection, hear)
+        fate = _listen(connection, on_line)
         with self._lock:
             if names and self._workers > 0:
                 text = f'{names[-1]} {fate}'
@@ -138,9 +141,9 @@ class Member:
     Parameters
     ----------
     address : (str, int)
-        Where the scheduler listens for the watch.
+        The host and port on which the scheduler watches.
     role : str
-        What this process is, for the others' messages.
+        The name of this process in messages.
     """
 
     def __init__(self, address: Tuple[str, int], role: str) -> None:
@@ -149,9 +152,9 @@ class Member:
         threading.Thread(target=self._run, daemon=True).start()
 
     def rename(self, role: str) -> None:
-        """Give the others a better name of this process, once the scheduler is there."""
+        """Change the name of this process in messages; warns if the scheduler does not watch."""
         self._role = role
-        if self._joined.wait(SCHEDULER):
+        if self._joined.wait(PATIENCE):
             self._introduce()
         else:
             host, port = self._address
@@ -159,7 +162,7 @@ class Member:
                  'start the scheduler with this program, too')
 
     def close(self) -> None:
-        """Leave the job in order, together with the other workers."""
+        """Leave the job in order: wait until all workers do."""
         if self._joined.is_set():
             _send(self._connection, _DONE)
             self._over.wait()

@@ -92,7 +92,7 @@ class _Explained(argparse.Action):
 
 
 def command(script: str, *arguments: str) -> str:
-    """A command for people to copy: ``script`` of this package as the user runs it, and arguments.
+    """A command to copy and paste: ``script`` of this package as the user runs it, and arguments.
 
     ``script`` is the path in a checkout.  Where this process is a console command of the installed
     package, it becomes another one (``bert-predict-ner``).  Arguments are quoted if need be.

@@ -20,23 +20,21 @@ _EXTRAS = {
     'pyarrow': 'hub', 'tensorboardX': 'tensorboard', 'tensorflow': 'tensorflow',
     'tokenizers': 'vocabulary',
 }
-# the words of MXNet, numpy and the loader of libraries
+# messages of MXNet, numpy and the dynamic linker
 _NO_MEMORY = re.compile('bad_alloc|[Cc]annot allocate memory|[Uu]nable to allocate|'
                         '[Oo]ut of memory|[Ff]ailed to allocate|'
                         'trying to allocate is larger than')
-# of MXNet's C++ and of Python
+# messages of MXNet's C++ and of Python
 _NO_THREADS = re.compile(r"^(MXNetError: |\[Errno 11\] )?Resource temporarily unavailable|"
                          "can't start new thread")
-
-
-LEAVING = 30        # seconds that a program may take to exit when all its work is done
+LEAVING = 30        # seconds that a program may take to exit once its work is done
 
 
 class DataError(Exception):
     """Bad input or environment: one line that names the file, line, flag or value, and the cure.
 
-    Each further argument is a line, too.  Line ends in them, as names in a file may have, become
-    spaces.
+    Further arguments are further lines.  Line ends within an argument, which may come from a name
+    in a file, become spaces.
     """
 
     def __str__(self) -> str:
@@ -53,8 +51,8 @@ def run(main: Callable[[], Optional[int]]) -> None:
 
     A :class:`DataError`, a missing optional package, an operating-system error and running
     out of memory become one line on standard error; ``BERT_DEBUG=1`` shows the traceback instead.
-    What then remains, such as waiting for threads and processes, takes at most :data:`LEAVING`
-    seconds.
+    After that the process waits for its threads and child processes for at most :data:`LEAVING`
+    seconds, and about as long again for C++ destructors, unless it is one worker of several.
     """
     _open_standard_streams()
     code = 1
@@ -89,12 +87,12 @@ def run(main: Callable[[], Optional[int]]) -> None:
 
 
 def _bound_exit(code):
-    """Let the interpreter take LEAVING seconds to exit.
+    """Kill this process if it has not exited within about LEAVING seconds.
 
-    Not a worker of several, which may have to wait for the others.
+    A worker of several is left alone, since it may have to wait for the others.
     """
     if not _is_one_of_many():
-        atexit.register(signal.alarm, LEAVING + 5)  # for what comes after the threads of Python
+        atexit.register(signal.alarm, LEAVING + 5)  # C++ destructors, once no Python thread runs
         with contextlib.suppress(RuntimeError):     # no thread can be started
             threading.Thread(target=_watch_exit, args=(code,), daemon=True).start()
 
@@ -106,10 +104,10 @@ def _watch_exit(code):
 
 
 def _open_standard_streams():
-    """Standard streams that are closed become /dev/null; text that does not fit is escaped.
+    """Open closed standard streams as /dev/null; let stdout escape what its encoding lacks.
 
-    Otherwise the next file that is opened would take the number of a closed stream, and what
-    libraries print would go into it.
+    Otherwise the next file that is opened would get the descriptor of a closed stream, and the
+    output of libraries would go into it.
     """
     for number, name in enumerate(('stdin', 'stdout', 'stderr')):
         mode = 'w' if number else 'r'
@@ -163,13 +161,13 @@ def _explain(error):
     if isinstance(error, ModuleNotFoundError):
         return _missing_module((error.name or '').split('.')[0])
     if _NO_THREADS.search(str(error)):
-        return ('no thread or process could be started: there is not enough memory, or the limit '
-                'on processes is reached (ulimit -v, ulimit -u)')
+        return ('no thread or process could be started; raise the limits on processes (ulimit -u) '
+                'and memory (ulimit -v), or run fewer programs at once')
     if _lack_of_resources(error) is error:
         return ('not enough memory; use a smaller --batch_size (with --accumulate the updates '
                 'stay the same), shorter texts or a smaller model')
     if isinstance(error, UnicodeEncodeError):   # bytes of a command line that are not UTF-8
-        return (f'{brief(error.object)}: not a name in UTF-8, which this needs; use another one')
+        return f'{brief(error.object)}: not a name in UTF-8; rename the file or folder'
     if isinstance(error, OSError):
         if error.errno == errno.EMFILE:
             return ('too many open files; raise the limit (ulimit -n), or use fewer processes and '

@@ -17,12 +17,12 @@ def training_flops(config: BertConfig, length: int, read: Optional[int] = None,
                    decoded: int = 0) -> float:
     """Floating-point operations of training on one text of ``length`` tokens.
 
-    A product of (m, k) and (k, n) takes 2 m k n.  Of U units and F feed-forward units, a layer
-    takes 2 (4 U^2 + 2 U F) per token for its six matrices and 4 U ``length`` for attention; the
-    masked-LM decoder takes 2 (U^2 + U V) for each of ``decoded`` tokens, of a vocabulary of V; the
-    backward pass takes twice as much.  All else (LayerNorm, GELU, softmax, dropout, embeddings,
-    optimizer, the pooler and the classifier) is left out.  If the last layer is needed for
-    ``read`` tokens only, the others take only keys and values there, 4 U^2 each.
+    A product of (m, k) and (k, n) takes 2 m k n.  With U units and F feed-forward units, a layer
+    takes 2 (4 U^2 + 2 U F) per token for its six matrices and 4 U ``length`` for attention.  With
+    a vocabulary of V, the masked-LM decoder takes 2 (U^2 + U V) for each of ``decoded`` tokens.
+    The backward pass takes twice as much as the forward pass.  Everything else (LayerNorm, GELU,
+    softmax, dropout, embeddings, optimizer, pooler, classifier) is not counted.  If the head reads
+    only ``read`` tokens of the last layer, the others need only keys and values there, 4 U^2 each.
     """
     units, ffn = config.hidden_size, config.intermediate_size
     layer = 2 * (4 * units ** 2 + 2 * units * ffn) + 4 * units * length
@@ -33,9 +33,9 @@ def training_flops(config: BertConfig, length: int, read: Optional[int] = None,
 
 
 def operators() -> Dict[str, Any]:
-    """Build the operators of bert/model/ops if needed; what CPUs do here.
+    """Build the operators of bert/model/ops if needed; return what this CPU supports.
 
-    ``path`` is the one that they take, ``bfloat16`` whether they have products of that type.
+    ``path`` is the batch layout by default, ``bfloat16`` whether there are products of that type.
     """
     from bert.model import ops
     from bert.training import precision
@@ -44,7 +44,7 @@ def operators() -> Dict[str, Any]:
 
 
 def precisions() -> Dict[str, List[str]]:
-    """The ``precisions`` to train in: fp32, and bf16 where it is the faster one on this CPU."""
+    """The ``precisions`` to train in: fp32, and bf16 if it is faster on this CPU."""
     from bert.training import precision
     return {'precisions': ['fp32', 'bf16'] if precision.speeds().gains else ['fp32']}
 
@@ -84,7 +84,7 @@ def embed(kind: str, model: str, text_file: str, dtype: str) -> Dict[str, float]
 
 
 def classify(model: str, table: str, dtype: str) -> Dict[str, float]:
-    """Texts per second: the logits of pairs, the first two columns of ``table``."""
+    """Texts per second: the logits of the pairs in the first two columns of ``table``."""
     from bert.checkpoint import result_folder
     from bert.checkpoint.source import ModelSource
     from bert.data import features, tables
@@ -93,14 +93,14 @@ def classify(model: str, table: str, dtype: str) -> Dict[str, float]:
     from bert.training.settings import DeviceSettings
     loaded = result_folder.load(ModelSource(model, offline=True))
     net = Classifier(loaded.config, len(loaded.arrays['classifier.1.weight']))
-    model = finetuning.build(net, loaded, runtime.start(DeviceSettings(dtype=dtype)), seed=0)
+    built = finetuning.build(net, loaded, runtime.start(DeviceSettings(dtype=dtype)), seed=0)
     lines = [(number, '\t'.join(text.rstrip('\n').split('\t')[:2]))
              for number, text in files.read_lines(table)][1:]
 
     def run(lines):
-        rows = features.featurize('pairs', model.tokenizer, tables.from_lines(lines, True), None,
+        rows = features.featurize('pairs', built.tokenizer, tables.from_lines(lines, True), None,
                                   128)
-        return classification.predict(model.forward, rows, model.runtime.comm, 32)
+        return classification.predict(built.forward, rows, built.runtime.comm, 32)
 
     run(lines[:64])                     # warm up
     start = time.perf_counter()

@@ -2,8 +2,8 @@
 
 A command is words as in a shell.  NAME=value before it sets its environment, and mpirun starts
 two ranks of it.  ``peer`` is the folder scripts/benchmarking/peer, other names are programs.
-{name} stands for a path of :class:`.inputs.Inputs`, {out} for a folder to write to,
-{warmup} for the steps that are left out.
+{name} stands for a path of :class:`.inputs.Inputs`, {out} for a folder to write to, {warmup} for
+the number of steps that are left out.
 """
 from typing import List, NamedTuple, Tuple
 
@@ -39,7 +39,7 @@ def steps_of(size: str, length: int, batch: int, steps: int, dtype: str = 'float
 
 
 def pairs_of(train: str, dev: str, dtype: str = 'float32') -> Tuple[str, str]:
-    """The same for a script on sentence pairs: train, dev are the names of its data."""
+    """Our command and the peer's for fine-tuning on sentence pairs, ``train`` and ``dev``."""
     ours = (f'finetune_classifier --bert_model {{model-6l}} --train_file {{{train}}} --dev_file '
             f'{{{dev}}} '
             f'--epochs 1 --optimizer adamw --lr 2e-5 --dtype {dtype} --output_dir {{out}}')

@@ -1,4 +1,4 @@
-"""From the measurements of scripts/benchmark.py to figures, ratios and lines of its table."""
+"""Turns the measurements of scripts/benchmark.py into figures, ratios and lines of its table."""
 import contextlib
 import json
 import os
@@ -111,8 +111,8 @@ def line(r: Dict[str, Any]) -> str:
 def shares(done: Sequence[Dict[str, Any]], inputs: Mapping[str, str]) -> List[Dict[str, Any]]:
     """The share of the GEMM peak that each training step reached, if both were measured.
 
-    Ours computes of the last layer only what the loss reads, and logits only for masked tokens; the
-    peer computes all, and is counted so.
+    We compute only what the loss reads of the last layer, and logits only for masked tokens; the
+    peer computes everything.  Each is counted accordingly.
     """
     peaks, out = {r['row']: r for r in done if r['row'].startswith('gemm-')}, []
     for r in done:
@@ -123,7 +123,7 @@ def shares(done: Sequence[Dict[str, Any]], inputs: Mapping[str, str]) -> List[Di
             continue
         path = os.path.join(inputs['model-' + size], 'config.json')
         config = BertConfig.from_dict(files.read_json(path), path)
-        # what is read of a text, what is decoded, and texts in a unit of the rate
+        # tokens that are read and decoded per text, and texts per unit of the rate
         work = {'train': {'ours': (1, 0, 1), 'theirs': (None, 0, 1)},
                 'pretrain': {'ours': (1 + MASKED, MASKED, 1 / LENGTH),
                              'theirs': (None, LENGTH, 1 / LENGTH)}}[kind]

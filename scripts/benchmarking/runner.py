@@ -20,7 +20,7 @@ __all__ = ['Missing', 'Runner']
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ROOT = os.path.dirname(os.path.dirname(_HERE))
-# what the peers' interpreter must have for each kind of work, if not torch and transformers
+# packages that the peers' interpreter needs for each kind of work, if not torch and transformers
 _PACKAGES = {'versions': (), 'gemm': ('torch',), 'embed': ('sentence-transformers',),
              'onnx_embed': ('onnxruntime', 'transformers'),
              'onnx_classify': ('onnxruntime', 'transformers')}
@@ -29,13 +29,13 @@ _EXPORTED = {'embedding': '--task embedding --pretrained --bert_model {model-6l}
 
 
 class Missing(Exception):
-    """Something optional that a measurement needs is not installed: no failure."""
+    """An optional package that a measurement needs is not installed, which is no failure."""
 
 
 class ProcessResult(NamedTuple):
-    """A process that has ended well."""
+    """A process that ended with exit code 0."""
     seconds: float
-    cpu_seconds: float      # of its threads together: less noisy where other programs run
+    cpu_seconds: float      # of all its threads: less noisy when other programs run
     megabytes: float        # at its peak
     output: str
 
@@ -55,8 +55,14 @@ class Runner:
     warmup : int
         Steps that are left out.
 
-    ``versions`` are those of the peers' packages, ``path`` is our programs' default choice of
-    --path, ``bfloat16`` whether this CPU has products of that type.
+    Attributes
+    ----------
+    versions : dict
+        {package of the peers: version or None}.
+    path : str
+        The batch layout that our programs choose by default.
+    bfloat16 : bool
+        Whether this CPU has bfloat16 products.
     """
 
     def __init__(self, folder: str, inputs: Inputs, peer_python: Optional[str] = None,
@@ -112,21 +118,21 @@ class Runner:
         return dict(values, MB=found.megabytes)
 
     def _answerer(self, folder):
-        """A trained model that answers questions, badly."""
+        """A question-answering model, for its speed: it is hardly trained."""
         self.process('finetune_squad --bert_model {model-6l} --train_file {squad-6l-12} '
                      '--epochs 1 --output_dir {answerer-new}', 'answerer')
         return folder
 
     def _classifier(self, folder):
-        """A trained model that classifies pairs, badly."""
+        """A classifier of pairs, for its speed: it is hardly trained."""
         self.process('finetune_classifier --bert_model {model-6l} --train_file {pairs-6l-32} '
                      '--epochs 1 --output_dir {classifier-new}', 'classifier')
         return folder
 
     def _onnx(self, folder, task, dtype):
-        """A 6-layer model as ONNX: by our export if onnx is installed, else by PyTorch's.
+        """The path of a 6-layer model as ONNX, by our export or, without onnx here, PyTorch's.
 
-        'int8' are 8-bit products by ONNX Runtime's dynamic quantization, per channel.
+        ``dtype`` 'int8' stands for ONNX Runtime's dynamic quantization, per channel.
         """
         out = f'{{onnx-{task}-{dtype}-new}}'
         if self._exports():
@@ -136,7 +142,7 @@ class Runner:
         elif self.versions['onnx'] and (task, dtype) == ('embedding', 'fp32'):
             self.process(f'peer export --model {{model-6l}} --onnx {out}/model.onnx', 'export')
         else:
-            raise Missing(f'no onnx to export {task}, {dtype} with')
+            raise Missing(f'onnx is not installed, which the export of {task}, {dtype} needs')
         return os.path.join(folder, 'model.onnx')
 
     @staticmethod

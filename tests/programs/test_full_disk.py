@@ -1,4 +1,4 @@
-"""Every program that writes, on a disk that becomes full: one line, and nothing is lost."""
+"""Every program that writes, on a disk that becomes full: a one-line error, and nothing is lost."""
 import os
 import shutil
 import subprocess
@@ -14,15 +14,15 @@ _FINE_TUNING = ['--bert_model', TINY, '--save_interval', '4', '--training_steps'
                 '--batch_size', '16', '--seed', '1']
 _CLASSIFIER = ['--task_name', 'sample', '--max_len', '16', *_FINE_TUNING]
 
-SHARES = 0.1, 0.7       # of the disk that the output takes
+SHARES = 0.1, 0.7       # sizes of the disk, relative to the whole output
 
 
 class Case(NamedTuple):
-    """A program, whose last flag names its output."""
+    """A program; the last flag of its command takes the output."""
 
     command: List[str]
     resumes: bool = False
-    file: str = ''              # what it writes, where that is no folder
+    file: str = ''              # the name of its output, if that is not a folder
 
 
 CASES = {
@@ -73,7 +73,7 @@ OVERWRITES = {name for name, case in CASES.items() if case.resumes} | {
 
 @pytest.fixture
 def disk(tmp_path):
-    """A function that gives a small disk a size in KB, and returns the folder of it."""
+    """A function that sets the size of a small disk in KB, and returns its folder."""
     folder = tmp_path / 'disk'
     folder.mkdir()
 
@@ -120,29 +120,29 @@ def start(case, out, tagger, *flags):
     return done.returncode, done.stderr
 
 
-def check_refusal(code, said):
-    lines = [line for line in said.splitlines() if ': error: ' in line]
-    assert code == 1 and len(lines) == 1 and said.rstrip().endswith(lines[0]), said
-    assert 'Traceback' not in said and 'Exception ignored' not in said, said
+def check_refusal(code, errors):
+    lines = [line for line in errors.splitlines() if ': error: ' in line]
+    assert code == 1 and len(lines) == 1 and errors.rstrip().endswith(lines[0]), errors
+    assert 'Traceback' not in errors and 'Exception ignored' not in errors, errors
     assert any(words in lines[0] for words in ('No space left', 'disk is full',
-                                               'the disk or its quota is full')), said
+                                               'the disk or its quota is full')), errors
 
 
 @pytest.mark.parametrize('name', CASES)
 def test_a_full_disk(name, disk, tagger, tmp_path):
     case, whole = CASES[name], tmp_path / 'whole'
     whole.mkdir()
-    code, said = start(case, whole, tagger)
-    assert code == 0, said
+    code, errors = start(case, whole, tagger)
+    assert code == 0, errors
     size = size_of(whole)
     for share in SHARES:
         folder = disk(max(4, int(size * share) // 4 * 4)) / ('' if case.file else 'out')
         check_refusal(*start(case, folder, tagger))
-        left = content(folder)
+        left = content(folder)          # path -> bytes
         assert not [path for path in left if '.unfinished' in path or '/.' in path], list(left)
         if case.resumes:        # once there is room
-            code, said = start(case, disk(size + 3000) / 'out', tagger, '--resume')
-            assert code == 0, said
+            code, errors = start(case, disk(size + 3000) / 'out', tagger, '--resume')
+            assert code == 0, errors
             assert differing_bits(folder, whole) == 0
             assert set(content(folder)) == set(content(whole))
         else:                   # of several files, those that are there are whole

@@ -16,7 +16,7 @@ DATA = ['--model', 'bert_1_32_2_64', '--dataset_name', 'sample', '--raw', '--dat
         '--lr', '1e-3', '--log_interval', '1']
 ONE, HOROVOD = (os.path.join(ROOT, 'scripts', name) for name in (
     'run_pretraining.py', 'run_pretraining_hvd.py'))
-# $1 is the other host; $2 and $3 are the roles here and there
+# $1 is the other host, $2 and $3 are the roles on this host and on the other one
 BY_HAND = f"""other=$1 here=$2 there=$3; shift 3
 export DMLC_PS_ROOT_URI={HOSTS['hosta']} DMLC_PS_ROOT_PORT=9091 DMLC_NUM_WORKER=2 DMLC_NUM_SERVER=2
 for role in $there; do

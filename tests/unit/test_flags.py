@@ -1,4 +1,4 @@
-"""Every numeric flag of every program with values at the edges: sensible, or refused in a line."""
+"""Every numeric flag of every program with extreme values: accepted and finite, or one line."""
 import importlib
 import math
 
@@ -6,7 +6,7 @@ import pytest
 
 from bert.utils import cli
 
-# what each program needs besides
+# the arguments that each program requires
 PROGRAMS = {
     'scripts.finetune_classifier': ['--task_name', 'sample'], 'scripts.finetune_squad': [],
     'scripts.finetune_ner': ['--train_path', 'x'],

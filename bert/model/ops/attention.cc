@@ -1,9 +1,9 @@
 // Self-attention over packed rows (Vaswani et al. 2017): segment b is rows starts[b] to starts[b] +
 // lengths[b], its rows attend to each other and to nothing else, and no row is padding:
 //   out = dropout(softmax(q k^T / sqrt(size))) v for each head
-// With queries=1 there are queries of some rows only, in any order.  A thread takes one head of one segment at a time, and in it a block of queries at a time, so that
-// scratch grows with the length and not with its square.  The backward pass computes the
-// probabilities again.
+// With queries=1 only some rows, in any order, have queries.  A thread takes one head of one
+// segment at a time, and in it one block of queries at a time, so that scratch memory grows with
+// the length and not with its square.  The backward pass recomputes the probabilities.
 #include <algorithm>
 
 #include "dropout.h"
@@ -13,15 +13,16 @@
 namespace bert {
 namespace {
 
-constexpr long kBlock = 60;     // about the number of queries in a block
+constexpr long kBlock = 60;     // queries in a block, about
 
 struct Segment {
   long start, length;           // its rows
   long first = 0, count = 0;    // its queries, in Settings::queries
 };
 
-// The tensors: qkv (rows, 3 * units), starts, lengths, seed; or with queries=1, q (queries, units),
-// kv (rows, 2 * units), starts, lengths, places (queries,), seed.  Places are the queries' rows.
+// Where the inputs stand: qkv (rows, 3 * units), starts, lengths, seed; or with queries=1,
+// q (queries, units), kv (rows, 2 * units), starts, lengths, places (queries,), seed.  places[i] is
+// the row that query i belongs to.
 struct Inputs {
   bool queries;
   int starts, lengths, places, seed, count;
@@ -97,7 +98,7 @@ struct Settings {
     }
   }
 
-  // The rows of q, at these places or, without, at all: sorted by segment.
+  // Sort the rows of q by segment: row i belongs to row places[i], or without places to row i.
   void read_queries(long count, const MXTensor *places) {
     std::vector<long> of(count);
     place.resize(count);
@@ -127,7 +128,7 @@ struct Settings {
     return int(tensor.dtype) == kInt32 ? pointer<int32_t>(tensor)[i] : pointer<float>(tensor)[i];
   }
 
-  // Zeros in the rows that no segment has: of the queries, or of keys or values.
+  // Set the rows that belong to no segment to zero: of queries or outputs, or of keys or values.
   template <class T>
   void clear_queries(T *data, long stride) const {
     for (long row : unused) std::fill_n(data + row * stride, units, T());
@@ -138,8 +139,8 @@ struct Settings {
       if (owner[row] < 0) std::fill_n(data + row * stride, units, T());
   }
 
-  // Call body(segment, head, first column of the head) for all, on all threads, each with its own
-  // scratch of this many floats.
+  // Call body(segment, head, scratch) for all heads of all segments, on all threads; each thread
+  // has its own scratch memory of this many floats.
   template <class Body>
   void each_head(const OpResource &resource, long scratch, Body body) const {
     int threads = omp_get_max_threads();
@@ -156,7 +157,7 @@ struct Settings {
   }
 };
 
-// Blocks of queries of nearly one size, in whole tiles.
+// The number of queries in a block, a multiple of a tile: all blocks have nearly the same size.
 long block_rows(long queries) {
   long blocks = std::max(1l, (queries + kBlock - 1) / kBlock);
   long rows = (queries + blocks - 1) / blocks;
@@ -183,7 +184,7 @@ inline float exponentials(float *scores, long length) {
   return 1 / sum(total);
 }
 
-// Rows of a matrix by their numbers, to rows of padded(columns).
+// Copy the given rows of a matrix, times scale, to rows of padded(columns) floats.
 template <class T>
 void copy_rows(const T *from, long stride, const long *rows, long count, long columns, float scale,
                float *to) {
@@ -235,8 +236,8 @@ long forward_scratch(const Settings &s) {
   return 2 * columns * width + most_block_rows(s.most) * (2 * width + columns);
 }
 
-// The gradient of one row of scores from those of its probabilities.  On return scores holds the
-// probabilities after dropout, which the gradient of v needs.
+// Turn the gradients of a row's probabilities into those of its scores, in place.  probabilities
+// gets the probabilities after dropout, which the gradient of v needs; scores is overwritten.
 inline void softmax_backward(bool dropout, long length, DropoutRow keep, float *scores,
                              float *gradients, float *probabilities) {
   float norm = exponentials(scores, length);

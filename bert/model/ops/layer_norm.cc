@@ -78,7 +78,7 @@ void forward(Settings s, const T *x, const float *residual, const float *gamma, 
   }
 }
 
-// The gradients that come in, and those that go out; a pointer is null if there is no such gradient.
+// The gradients that come in and those that go out; a pointer is null if there is no gradient.
 template <class T>
 struct Gradients {
   const float *y;

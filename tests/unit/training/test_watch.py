@@ -1,4 +1,4 @@
-"""The watch over parameter servers started by hand: who is gone, and an end in order."""
+"""Parameter-server jobs started by hand: all end when one process dies, and otherwise together."""
 import os
 import socket
 import subprocess
@@ -86,8 +86,8 @@ def test_workers_leave_together_and_the_scheduler_after_them(job):
 
 
 def test_a_scheduler_that_does_not_watch_is_reported(monkeypatch, capsys):
-    monkeypatch.setattr(watch, 'SCHEDULER', 0.1)
-    with socket.create_server(('127.0.0.1', 0)) as listener:    # accepts, but says nothing
+    monkeypatch.setattr(watch, 'PATIENCE', 0.1)
+    with socket.create_server(('127.0.0.1', 0)) as listener:    # accepts, but sends nothing
         member = watch.Member(listener.getsockname(), 'worker')
         member.rename('worker 0')
         member.close()
