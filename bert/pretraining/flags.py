@@ -137,7 +137,7 @@ def _add_training_flags(group):
     group.add_argument('--schedule', choices=('linear', 'poly'), default='linear',
                        help='how the learning rate decays: linearly, or as a polynomial of degree '
                             '--power (default: %(default)s)')
-    group.add_argument('--power', type=cli.number(1e-6, 100), default=0.5,
+    group.add_argument('--power', type=cli.number(1e-37, 100), default=0.5,
                        help='degree of --schedule poly (default: %(default)s)')
     group.add_argument('--epsilon', type=cli.positive_float, default=1e-6,
                        help="the optimizer's epsilon (default: %(default)s)")

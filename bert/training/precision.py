@@ -87,7 +87,7 @@ def speeds() -> Speeds:
         return Speeds(*known[key])
     except (OSError, ValueError, KeyError, TypeError):
         found = measure()
-    if path and isinstance(known, dict):
+    if path and isinstance(known, dict) and found.int8:     # None if built operators are missing
         files.write_json(path, dict(known, **{key: found}))
     return found
 

@@ -19,12 +19,16 @@ SILENCE = 25                    # seconds without an answer after which a host c
 PATIENCE = 5                    # seconds to wait for an answer from the second port
 _JOIN, _DONE, _FAILED = 'gluon-bert join ', 'gluon-bert done', 'gluon-bert failed '
 _PORTS = 10000                  # between the scheduler's two ports
+_member = None                  # this process's
 
 
 def start() -> None:
-    """Watch over a scheduler or server; call it before importing MXNet, which serves and exits."""
+    """Watch over this process; call it before importing MXNet, which serves and exits.
+
+    A worker is watched from here on: one that fails before it has a KVStore ends the job, too.
+    """
     role, address = os.environ.get('DMLC_ROLE'), _address()
-    if role == 'server':
+    if role in ('server', 'worker'):
         join(role)
     elif role == 'scheduler' and address:
         try:
@@ -34,9 +38,12 @@ def start() -> None:
 
 
 def join(role: str) -> Optional['Member']:
-    """Let this process be watched; returns None if launch.py watches over it."""
+    """Let this process be watched, once; returns None if launch.py watches over it."""
+    global _member
     address = _address()
-    return Member(address, role) if address else None
+    if address and _member is None:
+        _member = Member(address, role)
+    return _member
 
 
 def _address():

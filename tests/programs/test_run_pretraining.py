@@ -276,7 +276,7 @@ def test_a_job_with_a_killed_worker_ends_and_goes_on_bit_equal(program, shards, 
     command = SERVED if name == 'launch.py' else launcher(name)
     # with dropout; the learning rate is the same for any number of steps
     arguments = [*SMALL, '--data', shards, '--ckpt_interval', '2', '--log_interval', '1',
-                 '--warmup_ratio', '0', '--schedule', 'poly', '--power', '1e-300']
+                 '--warmup_ratio', '0', '--schedule', 'poly', '--power', '1e-30']
     if name == 'launch.py':
         arguments += ['--kvstore', 'dist_sync']
     process = start([*command, sys.executable, os.path.join(ROOT, script)], *arguments,
@@ -292,7 +292,7 @@ def test_a_job_with_a_killed_worker_ends_and_goes_on_bit_equal(program, shards, 
     finally:
         process.kill()
     which = {'mpirun': r'process rank \d with PID',
-             'horovodrun': r'Process name: \d.*\n.*code: 137',
+             'horovodrun': r'rank \d: lost contact with rank \d on',
              'launch.py': rf'worker \d \(process {victim}\) was killed by signal 9'}[name]
     assert re.search(which, said), said
     assert 'step-0000002.params; the same command with --resume continues' in before
