@@ -72,8 +72,9 @@ def check_output(shown, output):
         pattern += re.escape(line[position:]) + r'\n'
     found = re.fullmatch(pattern, plain(output) + '\n')
     assert found, f'shown:\n{shown}\n\nprinted:\n{output}'
-    for expected, score in zip(scores, map(float, found.groups())):     # CPUs round differently
-        assert abs(score - expected) <= (0.1 if expected <= 1 else 10), f'{expected}: {output}'
+    # CPUs round differently, and a model of little data follows
+    for expected, score in zip(scores, map(float, found.groups())):
+        assert abs(score - expected) <= (0.15 if expected <= 1 else 15), f'{expected}: {output}'
 
 
 @pytest.mark.slow
