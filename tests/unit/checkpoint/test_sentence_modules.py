@@ -76,7 +76,7 @@ def test_modules_that_are_not_known(tmp_path):
                           ({'pooling_mode_cls_token': True, 'pooling_mode_max_tokens': True},
                            'pooling_mode_cls_token and pooling_mode_max_tokens')):
         assert f'{name} is not supported, only by one of' in message(name, pooling)
-    assert 'the module WeightedLayerPooling (1_WeightedLayerPooling) is not known' in message(
+    assert 'WeightedLayerPooling (1_WeightedLayerPooling) is not supported at' in message(
         'a', modules=['WeightedLayerPooling', 'Pooling'])
     folder = make(tmp_path / 'b', modules=['Pooling', 'Dense'])
     write_json(folder + '/2_Dense/config.json', {'activation_function': 'x.GELU'})
