@@ -66,15 +66,16 @@ def check_output(shown, output):
                 pattern += '.*'
             elif is_score:
                 pattern += r'(\d+\.\d+)'
-                scores.append(float(match.group()))
+                # the tagger has little data: rounding changes what it learns
+                scores.append((float(match.group()), 0.15 if 'overall' in line else 0.1))
             else:
                 pattern += r'[-+.:e\d]+'
         pattern += re.escape(line[position:]) + r'\n'
     found = re.fullmatch(pattern, plain(output) + '\n')
     assert found, f'shown:\n{shown}\n\nprinted:\n{output}'
-    # CPUs round differently, and a model of little data follows
-    for expected, score in zip(scores, map(float, found.groups())):
-        assert abs(score - expected) <= (0.15 if expected <= 1 else 15), f'{expected}: {output}'
+    # CPUs round differently
+    for (expected, far), score in zip(scores, map(float, found.groups())):
+        assert abs(score - expected) <= far * (1 if expected <= 1 else 100), f'{expected}: {output}'
 
 
 @pytest.mark.slow
