@@ -29,6 +29,10 @@ __version__ = '0.1.0'
 _NEEDS = {'numpy': (120, 50), 'mxnet': (750, 240)}
 
 
+def _refuse(reason):
+    sys.exit(f'{os.path.basename(sys.argv[0])}: error: {reason}')
+
+
 def _check_memory(package):
     """Exit with a one-line message if the address space is too small to import ``package``."""
     try:
@@ -43,9 +47,8 @@ def _check_memory(package):
     need = base + per_thread * max(0, more)
     if limit != resource.RLIM_INFINITY and limit >> 20 < need:
         name = 'MXNet' if package == 'mxnet' else package
-        sys.exit(f'{os.path.basename(sys.argv[0])}: error: the limit on memory, ulimit -v, is '
-                 f'{limit >> 20} MB, but {name} needs {need} MB to start; raise it, for example '
-                 'by: ulimit -v unlimited')
+        _refuse(f'the limit on memory, ulimit -v, is {limit >> 20} MB, but {name} needs {need} MB '
+                'to start; raise it, for example by: ulimit -v unlimited')
 
 
 def _check_threads(count=16):
@@ -57,9 +60,8 @@ def _check_threads(count=16):
             thread.start()
             started.append(thread)
     except RuntimeError:
-        sys.exit(f'{os.path.basename(sys.argv[0])}: error: no more than {len(started)} threads '
-                 'could be started, but MXNet needs more; raise the limit on processes (ulimit -u) '
-                 'or on memory (ulimit -v)')
+        _refuse(f'no more than {len(started)} threads could be started, but MXNet needs more; '
+                'raise the limit on processes (ulimit -u) or on memory (ulimit -v)')
     finally:
         end.set()
         for thread in started:

@@ -91,7 +91,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     for wanted in args.rows or ():
         if not any(is_named(name, wanted) for name in names):
             parser.error(f'--rows: there is no row {wanted}')
-    if args.measure in ('tokens', 'sentences') and not (args.model and args.texts):
+    if args.measure in ('tokens', 'sentences', 'pairs') and not (args.model and args.texts):
         parser.error(f'--measure {args.measure} needs --model and --texts')
     return args
 

@@ -6,7 +6,7 @@ import statistics
 
 import numpy as np
 import pytest
-from helpers import ROOT, SAMPLE, TEXT
+from helpers import ROOT, SAMPLE, TEXT, TINY
 
 from bert.data import conll, squad, tables
 from bert.metrics import classification
@@ -478,6 +478,7 @@ def test_scores_of_a_run_and_its_continuation(program, peer, data_dir, tmp_path)
     (['--scores', '--model', SAMPLE, '--data_dir', '.', '--rows', 'squad'], 'no row squad'),
     (['--peer_python', 'no/such/python'], 'there is no such program'),
     (['--measure', 'tokens'], 'needs --model and --texts'),
+    (['--measure', 'pairs', '--model', TINY], 'needs --model and --texts'),
 ])
 def test_wrong_flags(program, flags, message):
     assert message in program(SCRIPT, *flags, check=2).stderr
