@@ -68,6 +68,7 @@ def test_everybody_ends_and_names_who_is_gone(job, victim):
     name = (f'worker 1 on {socket.gethostname()} (process {gone.pid})' if victim
             else 'the scheduler on 127.0.0.1')
     for process in job.processes:
+        process.wait(20)        # before its standard input is closed, which ends it in order
         assert job.end(process) == (
             1, f'-c: {name} is gone: its process has ended.  Ending this process, too\n')
 
