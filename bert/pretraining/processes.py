@@ -47,7 +47,7 @@ class Reader:
     def __init__(self, source: Any, workers: int, keep: int = 0):
         self._futures = weakref.WeakValueDictionary()   # those that somebody waits for
         self._kept, self._keep = {}, keep               # (future, callers still to come)
-        self._others = set(multiprocessing.active_children())
+        self._others, self._processes = set(multiprocessing.active_children()), set()
         if workers:
             # for the resource tracker: a process that is killed leaves semaphores, which is no leak
             sys.warnoptions.append('ignore:resource_tracker')
@@ -68,6 +68,7 @@ class Reader:
         if future is None:
             with _lost_process():
                 future = self._executor.submit(self._function, epoch, chunk)
+            self._processes |= set(multiprocessing.active_children()) - self._others
             self._futures[key] = future
         if here > 1:
             left = self._kept.pop(key, (future, here))[1] - 1
@@ -80,6 +81,10 @@ class Reader:
     def result(self, future: 'futures.Future[Instances]') -> 'Instances':
         """What was read.  Raises DataError for bad data, and when a process was killed."""
         with _lost_process():
+            while not futures.wait([future], 5).done:
+                # one that was killed within a result: the executor waits for the rest of it
+                if any(not process.is_alive() for process in self._processes):
+                    self.close()
             return future.result()
 
     def read(self, places: Iterable[Place], depth: int) -> Iterator[Tuple[Place, 'Instances']]:
@@ -113,6 +118,11 @@ class Reader:
             future.cancel()
         for process in set(multiprocessing.active_children()) - self._others:
             process.kill()      # they write nothing; on a busy machine a chunk may take long
+        results = getattr(self._executor, '_result_queue', None)
+        if results is not None:
+            # the executor's thread may be within a result of a killed process, and waits for the
+            # rest of it while anybody, and that is this process, could still write it
+            results._writer.close()
         self._executor.shutdown(wait=False)
 
 

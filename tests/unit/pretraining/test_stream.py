@@ -1,8 +1,10 @@
 """The stream of updates: complete, the same for any number of workers, and for a restart."""
 import contextlib
 import json
+import multiprocessing.connection
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -17,6 +19,7 @@ from helpers import ROOT, SAMPLE
 from bert.pretraining import masking
 from bert.pretraining.checkpoints import gather_position
 from bert.pretraining.instances import Instances
+from bert.pretraining.processes import Reader
 from bert.pretraining.sources import Synthetic, Text
 from bert.pretraining.stream import Stream, edges, evaluation, share
 from bert.text import tokenizer
@@ -306,6 +309,49 @@ class Deadly(Numbered):
 def test_a_data_worker_that_is_killed_ends_the_stream_with_an_error():
     with pytest.raises(DataError, match='was killed.*--resume'):
         take(Stream(Deadly(20), 4, 1, workers=2), 100)
+
+
+class Torn(Numbered):
+    """A source whose first chunk is sent by half; then the process waits, or is killed."""
+
+    def __init__(self, *sizes, is_killed):
+        super().__init__(*sizes)
+        self.is_killed = is_killed
+
+    def read(self, epoch, chunk):
+        if chunk == 0:
+            def send_half(connection, data):
+                os.write(connection.fileno(), struct.pack('!i', len(data)) + data[:len(data) // 2])
+                if self.is_killed:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                signal.pause()
+            multiprocessing.connection.Connection._send_bytes = send_half
+        return super().read(epoch, chunk)
+
+
+@pytest.mark.slow
+def test_a_data_worker_that_is_killed_within_a_result_ends_the_stream_with_an_error():
+    threads = threading.active_count()
+    with pytest.raises(DataError, match='was killed.*--resume'):
+        take(Stream(Torn(200, 200, is_killed=True), 4, 1, workers=2), 100)
+    assert_ended(threads)
+
+
+def test_a_result_that_is_sent_by_half_does_not_hold_up_the_exit():
+    threads = threading.active_count()
+    reader = Reader(Torn(200, is_killed=False), 1)
+    future = reader.submit(0, 0)
+    assert not futures.wait([future], 3).done
+    reader.close()
+    assert_ended(threads)
+
+
+def assert_ended(threads):
+    """Wait until there are no more than so many threads in this process."""
+    deadline = time.time() + 20
+    while threading.active_count() > threads:
+        assert time.time() < deadline
+        time.sleep(0.05)
 
 
 def test_data_workers_end_with_their_parent(tmp_path):
