@@ -1,10 +1,17 @@
 """Fixtures of several files: programs run as a user runs them, the tiny model's vocabulary."""
+import faulthandler
 import subprocess
+import sys
 
 import pytest
 from helpers import TINY, command_of
 
 from bert.text import tokenizer
+
+
+def pytest_unconfigure():
+    """Let a process of pytest that cannot exit say what it waits for, and fail."""
+    faulthandler.dump_traceback_later(120, exit=True, file=sys.__stderr__)
 
 
 @pytest.fixture
