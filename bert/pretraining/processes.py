@@ -85,6 +85,7 @@ class Reader:
                 # one that was killed within a result: the executor waits for the rest of it
                 if any(not process.is_alive() for process in self._processes):
                     self.close()
+                    raise futures.BrokenExecutor
             return future.result()
 
     def read(self, places: Iterable[Place], depth: int) -> Iterator[Tuple[Place, 'Instances']]:
@@ -114,16 +115,19 @@ class Reader:
         Reader processes are killed.  A reader thread cannot be: it finishes its chunk, for which
         only the exit of the program waits, with a limit (:data:`bert.utils.errors.LEAVING`).
         """
-        for future in list(self._futures.values()):
-            future.cancel()
-        for process in set(multiprocessing.active_children()) - self._others:
-            process.kill()      # they write nothing; on a busy machine a chunk may take long
-        results = getattr(self._executor, '_result_queue', None)
-        if results is not None:
-            # the executor's thread may be within a result of a killed process, and waits for the
-            # rest of it while anybody, and that is this process, could still write it
-            results._writer.close()
-        self._executor.shutdown(wait=False)
+        if isinstance(self._executor, futures.ThreadPoolExecutor):
+            for future in list(self._futures.values()):
+                future.cancel()
+            self._executor.shutdown(wait=False)
+        else:
+            for process in set(multiprocessing.active_children()) - self._others:
+                process.kill()      # they write nothing; on a busy machine a chunk may take long
+            results = self._executor._result_queue
+            if results is not None:     # not closed before
+                # the executor's thread may be within a result of a killed process, and waits for
+                # the rest of it while anybody, and that is this process, could still write it
+                results._writer.close()
+            self._executor.shutdown()
 
 
 @contextlib.contextmanager
