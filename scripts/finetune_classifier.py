@@ -191,7 +191,7 @@ def train(args, task, model, examples, sets):
         dict({'task': task.name, 'pair': task.pair, 'max_len': args.max_len},
              **{'multi_label': True} if task.multi_label else {}))
     with finetuning.Run(flags.recipe(args), flags.output_settings(args, model.runtime.layout),
-                        model, [len(ids) for ids in rows.ids], description) as training:
+                        model, (rows.ids, rows.token_types, rows.labels), description) as training:
         for epoch in training.epochs():
             for update in epoch:
                 training.update(update, loss)

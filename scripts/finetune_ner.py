@@ -209,7 +209,8 @@ def train(args, seq_len, labels, model, sets):
                                          {'task': 'ner', 'seq_len': seq_len})
     output = flags.output_settings(args, model.runtime.layout, {'seq_len': seq_len})
     # the mean over words: each counts the same, however many are in its batch
-    with finetuning.Run(flags.recipe(args), output, model, [len(f.ids) for f in features],
+    with finetuning.Run(flags.recipe(args), output, model,
+                        ([f.ids for f in features], [f.first for f in features], classes),
                         description, counts=[len(f.first) for f in features]) as training:
         for epoch in training.epochs():
             for update in epoch:

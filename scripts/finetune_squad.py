@@ -210,7 +210,7 @@ def train(args, model, rows, questions, windows):
     settings = {name: getattr(args, name) for name in SETTINGS}
     description = finetuning.Description('span_classifier.', (), dict(settings, task='squad'))
     with finetuning.Run(flags.recipe(args), flags.output_settings(args, model.runtime.layout),
-                        model, [len(row.ids) for row in rows], description) as training:
+                        model, squad_features.training_columns(rows), description) as training:
         for epoch in training.epochs():
             for update in epoch:
                 training.update(update, loss)

@@ -28,7 +28,7 @@ from .source import ModelSource
 from .weights import read_params, read_weights, write_params
 
 __all__ = ['LoadedModel', 'load', 'without_weights', 'read', 'check_vocabulary', 'describe',
-           'save_weights', 'save_last', 'load_last', 'WEIGHTS', 'LAST']
+           'save_weights', 'save_last', 'load_last', 'check_data', 'WEIGHTS', 'LAST']
 
 WEIGHTS, LAST = 'model.params', 'last.params'
 
@@ -220,3 +220,15 @@ def load_last(folder: str, net: HybridBlock, stepper: Any, arguments: Mapping[st
         raise DataError(f'{path}: {missing} is missing, so this is not a checkpoint of this '
                         'program; start again without --resume') from None
     return position
+
+
+def check_data(folder: str, position: Mapping[str, Any], data: int) -> None:
+    """Raise DataError unless the run in ``folder`` began with this training data.
+
+    ``data`` is their fingerprint; ``position`` is that of the checkpoint, with the fingerprint as
+    'data' (missing in those of older versions).
+    """
+    if position.get('data', data) != data:
+        raise DataError(f'the run in {folder} began with other training data or another '
+                        'vocabulary; continue it with the same, or start a new run in another '
+                        'folder')

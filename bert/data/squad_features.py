@@ -17,7 +17,8 @@ from ..utils.errors import DataError
 from . import feature_cache
 from .squad import Question
 
-__all__ = ['SpanFeature', 'features', 'featurize', 'training_rows']
+__all__ = ['SpanFeature', 'features', 'featurize', 'training_columns',
+           'training_rows']
 
 
 class SpanFeature(NamedTuple):
@@ -61,6 +62,12 @@ def training_rows(windows: Iterable[Iterable[SpanFeature]]) -> List[SpanFeature]
     """All windows in one list, with only the fields that training needs, to save memory."""
     return [window._replace(starts=None, ends=None, max_context=None)
             for window in itertools.chain.from_iterable(windows)]
+
+
+def training_columns(rows: Sequence[SpanFeature]) -> List[list]:
+    """Token ids, token types, first and last token of the answer of all rows: what is learned."""
+    return [[getattr(row, field) for row in rows]
+            for field in ('ids', 'token_types', 'answer_start', 'answer_end')]
 
 
 def features(question: Question, tokenizer: Tokenizer, max_seq_length: int = 384,

@@ -35,6 +35,8 @@ class Checkpoints:
     stepper : bert.training.stepper.Stepper
     micro_batches : int
         In an update, of all workers together.
+    data : int
+        Fingerprint of the training data.
 
     Attributes
     ----------
@@ -46,9 +48,9 @@ class Checkpoints:
     """
 
     def __init__(self, settings: CheckpointSettings, comm: Any, net: Any, stepper: Any,
-                 micro_batches: int):
+                 micro_batches: int, data: int):
         self._settings, self._comm, self._net, self._stepper = settings, comm, net, stepper
-        self._micro_batches = micro_batches
+        self._micro_batches, self._data = micro_batches, data
         self._output = OutputFolder(settings.folder, '--ckpt_dir', PRETRAINING,
                                     settings.resume or settings.start_step > 0,
                                     settings.overwrite, comm)
@@ -102,6 +104,7 @@ class Checkpoints:
         if not _is_position(state['stream']):
             raise DataError(f'{self._path(step)}: its position in the data is damaged; continue '
                             'from an earlier checkpoint with --start_step')
+        result_folder.check_data(self.folder, state, self._data)
         if self._comm.rank == 0:
             for later in (s for s in steps if s > step):     # this run will make its own
                 os.remove(self._path(later))
@@ -148,7 +151,8 @@ class Checkpoints:
 
     def _write(self, step, position):
         result_folder.save_last(self.folder, self._net, self._stepper, {
-            'stream': position, 'micro_batches': self._micro_batches}, _name(step))
+            'stream': position, 'micro_batches': self._micro_batches, 'data': self._data},
+            _name(step))
         result_folder.save_weights(self.folder, self._net)
         for old in self._steps()[:-self._settings.keep]:
             os.remove(self._path(old))

@@ -10,6 +10,7 @@ import mxnet as mx
 from ..checkpoint import result_folder
 from ..model.forward import create_forward
 from ..training import plot, progress, runtime
+from ..training.distributed import check_same_data
 from ..training.settings import OptimizerSettings
 from ..training.stepper import Stepper
 from ..utils.errors import DataError
@@ -18,7 +19,7 @@ from .checkpoints import Checkpoints
 from .evaluation import Meter, evaluate, losses_of
 from .profile import Profile
 from .settings import RunSettings
-from .sources import open_sources
+from .sources import fingerprint, open_sources
 from .stream import Stream, Update
 
 __all__ = ['Trainer', 'evaluate_only', 'train']
@@ -46,7 +47,9 @@ def train(settings: RunSettings, machine: runtime.Runtime) -> None:
     if source is None:
         evaluate_only(settings, machine, start, dev)
         return
-    trainer = Trainer(settings, machine, start)
+    data = fingerprint(source, start.tokenizer)
+    check_same_data(comm, data)
+    trainer = Trainer(settings, machine, start, data)
     stream = Stream(source, training.batch_size, trainer.micro_batches, training.by_tokens,
                     settings.data.num_buckets, training.seed, settings.data.num_workers,
                     trainer.checkpoints.position, comm.rank, comm.size)
@@ -102,6 +105,8 @@ class Trainer:
     settings : RunSettings
     machine : bert.training.runtime.Runtime
     start : bert.pretraining.model.StartModel
+    data : int
+        Fingerprint of the training data.
 
     Attributes
     ----------
@@ -109,7 +114,8 @@ class Trainer:
     checkpoints : Checkpoints; its position is where the data stream is to start
     """
 
-    def __init__(self, settings: RunSettings, machine: runtime.Runtime, start: model.StartModel):
+    def __init__(self, settings: RunSettings, machine: runtime.Runtime, start: model.StartModel,
+                 data: int):
         self._settings, self._comm = settings, machine.comm
         comm, training = machine.comm, settings.training
         mx.random.seed(training.seed)
@@ -123,7 +129,7 @@ class Trainer:
             seed=training.seed, fused=machine.layout == 'packed'))
         self.micro_batches = training.accumulate * comm.size * len(comm.devices)
         self.checkpoints = Checkpoints(settings.checkpoints, comm, net, self._stepper,
-                                       self.micro_batches)
+                                       self.micro_batches, data)
         self.checkpoints.load()
         folder = self.checkpoints.folder
         if comm.rank == 0:

@@ -1,9 +1,10 @@
 """Where instances for pre-training come from: shards, text, or a random number generator.
 
 A *source* has its instances in ``num_chunks`` chunks that can be read in any order, and knows how
-many tokens the longest instance has (``max_length``).
+many tokens the longest instance has (``max_length``) and which files it reads (``paths``).
 """
 import os
+import zlib
 from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from .masking import Masking
 from .settings import DataSettings, VocabularySettings
 from .vocabulary import draws_subwords
 
-__all__ = ['Shards', 'Synthetic', 'Text', 'open_sources']
+__all__ = ['Shards', 'Synthetic', 'Text', 'fingerprint', 'open_sources']
 
 _SYNTHETIC_ROWS, _SYNTHETIC_CHUNKS = 1024, 256
 
@@ -33,7 +34,7 @@ class Shards:
     """
 
     def __init__(self, paths: List[str], vocab_size: int):
-        self._paths, self._vocab_size = paths, vocab_size
+        self.paths, self._vocab_size = paths, vocab_size
         self.num_chunks = len(paths)
         self.max_length = max(map(shards.width, paths))
 
@@ -42,7 +43,7 @@ class Shards:
 
         Raises DataError.
         """
-        path = self._paths[chunk]
+        path = self.paths[chunk]
         arrays = shards.read(path)
         for name, end in (('input_ids', self._vocab_size), ('masked_lm_ids', self._vocab_size),
                           ('segment_ids', 2), ('next_sentence_labels', 2)):
@@ -69,7 +70,7 @@ class Text:
 
     def __init__(self, paths: List[str], tok: Tokenizer, masking: Masking, seed: int,
                  sampled: bool = False):
-        self._chunks = corpus.chunks(paths)
+        self.paths, self._chunks = paths, corpus.chunks(paths)
         self._tok, self._masking, self._seed, self._sampled = tok, masking, seed, sampled
         self.num_chunks, self.max_length = len(self._chunks), masking.max_seq_length
 
@@ -84,7 +85,7 @@ class Text:
 class Synthetic:
     """Random tokens as a source: instances of one length, for measurements."""
 
-    num_chunks = _SYNTHETIC_CHUNKS
+    num_chunks, paths = _SYNTHETIC_CHUNKS, ()
 
     def __init__(self, length: int, masked: int, vocab_size: int, seed: int):
         self.max_length, self._masked = length, min(masked, length)
@@ -129,6 +130,12 @@ def open_sources(data: DataSettings, tok: Tokenizer, vocabulary: VocabularySetti
     if data.dev_files:
         dev = source(data.dev_files, data.dev_raw, seed + 1, ' or add --eval_use_npz')
     return train, dev
+
+
+def fingerprint(source: Any, tok: Tokenizer) -> int:
+    """A CRC-32 that tells whether a run continues with the same data: vocabulary and file sizes."""
+    sizes = [os.path.getsize(path) for path in source.paths]
+    return zlib.crc32(repr((shards.fingerprint(tok), sizes)).encode('ascii'))
 
 
 def _check_shards(paths: Sequence[str], tok: Tokenizer) -> None:

@@ -159,6 +159,13 @@ def agree(comm: Local, values: Sequence[int]) -> bool:
     return comm.sum([float(not np.array_equal(first, digits))])[0] == 0
 
 
+def check_same_data(comm: Local, data: int) -> None:
+    """Raise DataError unless all workers have the ``data``, a fingerprint, of worker 0."""
+    if not agree(comm, [data]):
+        raise DataError('not all workers have the training data and the vocabulary of worker 0; '
+                        'copy the same files to all hosts')
+
+
 def create(name: str, devices: List[mx.Context]) -> Local:
     """This process as a worker of a 'local', 'horovod', 'dist_sync' or 'dist_device_sync' job."""
     if name == 'horovod':

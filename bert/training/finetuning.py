@@ -8,7 +8,7 @@ import mxnet as mx
 import numpy as np
 
 from ..checkpoint import result_folder
-from ..checkpoint.integrity import checksum
+from ..checkpoint.integrity import checksum, fingerprint
 from ..checkpoint.output import FINE_TUNING, OutputFolder
 from ..checkpoint.weights import read_weights
 from ..data import sampling
@@ -18,7 +18,7 @@ from ..model.parameters import initialize, load_parameters
 from ..utils import cli, files
 from ..utils.errors import DataError
 from . import model_card, plot
-from .distributed import agree
+from .distributed import agree, check_same_data
 from .evaluation import Forward
 from .progress import Progress
 from .runtime import Interrupt, Runtime
@@ -79,7 +79,7 @@ class Run:
 
     ::
 
-        with Run(recipe, output, model, lengths, description) as training:
+        with Run(recipe, output, model, columns, description) as training:
             for epoch in training.epochs():
                 for update in epoch:                    # indices of the examples of one update
                     training.update(update, loss)
@@ -91,19 +91,20 @@ class Run:
     recipe : bert.training.settings.Recipe
     output : bert.training.settings.OutputSettings
     model : Model
-    lengths : sequence of int
-        Tokens of each training example.
+    columns : sequence of sequences
+        What is learned: a column with the token ids of each training example, then those with all
+        else that the loss depends on; each entry is a number, or a list or array of numbers.
     description : Description
     counts : sequence of int, optional
         How many losses each example adds to the mean that an update minimizes; by default one.
     """
 
     def __init__(self, recipe: Recipe, output: OutputSettings, model: Model,
-                 lengths: Sequence[int], description: Description,
+                 columns: Sequence[Sequence[Any]], description: Description,
                  counts: Optional[Sequence[int]] = None):
         comm, layout, dtype = model.runtime
         self._recipe, self._output, self._net, self._comm = recipe, output, model.net, comm
-        self._lengths = lengths
+        self._lengths = lengths = [len(ids) for ids in columns[0]]
         self._counts = np.ones(len(lengths), int) if counts is None else np.asarray(counts)
         self._size = recipe.batch_size * recipe.accumulate * comm.size
         # similar lengths in a batch save padding, unless it is to a fixed length anyway
@@ -121,7 +122,9 @@ class Run:
                 loss_scale=2.0 ** 15 if dtype == 'float16' else None, seed=recipe.seed,
                 fused=layout == 'packed'))
         self._best_predictions = None
-        self._position = {'epoch': 0, 'done': 0, 'best': None, 'best_epoch': 0}
+        data = fingerprint(*columns)
+        check_same_data(comm, data)
+        self._position = {'epoch': 0, 'done': 0, 'best': None, 'best_epoch': 0, 'data': data}
         self._folder = OutputFolder(output.folder, '--output_dir', FINE_TUNING, output.resume,
                                     output.overwrite, comm)
         if output.resume:
@@ -157,7 +160,8 @@ class Run:
             raise DataError(f'{self._path(result_folder.LAST)}: its position in the data is '
                             'damaged; start again without --resume')
         else:
-            self._position = found
+            result_folder.check_data(folder, found, self._position['data'])
+            self._position.update(found)
 
     def epochs(self) -> Iterator[List[np.ndarray]]:
         """Yield the updates of each remaining epoch; an update is the indices of its examples."""

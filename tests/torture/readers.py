@@ -368,7 +368,8 @@ class Finetuning(Reader):
         return finetuning.Run(
             Recipe(epochs=2, batch_size=4, lr=0.1),
             OutputSettings(folder=str(folder), resume=resume, arguments=self.arguments), model,
-            [5] * 12, finetuning.Description('classifier.1.', ('no', 'yes'), {'task': 'custom'}))
+            [[[0] * 5] * 12],
+            finetuning.Description('classifier.1.', ('no', 'yes'), {'task': 'custom'}))
 
     def make(self, folder):
         import mxnet as mx
@@ -437,7 +438,7 @@ class Step(Reader):
         comm = create('local', [mx.cpu()])
         stepper = Stepper(net, comm, lambda update: 0.1)
         settings = CheckpointSettings(str(folder), {'lr': 0.1}, resume=resume)
-        return Checkpoints(settings, comm, net, stepper, 1), stepper
+        return Checkpoints(settings, comm, net, stepper, 1, data=0), stepper
 
     def _stream(self, position):
         from bert.pretraining.sources import Synthetic

@@ -62,3 +62,12 @@ def test_values_that_are_not_finite():
     for value in (np.nan, np.inf, -np.inf):
         bad = dict(ARRAYS, b=np.array([0, value], np.float32))
         assert 'x: b has values that are not finite' in refused(integrity.check_finite, 'x', bad)
+
+
+def test_a_fingerprint_tells_values_and_their_order():
+    columns = [[1, 2, 3], np.array([4, 5], 'int32')], [0, 1], [0.5, 2.0]
+    same = [np.array([1, 2, 3]), [4.0, 5.0]], (0.0, 1.0), np.array([0.5, 2], 'float32')
+    assert integrity.fingerprint(*columns) == integrity.fingerprint(*same)
+    for other in ([[1, 2, 3], [5, 4]], [0, 1], [0.5, 2]), ([[1, 2, 3], [4, 5]], [1, 0], [0.5, 2]), (
+            [[1, 2, 3], [4, 5]], [0, 1], [0.5, 2.25]), ([[1, 2, 3], [4, 5], [6]], [0, 1], [0.5, 2]):
+        assert integrity.fingerprint(*columns) != integrity.fingerprint(*other)

@@ -19,7 +19,7 @@ def test_a_position_of_an_older_version_is_refused(tmp_path, monkeypatch, positi
     monkeypatch.setattr(result_folder, 'load_last', lambda *_: {
         'micro_batches': 1, 'stream': position})
     settings = CheckpointSettings(str(tmp_path), {}, start_step=2)
-    checkpoints = Checkpoints(settings, ALONE, None, types.SimpleNamespace(update=2), 1)
+    checkpoints = Checkpoints(settings, ALONE, None, types.SimpleNamespace(update=2), 1, data=0)
     if not is_old:
         checkpoints.load()
         assert checkpoints.position == position

@@ -5,7 +5,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from bert.training.distributed import Local, agree, create
+from bert.training.distributed import Local, agree, check_same_data, create
 from bert.utils.errors import DataError
 
 
@@ -30,16 +30,33 @@ class Worker(Local):
     ((3, 2 ** 32 - 1), (3, 2 ** 32 - 1), True), ((3, 2 ** 32 - 1), (3, 2 ** 32 - 2), False),
     ((0, 0), (4, 17), False), ((4, 17), (0, 0), False)])
 def test_agreement_with_worker_0(first, second, same):
+    assert on_both(agree, first, second) == {0: same, 1: same}
+
+
+def on_both(function, first, second):
+    """{rank: what ``function(worker, value)`` returns} on two workers, for the values of both."""
     found = {}
 
-    def run(rank, values):
-        found[rank] = agree(Worker(rank), values)
+    def run(rank, value):
+        found[rank] = function(Worker(rank), value)
     threads = [threading.Thread(target=run, args=pair) for pair in enumerate((first, second))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == {0: same, 1: same}
+    return found
+
+
+def test_workers_need_the_same_data():
+    def message(worker, data):
+        try:
+            check_same_data(worker, data)
+        except DataError as error:
+            return str(error)
+        return None
+    assert on_both(message, 2 ** 32 - 1, 2 ** 32 - 1) == {0: None, 1: None}
+    found = on_both(message, 1, 2)
+    assert found[0] == found[1] and 'training data and the vocabulary of worker 0' in found[0]
 
 
 def test_the_names_of_the_other_workers():
