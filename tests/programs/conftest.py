@@ -1,5 +1,20 @@
-"""Tests that run a program as a process are slow: importing MXNet alone takes seconds."""
+"""Tests that run a program as a process are slow: importing MXNet alone takes seconds.
+
+Fixtures of several files: models to export, and their exports.
+"""
+import os
+
+import numpy as np
 import pytest
+from exporting import LABELS
+from helpers import TINY
+
+from bert.checkpoint import result_folder
+from bert.checkpoint.weights import read_weights, write_params
+from bert.model.config import BertConfig
+from bert.text import tokenizer
+from bert.utils.files import read_json
+from export import export, network
 
 # fixtures that start processes, and one that exports models
 SLOW = {'program', 'whole', 'one_worker', 'exports'}
@@ -10,3 +25,42 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if SLOW & set(getattr(item, 'fixturenames', ())):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope='session')
+def models(tmp_path_factory):
+    """{task: result folder of a tiny model with a random head}; 'embedding': of the classifier."""
+    config = BertConfig.from_dict(read_json(os.path.join(TINY, 'config.json')))
+    tok = tokenizer.load(TINY)
+    arrays = read_weights(os.path.join(TINY, 'model.safetensors'))
+    rng, out = np.random.RandomState(3), {}
+    for task, labels in LABELS.items():
+        head = network.TASKS[task].head
+        classes = {'regression': 1, 'question_answering': 2}.get(task) or len(labels)
+        weights = dict(arrays, **{head + 'weight': rng.normal(scale=0.1, size=(classes, 32)),
+                                  head + 'bias': rng.normal(scale=0.1, size=classes)})
+        folder = str(tmp_path_factory.mktemp(task))
+        write_params(os.path.join(folder, result_folder.WEIGHTS), {
+            name: array.astype('float32') for name, array in weights.items()})
+        result_folder.describe(folder, config, tok, head, labels, {'pair': True}, {})
+        out[task] = folder
+    return dict(out, embedding=out['classification'])
+
+
+@pytest.fixture(scope='session')
+def exports(models, tmp_path_factory):
+    """(task, format) -> the folder of its export, made once."""
+    made = {}
+
+    def get(task, form='symbol'):
+        if form == 'onnx':
+            pytest.importorskip('onnx', reason='the extra onnx is not installed')
+            pytest.importorskip('onnxruntime', reason='the extra onnx is not installed')
+        if (task, form) not in made:
+            folder = str(tmp_path_factory.mktemp('export') / (f'{task}-{form}'))
+            task_flag = ['--task', 'embedding'] if task == 'embedding' else []
+            assert export.main(['--model_parameters', models[task], '--output_dir', folder,
+                                '--seq_length', '24', '--format', form, *task_flag]) == 0
+            made[task, form] = folder
+        return made[task, form]
+    return get

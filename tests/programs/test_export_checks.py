@@ -1,0 +1,98 @@
+"""An export is compared with the model before it is published: what counts as equal."""
+import os
+
+import mxnet as mx
+import numpy as np
+import pytest
+from exporting import error, flags
+
+from bert.utils.errors import DataError
+from export import checks, export
+from export.symbol import Symbol
+
+
+def tampered(monkeypatch, change):
+    """Let the files be changed as soon as they are written."""
+    write = Symbol.write.__func__
+
+    def wrong(cls, net, folder, arrays, outputs=()):
+        write(cls, net, folder, arrays, outputs)
+        change(os.path.join(folder, 'model-0000.params'))
+    monkeypatch.setattr(Symbol, 'write', classmethod(wrong))
+
+
+def nudge(path):
+    arrays = mx.nd.load(path)
+    name = next(name for name in arrays if name.endswith('transformer1_proj_weight'))
+    arrays[name][0, 0] += 0.01
+    mx.nd.save(path, arrays)
+
+
+def cut(path):
+    with open(path, 'rb+') as f:
+        f.truncate(os.path.getsize(path) // 2)
+
+
+def spoil(path):
+    arrays = mx.nd.load(path)
+    name = next(name for name in arrays if name.endswith('proj_bias'))
+    arrays[name][:] = float('nan')
+    mx.nd.save(path, arrays)
+
+
+@pytest.mark.parametrize('change, message', [(nudge, 'differs from the model by '),
+                                             (spoil, 'differs from the model by nan'),
+                                             (cut, 'cannot be read back')])
+def test_a_wrong_file_is_an_error_and_nothing_is_left(monkeypatch, models, tmp_path, change,
+                                                      message):
+    tampered(monkeypatch, change)
+    assert message in error(flags(models, tmp_path / 'new'))
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_an_error_leaves_the_earlier_export(monkeypatch, models, tmp_path):
+    export.main(flags(models, tmp_path))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    tampered(monkeypatch, nudge)
+    assert 'holds an earlier result' in error(flags(models, tmp_path, task='ner'))
+    assert 'differs from' in error(flags(models, tmp_path, '--overwrite', task='ner'))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_onnx_is_checked_too(monkeypatch, models, tmp_path):
+    pytest.importorskip('onnx', reason='the extra onnx is not installed')
+    pytest.importorskip('onnxruntime', reason='the extra onnx is not installed')
+    tampered(monkeypatch, nudge)        # the ONNX file is made from the symbol's
+    assert 'differs from the model by ' in error(flags(models, tmp_path / 'new', '--format',
+                                                       'onnx'))
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_an_export_replaces_an_earlier_one(models, exports, tmp_path):
+    exports('ner', 'onnx')              # or skip
+    export.main(flags(models, tmp_path))
+    export.main(flags(models, tmp_path, '--format', 'onnx', '--overwrite',
+                      task='question_answering'))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        'model.onnx', 'config.json', 'arguments.json', 'vocab.txt', 'tokenizer_config.json',
+        'tokenizer.json'}
+
+
+@pytest.mark.parametrize('shift, scale, scaled, passes', [
+    (0.9e-5, 1, False, True), (1.1e-5, 1, False, False), (1.1e-5, 4, False, False),
+    (1.1e-5, 4, True, True), (4.4e-5, 4, True, False), (1.1e-5, 0.1, True, False)])
+def test_the_limit(shift, scale, scaled, passes):
+    expected = [[np.array([[0.0, scale], [0.5, -0.25]])]]
+    def predict(_):
+        return [expected[0][0] + np.array([[shift, 0], [0, 0]])]
+    if passes:
+        found = checks.check(predict, [None], expected, scaled)
+        assert found == pytest.approx(shift / (scale if scaled else 1))
+    else:
+        with pytest.raises(DataError, match='above the limit of 1e-05'):
+            checks.check(predict, [None], expected, scaled)
+
+
+def test_another_shape_is_an_error():
+    with pytest.raises(DataError, match='shapes'):
+        checks.check(lambda _: [np.zeros((2, 1))], [None], [[np.zeros((2, 2))]])
