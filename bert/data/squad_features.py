@@ -17,8 +17,7 @@ from ..utils.errors import DataError
 from . import feature_cache
 from .squad import Question
 
-__all__ = ['SpanFeature', 'features', 'featurize', 'training_columns',
-           'training_rows']
+__all__ = ['SpanFeature', 'features', 'featurize', 'training_columns', 'training_rows']
 
 
 class SpanFeature(NamedTuple):

@@ -120,7 +120,7 @@ class Reader:
                 future.cancel()
             self._executor.shutdown(wait=False)
         else:
-            for process in set(multiprocessing.active_children()) - self._others:
+            for process in self._processes:
                 process.kill()      # they write nothing; on a busy machine a chunk may take long
             results = self._executor._result_queue
             if results is not None:     # not closed before
