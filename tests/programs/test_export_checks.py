@@ -7,7 +7,7 @@ import pytest
 from exporting import error, flags
 
 from bert.utils.errors import DataError
-from export import checks, export
+from export import checks, export, network
 from export.symbol import Symbol
 
 
@@ -96,3 +96,35 @@ def test_the_limit(shift, scale, scaled, passes):
 def test_another_shape_is_an_error():
     with pytest.raises(DataError, match='shapes'):
         checks.check(lambda _: [np.zeros((2, 1))], [None], [[np.zeros((2, 2))]])
+
+
+def test_differences_leave_padding_out():
+    inputs = [(np.zeros((2, 3), 'int32'), np.zeros((2, 3), 'int32'), np.array([3, 1], 'float32'))]
+    full = np.array([[[1.0, 0], [0, 1], [3, 0]], [[0, 2], [9, 9], [9, 9]]])
+    small = full.copy()
+    small[0, 0] = 0.5, 1.0          # another class
+    small[1, 1:] = -50              # padding
+    found = checks.differences(network.TASKS['ner'], lambda _: [small], inputs, [[full]])
+    assert set(found) == {'logits'}
+    row = found['logits']
+    assert row['largest'] == 1.0
+    assert row['mean'] == pytest.approx(1.5 / 8)
+    assert row['same'] == 0.75
+    # a = 1 0 0 1 3 0 0 2, b = .5 1 0 1 3 0 0 2
+    assert row['cosine'] == pytest.approx(14.5 / np.sqrt(15 * 15.25))
+
+
+def test_differences_of_spans():
+    inputs = [(np.zeros((2, 3), 'int32'), np.zeros((2, 3), 'int32'), np.array([3, 2], 'float32'))]
+    full = [np.array([[1.0, 2, 3], [4, 1, 9]]), np.array([[1.0, 2, 3], [4, 1, 9]])]
+    small = [np.array([[1.0, 4, 3], [4, 1, 9]]), np.array([[1.0, 2, 3], [4, 1, 0]])]
+    found = checks.differences(network.TASKS['question_answering'], lambda _: small, inputs, [full])
+    assert (found['start_logits']['same'], found['start_logits']['largest']) == (0.5, 2.0)
+    assert (found['end_logits']['same'], found['end_logits']['largest']) == (1.0, 0.0)
+
+
+def test_no_numbers_are_an_error():
+    inputs = [(np.zeros((1, 2), 'int32'), np.zeros((1, 2), 'int32'), np.array([2], 'float32'))]
+    with pytest.raises(DataError, match='not numbers'):
+        checks.differences(network.TASKS['regression'], lambda _: [np.array([[np.nan]])], inputs,
+                              [[np.array([[1.0]])]])
