@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "matrix.h"
 #include "vector.h"
 #ifdef __AVX2__
 #include <immintrin.h>
@@ -143,15 +144,28 @@ inline float quantize_weights(const float *row, long n, int8_t *to) {
 // A panel: kColumns rows of a weight side by side, the first quad of each, then the second, ...
 // `count` rows are there, the others are zeros.  `totals` gets the sum of each row.
 inline void pack(const int8_t *weight, long inputs, long count, int32_t *panel, int32_t *totals) {
+  const long whole = inputs / 4 / kLanes * kLanes;      // quads that are moved as registers
+  for (long first = 0; first < kColumns; first += kLanes)
+    for (long quad = 0; quad < whole; quad += kLanes) {
+      Floats block[kLanes];                             // of quads, not of floats
+      for (int i = 0; i < kLanes; i++) {
+        block[i] = Floats{};
+        if (first + i < count)
+          std::memcpy(&block[i], weight + (first + i) * inputs + 4 * quad, sizeof(Floats));
+      }
+      transpose_block(block);
+      for (int i = 0; i < kLanes; i++)
+        std::memcpy(panel + (quad + i) * kColumns + first, &block[i], sizeof(Floats));
+    }
   for (long column = 0; column < kColumns; column++) {
     const int8_t *row = weight + column * inputs;
     const long there = column < count ? inputs : 0;
-    int32_t *to = panel + column, total = 0;
+    int32_t total = 0;
     for (long k = 0; k < there; k++) total += row[k];
     totals[column] = total;
-    for (long k = 0; k < inputs; k += 4, to += kColumns) {
-      *to = 0;
-      if (k < there) std::memcpy(to, row + k, std::min(4l, there - k));
+    for (long k = 4 * whole; k < inputs; k += 4) {
+      int32_t &to = panel[k / 4 * kColumns + column] = 0;
+      if (k < there) std::memcpy(&to, row + k, std::min(4l, there - k));
     }
   }
 }
