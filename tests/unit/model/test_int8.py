@@ -8,17 +8,12 @@ import pytest
 from helpers import ROOT
 
 from bert.embedding import BertEmbedding
-from bert.model import ops
 from bert.model.operators import ACTIVATIONS
 from bert.utils import files
 
 SHAPES = [(1, 32, 16), (3, 33, 17), (65, 384, 40), (7, 1, 1), (300, 65, 130), (2, 7, 3)]
 
-
-@pytest.fixture(scope='module', autouse=True)
-def operators():
-    if not ops.load():
-        pytest.skip('the operators cannot be built here')
+pytestmark = pytest.mark.usefixtures('operators')
 
 
 def data(rows, inputs, outputs):

@@ -1,4 +1,4 @@
-"""The fast path's operators: against MXNet's own, formulas and numeric derivatives."""
+"""What holds for all operators in C++: derivatives, dropout, bfloat16, graphs, errors, threads."""
 import os
 import shutil
 import subprocess
@@ -9,169 +9,18 @@ import numpy as np
 import pytest
 from helpers import ROOT
 from mxnet.gluon import HybridBlock
+from operator_cases import (
+    BF16,
+    CASES,
+    OFF,
+    assert_close,
+    gradients,
+    normal,
+    packed,
+    plain_attention,
+)
 
-from bert.model import ops
-from bert.training.settings import OPTIMIZERS
-
-BF16 = np.dtype([('bfloat16', np.uint16)])
-OFF, SEED = mx.nd.array([-1]), mx.nd.array([7])
-LENGTHS = [1, 15, 0, 16, 17, 130, 600]
-
-
-@pytest.fixture(scope='module', autouse=True)
-def operators():
-    if not ops.load():
-        pytest.skip('the operators cannot be built here')
-
-
-def normal(*shape, seed=0):
-    return mx.nd.array(np.random.RandomState(sum(shape) + seed).randn(*shape))
-
-
-def gradients(function, inputs, head):
-    """(output, gradients of sum(output * head)) as numpy arrays."""
-    for x in inputs:
-        x.attach_grad()
-    with mx.autograd.record():
-        y = function()
-    y.backward(head)
-    return [y.astype('float32').asnumpy()] + [x.grad.astype('float32').asnumpy() for x in inputs]
-
-
-def assert_close(ours, theirs, tolerance=1e-5):
-    for a, b in zip(ours, theirs):
-        assert a.shape == b.shape
-        np.testing.assert_allclose(a, b, atol=tolerance * abs(b).max())
-
-
-def packed(lengths, first=3, last=2):
-    """starts and lengths of segments with unused rows before and after, and all rows' number."""
-    starts = np.cumsum([first] + lengths[:-1])
-    return mx.nd.array(starts), mx.nd.array(lengths, dtype='int32'), first + sum(lengths) + last
-
-
-def plain_attention(qkv, starts, lengths, heads):
-    """One segment after the other with MXNet's operators."""
-    rows, units = qkv.shape[0], qkv.shape[1] // 3
-    parts, end = [], 0
-    for start, length in zip(starts.asnumpy().astype(int), lengths.asnumpy().astype(int)):
-        if not length:
-            continue
-        x = qkv[start:start + length].reshape((length, 3, heads, -1)).transpose((1, 2, 0, 3))
-        scores = mx.nd.batch_dot(x[0], x[1], transpose_b=True) / (units // heads) ** 0.5
-        values = mx.nd.batch_dot(mx.nd.softmax(scores), x[2])
-        parts += [mx.nd.zeros((start - end, units))] if start > end else []
-        parts.append(values.transpose((1, 0, 2)).reshape((length, units)))
-        end = start + length
-    parts += [mx.nd.zeros((rows - end, units))] if rows > end else []
-    return mx.nd.concat(*parts, dim=0)
-
-
-@pytest.mark.parametrize('units', [1, 20, 48, 4100])
-def test_layer_norm_is_mxnets(units):
-    x, residual, head = (normal(19, units, seed=i) for i in range(3))
-    gamma, beta = normal(units, seed=3), normal(units, seed=4)
-    ours = gradients(lambda: mx.nd.bert_layer_norm(x, residual, gamma, beta, OFF, p=0.1, eps=1e-5),
-                     [x, residual, gamma, beta], head)
-    theirs = gradients(lambda: mx.nd.LayerNorm(x + residual, gamma, beta, eps=1e-5),
-                       [x, residual, gamma, beta], head)
-    if units > 1:
-        assert_close(ours, theirs)
-    else:
-        np.testing.assert_array_equal(ours[0], np.broadcast_to(beta.asnumpy(), (19, 1)))
-    alone = gradients(lambda: mx.nd.bert_layer_norm(x + residual, gamma, beta, OFF, nores=1,
-                                                    eps=1e-5), [x, gamma, beta], head)
-    assert_close(alone, [ours[i] for i in (0, 1, 3, 4)])
-
-
-@pytest.mark.parametrize('heads, size', [(4, 5), (3, 17), (1, 64), (2, 32)])
-def test_attention_is_mxnets(heads, size):
-    starts, lengths, rows = packed(LENGTHS)
-    qkv, head = normal(rows, 3 * heads * size), normal(rows, heads * size)
-    ours = gradients(lambda: mx.nd.bert_attention(qkv, starts, lengths, OFF, heads=heads, p=0.1),
-                     [qkv], head)
-    assert_close(ours, gradients(lambda: plain_attention(qkv, starts, lengths, heads), [qkv], head))
-
-
-@pytest.mark.parametrize('heads, size', [(4, 5), (2, 32)])
-def test_attention_of_some_rows(heads, size):
-    """As of all rows, where the gradients of the others are 0; dropout included."""
-    starts, lengths, rows = packed(LENGTHS)
-    units = heads * size
-    qkv, head = normal(rows, 3 * units), normal(rows, units)
-    # several of one segment, out of order, one twice, none of some segments, two of no segment
-    chosen = [5, 4, rows - 8, 5, 0, rows - 3, rows - 1] + list(range(rows - 90, rows - 20))
-    places = mx.nd.array(chosen)
-    q, kv = mx.nd.take(qkv[:, :units], places), qkv[:, units:].copy()
-    weight = np.bincount(chosen, minlength=rows)[:, None]
-    for seed in OFF, SEED:
-        y, dq, dkv = gradients(lambda seed=seed: mx.nd.bert_attention(
-            q, kv, starts, lengths, places, seed, heads=heads, p=0.2, queries=1), [q, kv],
-            mx.nd.take(head, places))
-        every, dqkv = gradients(lambda seed=seed: mx.nd.bert_attention(
-            qkv, starts, lengths, seed, heads=heads, p=0.2), [qkv], head * mx.nd.array(weight))
-        np.testing.assert_allclose(y, every[chosen], rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(dq, (dqkv[:, :units] / np.maximum(weight, 1))[chosen],
-                                   atol=1e-5)
-        np.testing.assert_allclose(dkv, dqkv[:, units:], atol=1e-5)
-    assert not y[4].any() and not dq[4].any() and y[0].any()
-
-
-def test_large_scores():
-    """The softmax neither overflows nor divides by zero."""
-    qkv = normal(20, 24) * 100
-    starts, lengths = mx.nd.array([0]), mx.nd.array([20])
-    ours = gradients(lambda: mx.nd.bert_attention(qkv, starts, lengths, OFF, heads=2), [qkv],
-                     normal(20, 8))
-    assert_close(ours, gradients(lambda: plain_attention(qkv, starts, lengths, 2), [qkv],
-                                 normal(20, 8)), 1e-4)
-
-
-def test_gelu():
-    from scipy.special import ndtr
-    x = mx.nd.array(np.linspace(-12, 12, 20011))
-    one = mx.nd.ones_like(x)
-    exact = x.asnumpy().astype('float64')
-    density = np.exp(-exact ** 2 / 2) / np.sqrt(2 * np.pi)
-    y, slope = gradients(lambda: mx.nd.bert_gelu(x), [x], one)
-    np.testing.assert_allclose(y, exact * ndtr(exact), rtol=1e-5, atol=2e-7)
-    np.testing.assert_allclose(slope, ndtr(exact) + exact * density, atol=4e-7)
-    cdf = (1 + np.tanh(np.sqrt(2 / np.pi) * (exact + 0.044715 * exact ** 3))) / 2
-    y, slope = gradients(lambda: mx.nd.bert_gelu(x, approx=1), [x], one)
-    np.testing.assert_allclose(y, exact * cdf, atol=1e-6)
-    inner = 2 * np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * exact ** 2)
-    np.testing.assert_allclose(slope, cdf + exact * cdf * (1 - cdf) * inner, atol=4e-6)
-
-
-def layer_norm_case(**settings):
-    inputs = [normal(9, 20), normal(9, 20, seed=1), normal(20), normal(20, seed=1)]
-    if settings.get('nores'):
-        del inputs[1]
-    return inputs, lambda *x: mx.nd.bert_layer_norm(*x, SEED, p=0.3, eps=1e-12, **settings)
-
-
-def attention_case():
-    starts, lengths, rows = packed([3, 17, 70])
-    return [normal(rows, 60)], lambda qkv: mx.nd.bert_attention(qkv, starts, lengths, SEED, heads=4,
-                                                                p=0.3)
-
-
-def some_rows_case():
-    starts, lengths, rows = packed([3, 17, 70])
-    places = mx.nd.array([4, 3, 30, 0])
-    return [normal(4, 20), normal(rows, 40)], lambda q, kv: mx.nd.bert_attention(
-        q, kv, starts, lengths, places, SEED, heads=4, p=0.3, queries=1)
-
-
-CASES = {
-    'some rows': some_rows_case(),
-    'residual': layer_norm_case(),
-    'alone': layer_norm_case(nores=1),
-    'after': layer_norm_case(nores=1, post=1),
-    'attention': attention_case(),
-    'gelu': ([normal(7, 5)], lambda x: mx.nd.bert_gelu(x)),
-    'tanh': ([normal(7, 5)], lambda x: mx.nd.bert_gelu(x, approx=1)),
-}
+pytestmark = pytest.mark.usefixtures('operators')
 
 
 @pytest.mark.parametrize('case', CASES)
@@ -226,17 +75,6 @@ def test_dropout_rate_is_exact():
     assert zeros == pytest.approx(1e-3, abs=4 * np.sqrt(1e-3 / (8 * 512 * 500)))
 
 
-def test_segments_do_not_see_each_other():
-    starts, lengths, rows = packed([20, 30])
-    qkv = normal(rows, 48)
-    before = mx.nd.bert_attention(qkv, starts, lengths, SEED, heads=2, p=0.1).asnumpy()
-    qkv[23:53] = 9
-    after = mx.nd.bert_attention(qkv, starts, lengths, SEED, heads=2, p=0.1).asnumpy()
-    np.testing.assert_array_equal(before[:23], after[:23])
-    assert (before[23:53] != after[23:53]).all()
-    assert not after[:3].any() and not after[53:].any()
-
-
 def test_bfloat16():
     """bfloat16 in and out gives what float32 gives for the same inputs, rounded."""
     def compare(function, inputs, head, low=1):
@@ -250,66 +88,6 @@ def test_bfloat16():
     for name, (inputs, function) in CASES.items():
         compare(function, inputs, normal(*function(*inputs).shape, seed=9),
                 low=2 if name == 'some rows' else 1)
-
-
-def test_bfloat16_copy():
-    """out16=1 gives y twice, and the gradients of both count."""
-    inputs, function = layer_norm_case(out16=1)
-    y, y16 = function(*inputs)
-    assert y.dtype == np.float32 and y16.dtype == BF16
-    np.testing.assert_allclose(y16.astype('float32').asnumpy(), y.asnumpy(), rtol=2 ** -8)
-    head = normal(9, 20)
-
-    def both():
-        y, y16 = function(*inputs)
-        return y + y16.astype('float32')
-    single = layer_norm_case()[1]
-    assert_close(gradients(both, inputs, head)[1:],
-                 gradients(lambda: single(*inputs), inputs, 2 * head)[1:], 1e-2)
-
-
-def test_bfloat16_rounding():
-    """To nearest, ties to even, as MXNet's own cast, which cuts off, does not; NaN stays."""
-    values = np.array([256 + 1, 256 + 3, 256 + 1.01, 512 + 2, np.nan, 3.39e38], 'float32')
-    y = mx.nd.bert_layer_norm(mx.nd.zeros((1, 6)), mx.nd.zeros(6), mx.nd.array(values), OFF,
-                              nores=1, out16=1)[1].astype('float32').asnumpy()[0]
-    np.testing.assert_array_equal(y, np.float32([256, 260, 258, 512, np.nan, 3.3895314e38]))
-
-
-@pytest.mark.parametrize('optimizer', OPTIMIZERS)
-def test_update(optimizer):
-    shapes, number, scale = [(7,), (50, 700), (5, 5), (3,)], 3, 0.25
-    weights, grads, means = ([normal(*s, seed=i) for s in shapes] for i in range(3))
-    weights[3][:] = 0
-    variances = [normal(*s, seed=3) ** 2 for s in shapes]
-    rates = np.array([[.1, .2, .05, .1], [0, .01, .1, 0]], 'float32')
-    expected = []
-    for i in range(4):
-        w, g, m, v = (x[i].asnumpy().astype('float64') for x in (weights, grads, means, variances))
-        m = 0.9 * m + 0.1 * scale * g
-        v = 0.99 * v + 0.01 * (scale * g) ** 2
-        biased = optimizer == 'bertadam'
-        step = m / (1 if biased else 1 - 0.9 ** number)
-        step /= np.sqrt(v / (1 if biased else 1 - 0.99 ** number)) + 1e-6
-        step += rates[1, i] * w
-        if optimizer == 'lamb' and i < 3:
-            step *= np.linalg.norm(w) / np.linalg.norm(step)
-        expected.append((w - rates[0, i] * step, m, v))
-    before = [g.asnumpy() for g in grads]
-    mx.nd.bert_update(*weights, *grads, *means, *variances, mx.nd.array(rates), n=4, rescale=scale,
-                      optimizer=optimizer, number=number, beta1=0.9, beta2=0.99, epsilon=1e-6)
-    for got, want in zip(zip(weights, means, variances), expected):
-        for a, b in zip(got, want):
-            np.testing.assert_allclose(a.asnumpy(), b, rtol=2e-5, atol=2e-6)
-    for g, b in zip(grads, before):
-        np.testing.assert_array_equal(g.asnumpy(), b)
-
-
-def test_sum_squares():
-    tensors = [normal(3), normal(40, 1000), mx.nd.zeros((2, 2))]
-    np.testing.assert_allclose(
-        mx.nd.bert_sum_squares(*tensors, n=3).asnumpy(),
-        [np.sum(t.asnumpy().astype('float64') ** 2) for t in tensors], rtol=1e-6)
 
 
 class Block(HybridBlock):
@@ -403,8 +181,9 @@ def test_errors_say_what_is_wrong():
 
 
 DIGEST = '''
-import hashlib, test_ops as t, mxnet as mx
-assert t.ops.load()
+import hashlib, operator_cases as t, mxnet as mx
+from bert.model import ops
+assert ops.load()
 total = hashlib.sha256()
 starts, lengths, rows = t.packed(t.LENGTHS)
 for inputs, function in list(t.CASES.values()) + [
@@ -429,8 +208,7 @@ print(total.hexdigest())
 
 
 def run(code, **env):
-    env = dict(os.environ, PYTHONPATH=os.pathsep.join([
-        os.path.join(ROOT, 'tests', 'unit', 'model'), os.path.join(ROOT, 'tests'), ROOT]), **env)
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join([os.path.join(ROOT, 'tests'), ROOT]), **env)
     done = subprocess.run([sys.executable, '-c', 'import conftest\n' + code], env=env, timeout=600,
                           capture_output=True, text=True)
     assert not done.returncode, done.stdout + done.stderr
@@ -456,52 +234,3 @@ def test_sanitizers(tmp_path):
     printed = run(checks + DIGEST, XDG_CACHE_HOME=str(tmp_path), LD_PRELOAD=' '.join(libraries),
                   CXX='g++', ASAN_OPTIONS='detect_leaks=0')
     assert len(printed.split()[-1]) == 64
-
-
-# cross entropy and the cast
-
-@pytest.mark.parametrize('rows, classes', [(1, 1), (3, 2), (5, 17), (7, 2051)])
-@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
-def test_cross_entropy_by_the_formula(rows, classes, dtype):
-    rng = np.random.RandomState(classes)
-    scores = mx.nd.array(rng.randn(rows, classes) * 5 + 40)
-    scores = scores if dtype == 'float32' else mx.nd.bert_bfloat16(scores)
-    exact = mx.nd.amp_cast(scores, dtype='float32').asnumpy().astype('float64')
-    labels, weights = rng.randint(0, classes, rows), rng.randn(rows)
-    labels[0] = exact[0].argmax()
-    scores.attach_grad()
-    with mx.autograd.record():
-        losses, right = mx.nd.bert_cross_entropy(scores, mx.nd.array(labels))
-        total = (losses * mx.nd.array(weights)).sum()
-    total.backward()
-    normalizer = np.log(np.exp(exact - 40).sum(axis=1)) + 40
-    np.testing.assert_allclose(losses.asnumpy(), normalizer - exact[np.arange(rows), labels],
-                               rtol=1e-5, atol=2e-5)
-    assert right.asnumpy().tolist() == (exact.argmax(axis=1) == labels).tolist()
-    expected = np.exp(exact - normalizer[:, None])
-    expected[np.arange(rows), labels] -= 1
-    gradient = mx.nd.amp_cast(scores.grad, dtype='float32').asnumpy()
-    tolerance = {'float32': 1e-5, 'bfloat16': 2 ** -8}[dtype]
-    # losses are float32: of one as small as their last bit little is known
-    np.testing.assert_allclose(gradient, expected * weights[:, None], rtol=tolerance, atol=1e-5)
-
-
-@pytest.mark.parametrize('label', [-1, 3, float('nan')])
-def test_cross_entropy_refuses_a_class_that_there_is_not(label):
-    with pytest.raises(mx.MXNetError, match='none of 3 classes'):
-        mx.nd.bert_cross_entropy(mx.nd.ones((1, 3)), mx.nd.array([label]))[0].wait_to_read()
-
-
-def test_the_cast_to_bfloat16_rounds_to_nearest():
-    # 1 + 2^-7 is the number after 1; halfway between two the one with an even last bit is taken
-    step = 2.0 ** -7
-    x = mx.nd.array([1, 1 + .4 * step, 1 + .5 * step, 1 + .6 * step, 1 + 1.5 * step, -3.1e-38,
-                     1e38])
-    x.attach_grad()
-    with mx.autograd.record():
-        y = mx.nd.amp_cast(mx.nd.bert_bfloat16(x), dtype='float32')
-        total = (y * mx.nd.arange(7)).sum()
-    total.backward()
-    assert y.asnumpy()[:5].tolist() == [1, 1, 1, 1 + step, 1 + 2 * step]
-    np.testing.assert_allclose(y.asnumpy()[5:], x.asnumpy()[5:], rtol=2 ** -8)
-    assert x.grad.asnumpy().tolist() == list(range(7))
