@@ -1,0 +1,75 @@
+"""Labels as tables hold them: names, numbers, several of a text, unknown ones."""
+import pytest
+from written_tables import read, write, wrong
+
+from bert.data import tables, tasks
+from bert.data.tables import Example
+from bert.data.tasks import Columns
+
+
+def test_unlabelled_test_file(tmp_path):
+    optional = ['label']
+    for lines in ['text', 'x'], ['text,label', 'x,']:
+        path = write(tmp_path / 'a.csv', *lines)
+        assert tables.read_table(path, optional=optional)[0] == Example('x', None, None, '0')
+    path = write(tmp_path / 'a.csv', 'text,label', 'x,1')
+    assert tables.read_table(path, optional=optional)[0].label == '1'
+    path = write(tmp_path / 'a.json', '{"text": "x", "label": null}')
+    assert tables.read_table(path, optional=optional)[0].label is None
+
+
+@pytest.mark.parametrize('score', ['high', '', 'nan', 'inf'])
+def test_bad_scores(tmp_path, score):
+    path = write(tmp_path / 'a.tsv', 'text\tscore', 'x\t1', 'y\t' + score)
+    assert wrong(path, regression=True) == f':3: column "score": "{score}" is not a number'
+
+
+def test_one_class_however_json_spells_it(tmp_path):
+    path = write(tmp_path / 'a.jsonl', *(f'{{"text": 1.0, "label": {label}}}'
+                                         for label in ('1', '1.0', '"1"', 'true', '0', 'false')))
+    examples = tables.read_table(path)
+    assert [example.label for example in examples] == ['1'] * 4 + ['0'] * 2
+    assert examples[0].text_a == '1.0'
+
+
+def test_labels_are_read_in_the_spelling_that_is_allowed(tmp_path):
+    path = write(tmp_path / 'a.csv', 'text,label', 'x,NOT ENTAILMENT', 'y,Entailment')
+    examples = tables.read_table(path, labels=('entailment', 'not_entailment'))
+    assert [example.label for example in examples] == ['not_entailment', 'entailment']
+    path = write(tmp_path / 'b.csv', 'text,label', 'x,1.0', 'y,equivalent')
+    task = tasks.get('MRPC')
+    examples = tables.read_table(path, labels=task.labels, aliases=task.label_aliases)
+    assert [example.label for example in examples] == ['1', '1']
+
+
+def test_minus_one_in_a_test_file_is_no_label(tmp_path):
+    def found(rows, **options):
+        path = write(tmp_path / 'a.csv', 'text,label', *rows)
+        return [row.label for row in tables.read_table(path, optional=['label'], **options)]
+    assert found(['x,-1', 'y,-1.0']) == [None, None]
+    assert found(['x,-1', 'y,1'], labels=['0', '1']) == [None, '1']
+    assert found(['x,-1', 'y,1'], labels=['-1', '1']) == ['-1', '1']
+    assert found(['x,-1', 'y,1']) == ['-1', '1']
+    assert found(['x,-1', 'y,-1'], regression=True) == [None, None]
+    assert found(['x,-1', 'y,2'], regression=True) == [-1., 2.]
+
+
+def test_several_labels_of_a_text(tmp_path):
+    path = write(tmp_path / 'a.tsv', 'text\tlabels', 'x\tb, a', 'y\t["a"]', 'z\t')
+    examples = tables.read_table(path, multi_label=True)
+    assert [example.label for example in examples] == [('b', 'a'), ('a',), ()]
+    assert tables.find_labels(examples) == ('a', 'b')
+    path = write(tmp_path / 'a.jsonl', '{"text": "x", "label": ["a", "b"]}',
+                 '{"text": "x", "label": []}')
+    assert [row.label for row in tables.read_table(path, multi_label=True)] == [('a', 'b'), ()]
+    columns = Columns(label=('toxic', 'rude'))
+    path = write(tmp_path / 'a.csv', 'text,toxic,rude', 'x,1,0', 'y,0,1.0', 'z,0,0')
+    assert [row.label for row in tables.read_table(path, columns, multi_label=True)] == [
+        ('toxic',), ('rude',), ()]
+    path = write(tmp_path / 'b.csv', 'text,toxic,rude', 'x,1,2')
+    assert wrong(path, columns, multi_label=True) == (
+        ':2: column "toxic", "rude": not 0 or 1; several label columns hold these')
+    path = write(tmp_path / 'c.csv', 'text,toxic,rude', 'x,-1,-1')
+    assert tables.read_table(path, columns, multi_label=True, optional=['label'])[0].label is None
+    tables.write_predictions(str(tmp_path / 'out.tsv'), ['1', '2'], [[0, 1], []], ('a', 'b'))
+    assert read(tmp_path / 'out.tsv') == 'index\tprediction\n1\ta,b\n2\t\n'

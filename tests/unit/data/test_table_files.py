@@ -1,0 +1,140 @@
+"""Kinds of tables -> rows: quotes, lines, encodings, JSON, and what is broken."""
+import gzip
+import json
+
+import pytest
+from written_tables import write, wrong
+
+from bert.data import tables
+from bert.data.table_files import open_table
+from bert.data.tables import Example
+from bert.data.tasks import Columns
+from bert.utils.errors import DataError
+
+
+def test_csv_is_quoted(tmp_path):
+    path = write(tmp_path / 'a.csv', 'text,label', '"one, ""two""\nthree",yes', 'four, no ', '')
+    assert tables.read_table(path) == [Example('one, "two"\nthree', None, 'yes', '0'),
+                                          Example('four', None, 'no', '1')]
+
+
+def test_tsv_is_not_quoted(tmp_path):
+    path = write(tmp_path / 'a.tsv', 'text\tlabel', '"one\tyes', 'two"\u2028\x0b!\tno')
+    assert [example.text_a for example in tables.read_table(path)] == ['"one', 'two"\u2028\x0b!']
+
+
+def test_windows_file(tmp_path):
+    (tmp_path / 'a.csv').write_bytes(b'\xef\xbb\xbftext,label\r\nx,1\r\n\r\ny,0\r\n')
+    assert tables.read_table(str(tmp_path / 'a.csv')) == [Example('x', None, '1', '0'),
+                                                            Example('y', None, '0', '1')]
+
+
+def test_json_lines(tmp_path):
+    path = write(tmp_path / 'a.jsonl', '{"label": 1, "text": "x\\ty"}', '',
+                 '{"text": "", "label": true, "more": [1]}')
+    assert tables.read_table(path) == [Example('x\ty', None, '1', '0'),
+                                          Example('', None, '1', '1')]
+    path = write(tmp_path / 'b.json', '{"sentence1": "a", "sentence2": "b", "score": 0.5}')
+    assert tables.read_table(path, regression=True) == [Example('a', 'b', .5, '0')]
+
+
+def test_blank_lines_of_one_column_are_texts_but_at_the_end(tmp_path):
+    path = write(tmp_path / 'a.tsv', '', 'text', 'x', '', 'y', '', '')
+    assert [example.text_a for example in tables.read_table(path, optional=['label'])] == [
+        'x', '', 'y']
+    path = write(tmp_path / 'b.tsv', 'text\tlabel', '', 'x\t1', '  ', 'y\t0', '')
+    assert [example.index for example in tables.read_table(path)] == ['0', '1']
+
+
+@pytest.mark.parametrize('line,options,message', [
+    ('x', {}, ':3: 1 column(s) where there should be 2; in a .csv file, put double '
+              'quotes around a text that contains the separator'),
+    ('x,y,1', {}, ':3: 3 column(s) where there should be 2; in a .csv file, put double '
+                  'quotes around a text that contains the separator'),
+    ('x,maybe', {'labels': ['no', 'yes']},
+     ':3: column "label": unknown label "maybe"; the labels are: no, yes'),
+    ('x,', {}, ':3: column "label": empty; every example needs a label'),
+    ('"x,no', {}, ':3: unexpected end of data; quote a text with quotation '
+                  'marks like this: "say ""yes"", then go"'),
+    ('"x" y,no', {}, ':3: \',\' expected after \'"\'; quote a text with quotation '
+                     'marks like this: "say ""yes"", then go"'),
+    ('x,no\ry,yes', {}, ':3: lines end with a carriage return, as on old Macs; convert them: '
+                        "tr '\\r' '\\n'"),
+    ('x\0,no', {}, ':3: a NUL character; save the file as plain UTF-8 text'),
+])
+def test_bad_lines(tmp_path, line, options, message):
+    path = write(tmp_path / 'a.csv', 'text,label', 'good,yes', line)
+    assert wrong(path, **options) == message
+
+
+def test_line_numbers_count_the_lines_of_quoted_fields(tmp_path):
+    path = write(tmp_path / 'a.csv', 'text,label', '"one\ntwo\nthree",yes', 'four,no', '"x\ny",z')
+    assert wrong(path, labels=['no', 'yes']).startswith(':6: ')
+
+
+@pytest.mark.parametrize('line,message', [
+    ('{"text": "x"', ":2: not JSON (Expecting ',' delimiter: line 2 column 1 (char 13)); write "
+                     'one object per line'),
+    ('[' * 100000, ':2: not JSON (it is nested too deeply); write one object per line'),
+    ('["x", "1"]', ':2: not a JSON object; write one per line, such as {"text": "...", '
+                   '"label": "..."}'),
+    ('{"label": "1"}', ':2: column "text": not a text'),
+    ('{"text": ["x"], "label": "1"}', ':2: column "text": not a text'),
+    ('{"text": "x"}', ':2: column "label": empty; every example needs a label')])
+def test_bad_json(tmp_path, line, message):
+    assert wrong(write(tmp_path / 'a.jsonl', '{"text": "x", "label": "1"}', line)) == message
+
+
+def test_empty_files(tmp_path):
+    message = ': no examples; the file needs a header and one example per line'
+    for suffix in 'csv', 'tsv', 'jsonl':
+        (tmp_path / ('a.' + suffix)).touch()
+        assert wrong(tmp_path / ('a.' + suffix)) == message
+    assert wrong(write(tmp_path / 'b.csv', 'text,label', '')) == message
+    assert wrong(write(tmp_path / 'b.csv', ''), Columns((1,), 2, header=False)) == (
+        ': no examples; the file needs one example per line')
+
+
+def test_encodings(tmp_path):
+    (tmp_path / 'a.tsv').write_bytes('text\tlabel\nok\t1\ncafé\t0\n'.encode('latin-1'))
+    assert wrong(tmp_path / 'a.tsv') == ':3: byte 0xe9 is not UTF-8; save the file as UTF-8'
+    (tmp_path / 'b.csv').write_bytes('text,label\nx,1\n'.encode('utf-16'))
+    assert wrong(tmp_path / 'b.csv') == ':1: byte 0xff is not UTF-8; save the file as UTF-8'
+    (tmp_path / 'c.csv').write_bytes('text,label\nx,1\n'.encode('utf-16-le'))
+    assert wrong(tmp_path / 'c.csv') == ':1: a NUL character; save the file as plain UTF-8 text'
+
+
+def test_unknown_suffix(tmp_path):
+    assert wrong(tmp_path / 'a.xlsx') == (
+        ': unknown kind of table ".xlsx"; the name must end in one of .csv, .tsv, .txt, .jsonl, '
+        '.json')
+
+
+def test_texts_of_any_length(tmp_path):
+    path = write(tmp_path / 'a.csv', 'text,label', 'x' * 200000 + ',1')
+    assert len(tables.read_table(path)[0].text_a) == 200000
+
+
+@pytest.mark.parametrize('name, content', [
+    ('a.csv.gz', 'text,label\n"a, b",0\n'), ('a.tsv.gz', 'text\tlabel\na, b\t0\n'),
+    ('a.jsonl.gz', '\ufeff{"text": "a, b", "label": "0"}\n')])
+def test_packed_tables(tmp_path, name, content):
+    path = str(tmp_path / name)
+    with gzip.open(path, 'wb') as f:
+        f.write(content.encode())
+    names, rows = open_table(path)
+    assert names == ['text', 'label'] and [fields for _, fields in rows] == [['a, b', '0']]
+
+
+@pytest.mark.parametrize('name', ['a.json', 'a.jsonl', 'a.json.gz'])
+@pytest.mark.parametrize('indent', [None, 1])
+def test_a_json_list_of_rows(tmp_path, name, indent):
+    """As pandas (orient='records') writes them."""
+    text = json.dumps([{'text': 'x', 'label': 1}, {'label': 0, 'text': 'y'}], indent=indent)
+    with (gzip.open if name.endswith('.gz') else open)(str(tmp_path / name), 'wb') as file:
+        file.write(text.encode())
+    names, rows = open_table(str(tmp_path / name))
+    assert names == ['text', 'label'] and list(rows) == [(1, ['x', 1]), (2, ['y', 0])]
+    (tmp_path / 'b.json').write_text('[{"text": "x"}, 3]')
+    with pytest.raises(DataError, match='b.json:2: not a JSON object'):
+        list(open_table(str(tmp_path / 'b.json'))[1])
