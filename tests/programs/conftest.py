@@ -1,6 +1,6 @@
 """Tests that run a program as a process are slow: importing MXNet alone takes seconds.
 
-Fixtures of several files: models to export, and their exports.
+Fixtures of several files: models to export, their exports, and a model that gives vectors.
 """
 import os
 
@@ -11,6 +11,7 @@ from helpers import TINY
 
 from bert.checkpoint import result_folder
 from bert.checkpoint.weights import read_weights, write_params
+from bert.embedding import BertEmbedding
 from bert.model.config import BertConfig
 from bert.text import tokenizer
 from bert.utils.files import read_json
@@ -64,3 +65,9 @@ def exports(models, tmp_path_factory):
             made[task, form] = folder
         return made[task, form]
     return get
+
+
+@pytest.fixture(scope='session')
+def bert():
+    """The tiny model's vectors."""
+    return BertEmbedding(model=TINY)
