@@ -1,6 +1,7 @@
 """Tests that run a program as a process are slow: importing MXNet alone takes seconds.
 
-Fixtures of several files: models to export, their exports, and a model that gives vectors.
+Fixtures of several files: models to export, their exports, a model that gives vectors,
+and a peer of the benchmark.
 """
 import os
 
@@ -71,3 +72,17 @@ def exports(models, tmp_path_factory):
 def bert():
     """The tiny model's vectors."""
     return BertEmbedding(model=TINY)
+
+
+@pytest.fixture
+def peer(tmp_path):
+    """peer('echo ...') is an interpreter that knows its versions and runs that for all else."""
+    def make(answer):
+        path = tmp_path / 'peer'
+        path.write_text(
+            '#!/bin/sh\ncase "$3" in versions) echo \'{"torch": "1.0", "transformers": "2.0", '
+            '"sentence-transformers": null, "onnxruntime": null, "onnx": null}\';;\n'
+            f'*) {answer};; esac\n', encoding='utf-8')
+        path.chmod(0o755)
+        return str(path)
+    return make
