@@ -1,25 +1,28 @@
 """Tests that run a program as a process are slow: importing MXNet alone takes seconds.
 
-Fixtures of several files: models to export, their exports, a model that gives vectors,
-and a peer of the benchmark.
+Fixtures of several files: models to export, their exports, a model that gives vectors, a peer of
+the benchmark, shards to pre-train on, and processes of which none is left behind.
 """
 import os
+import subprocess
 
 import numpy as np
 import pytest
 from exporting import LABELS
-from helpers import TINY
+from helpers import SAMPLE, TEXT, TINY
 
 from bert.checkpoint import result_folder
 from bert.checkpoint.weights import read_weights, write_params
 from bert.embedding import BertEmbedding
 from bert.model.config import BertConfig
+from bert.pretraining import masking, shard_writer
+from bert.pretraining.shards import fingerprint
 from bert.text import tokenizer
 from bert.utils.files import read_json
 from export import export, network
 
 # fixtures that start processes, and one that exports models
-SLOW = {'program', 'whole', 'one_worker', 'exports'}
+SLOW = {'program', 'start', 'whole', 'one_worker', 'exports'}
 
 
 @pytest.hookimpl(tryfirst=True)     # before -m chooses
@@ -86,3 +89,31 @@ def peer(tmp_path):
         path.chmod(0o755)
         return str(path)
     return make
+
+
+@pytest.fixture(scope='session')
+def shards(tmp_path_factory):
+    """Three shards of the sample text, for at most 32 tokens; a pattern."""
+    folder = tmp_path_factory.mktemp('shards')
+    tok = tokenizer.load(SAMPLE)
+    job = shard_writer.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, 3, str(folder))
+    shard_writer.create(job, {'vocabulary_sha1': fingerprint(tok)})
+    return str(folder / '*.npz')
+
+
+@pytest.fixture
+def start():
+    """start(command, '--flag') -> a process, to read its output; none is left behind."""
+    started = []
+
+    def call(command, *more, env=()):
+        started.append(subprocess.Popen(
+            [*command, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=dict(os.environ, BERT_OFFLINE='1', **dict(env))))
+        return started[-1]
+    yield call
+    while started:
+        process = started.pop()
+        if process.poll() is None:
+            process.kill()
+            process.wait()

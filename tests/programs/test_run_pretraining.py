@@ -1,6 +1,5 @@
-"""Pre-training as users run it: one process, several devices, several workers; killed, resumed."""
+"""Pre-training as users run it: whole, stopped, killed, resumed; with other data, in wrong ways."""
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -10,69 +9,20 @@ import time
 import mxnet as mx
 import numpy as np
 import pytest
-from helpers import (
-    LAUNCHERS,
-    ROOT,
-    SAMPLE,
-    TEXT,
-    TINY,
-    assert_same,
-    command_of,
-    launcher,
-    records,
-    wait_for_update,
-    weights,
-)
+from helpers import ROOT, TEXT, TINY, assert_same, command_of, records, wait_for_update, weights
+from pretraining_runs import ALONE, SMALL, STEPS, flags
 
 from bert.checkpoint.weights import read_params, read_weights, write_params
 from bert.model.config import BertConfig
-from bert.pretraining import masking, shard_writer
-from bert.pretraining.shards import fingerprint
-from bert.text import tokenizer
 from bert.utils.files import read_json
-
-ALONE, HOROVOD = 'scripts/run_pretraining.py', 'scripts/run_pretraining_hvd.py'
-SMALL = ['--model', 'bert_1_16_2', '--dataset_name', 'sample', '--lr', '1e-2', '--num_data_workers',
-        '0']
-STEPS = ['--num_steps', '6', '--ckpt_interval', '2', '--log_interval', '1']
-SHARED = ['--dropout', '0', '--batch_size', '4', '--use_avg_len', '--num_buckets', '2', *STEPS]
-
-
-@pytest.fixture(scope='module')
-def shards(tmp_path_factory):
-    """Three shards of the sample text, for at most 32 tokens; a pattern."""
-    folder = tmp_path_factory.mktemp('shards')
-    tok = tokenizer.load(SAMPLE)
-    job = shard_writer.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, 3, str(folder))
-    shard_writer.create(job, {'vocabulary_sha1': fingerprint(tok)})
-    return str(folder / '*.npz')
-
-
-def flags(shards, out, *more):
-    return [*SMALL, '--data', shards, '--ckpt_dir', str(out), *more]
-
-
-def run_whole(script, arguments):
-    subprocess.run(**command_of(script, *arguments), check=True)
 
 
 @pytest.fixture(scope='module')
 def whole(shards, tmp_path_factory):
     """The folder of an uninterrupted run with dropout."""
     out = tmp_path_factory.mktemp('whole') / 'out'
-    run_whole(ALONE, flags(shards, out, *STEPS, '--keep', '2'))
+    subprocess.run(**command_of(ALONE, *flags(shards, out, *STEPS, '--keep', '2')), check=True)
     return out
-
-
-@pytest.fixture(scope='module')
-def one_worker(shards, tmp_path_factory):
-    """One worker with two batches an update, no dropout: what all ways of sharing must equal."""
-    out = tmp_path_factory.mktemp('one') / 'out'
-    run_whole(ALONE, flags(shards, out, *SHARED, '--batch_size', '128', '--accumulate', '2'))
-    return out
-
-
-SHARED += ['--batch_size', '128']
 
 
 def test_raw_text_to_a_model_that_others_take(program, tmp_path):
@@ -155,79 +105,8 @@ def test_evaluation_by_hand(whole, shards, program, tmp_path):
     assert [many[name] for name in names] == pytest.approx(sums.tolist(), abs=1e-4)
 
 
-@pytest.mark.parametrize('more', [
-    ['--cpus', '2'], ['--cpus', '2', '--num_data_workers', '2', '--kvstore', 'local']])
-def test_devices_give_the_same_updates(program, shards, one_worker, tmp_path, more):
-    program(ALONE, *flags(shards, tmp_path, *SHARED, *more), check=0)
-    assert_same(weights(one_worker), weights(tmp_path), 1e-5)
-    for one, two in zip(records(one_worker, 'train'), records(tmp_path, 'train')):
-        for name in ('loss', 'MLM_loss', 'NSP_loss', 'MLM_accuracy', 'NSP_accuracy'):
-            assert one[name] == pytest.approx(two[name], abs=1e-4)
-
-
-@pytest.mark.parametrize('name', sorted(LAUNCHERS))
-def test_two_horovod_workers_give_the_same_updates(program, shards, one_worker, tmp_path, name):
-    result = program(HOROVOD, *flags(shards, tmp_path, *SHARED, '--data_eval', shards,
-                                     '--num_data_workers', '1'),
-                     launcher=launcher(name), check=0, env={'OMP_NUM_THREADS': '1'})
-    assert_same(weights(one_worker), weights(tmp_path), 1e-5)
-    assert [r['update'] for r in records(tmp_path, 'train')] == list(range(1, 7))     # worker 0's
-    assert records(tmp_path, 'train')[-1]['MLM_accuracy'] == pytest.approx(
-        records(one_worker, 'train')[-1]['MLM_accuracy'], abs=1e-4)
-    assert len(records(tmp_path, 'dev')) == 3
-    assert (result.stdout + result.stderr).count('update 6/6') == 1
-
-
-SERVED = [sys.executable, os.path.join(ROOT, 'scripts', 'launch.py'), '-n', '2', '-s', '1']
-
-
-def test_two_kvstore_workers_give_the_same_updates(program, shards, one_worker, tmp_path):
-    result = program(ALONE, *flags(shards, tmp_path, *SHARED, '--kvstore', 'dist_sync',
-                                   '--data_eval', shards), launcher=SERVED, check=0)
-    assert_same(weights(one_worker), weights(tmp_path), 1e-5)
-    assert result.stderr.count('update 6/6') == 1 and len(records(tmp_path, 'dev')) == 3
-    assert program(ALONE, *flags(shards, tmp_path / 'x', '--kvstore', 'dist_sync'),
-                   check=1).stderr.count('scripts/launch.py') == 1
-
-
-started = []
-
-
-@pytest.fixture(autouse=True)
-def nothing_runs_on():
-    """A test that fails leaves no process behind."""
-    yield
-    while started:
-        process = started.pop()
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-
-
-def start(command, *more, env=()):
-    started.append(subprocess.Popen(
-        [*command, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=dict(os.environ, BERT_OFFLINE='1', **dict(env))))
-    return started[-1]
-
-
-def workers_of(script, folder):
-    """Process ids of the workers (not launchers or shells) that train in ``folder``."""
-    found = []
-    for name in os.listdir('/proc'):
-        if name.isdigit():
-            try:
-                with open(f'/proc/{name}/cmdline', 'rb') as f:
-                    words = f.read().decode().split('\0')
-            except OSError:
-                continue
-            if len(words) > 1 and words[1].endswith(script) and str(folder) in words:
-                found.append(int(name))
-    return sorted(found)
-
-
 @pytest.mark.parametrize('number, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_run_goes_on_bit_equal(program, shards, whole, tmp_path, number, code):
+def test_a_stopped_run_goes_on_bit_equal(program, start, shards, whole, tmp_path, number, code):
     arguments = flags(shards, tmp_path, *STEPS, '--keep', '2')
     process = start([sys.executable, os.path.join(ROOT, ALONE)], *arguments)
     wait_for_update(process.stdout, 3)
@@ -240,7 +119,7 @@ def test_a_stopped_run_goes_on_bit_equal(program, shards, whole, tmp_path, numbe
         assert_same(weights(whole, name), weights(tmp_path, name))
 
 
-def test_a_killed_run_goes_on_bit_equal(program, shards, whole, tmp_path):
+def test_a_killed_run_goes_on_bit_equal(program, start, shards, whole, tmp_path):
     arguments = flags(shards, tmp_path, *STEPS)
     process = start([sys.executable, os.path.join(ROOT, ALONE)], *arguments)
     wait_for_update(process.stdout, 5)
@@ -270,70 +149,6 @@ def test_a_killed_run_goes_on_bit_equal(program, shards, whole, tmp_path):
     assert 'step-0000003.params is missing' in missing.stderr
 
 
-@pytest.mark.parametrize('name', [*sorted(LAUNCHERS), 'launch.py'])
-def test_a_job_with_a_killed_worker_ends_and_goes_on_bit_equal(program, shards, tmp_path, name):
-    script = ALONE if name == 'launch.py' else HOROVOD
-    command = SERVED if name == 'launch.py' else launcher(name)
-    # with dropout; the learning rate is the same for any number of steps
-    arguments = [*SMALL, '--data', shards, '--ckpt_interval', '2', '--log_interval', '1',
-                 '--warmup_ratio', '0', '--schedule', 'poly', '--power', '1e-30']
-    if name == 'launch.py':
-        arguments += ['--kvstore', 'dist_sync']
-    process = start([*command, sys.executable, os.path.join(ROOT, script)], *arguments,
-                    '--ckpt_dir', str(tmp_path), '--num_steps', '100000',
-                    env={'OMP_NUM_THREADS': '1'})
-    try:
-        before = wait_for_update(process.stdout, 3)
-        victim = workers_of(script, tmp_path)[-1]
-        begin = time.time()
-        os.kill(victim, signal.SIGKILL)
-        said = process.stdout.read()
-        assert process.wait(60) != 0 and time.time() - begin < 60
-    finally:
-        process.kill()
-    which = {'mpirun': r'process rank \d with PID',
-             'horovodrun': r'rank \d: lost contact with rank \d on',
-             'launch.py': rf'worker \d \(process {victim}\) was killed by signal 9'}[name]
-    assert re.search(which, said), said
-    assert 'step-0000002.params; the same command with --resume continues' in before
-    assert 'the same command with --resume continues' in said
-    deadline = time.time() + 20
-    while workers_of(script, tmp_path) and time.time() < deadline:
-        time.sleep(0.2)
-    assert not workers_of(script, tmp_path)
-    found = max(int(n[5:12]) for n in os.listdir(str(tmp_path)) if n.startswith('step-'))
-    assert found % 2 == 0
-    steps = ['--num_steps', str(found + 3)]
-    result = program(script, *arguments, *steps, '--ckpt_dir', str(tmp_path), '--resume',
-                     launcher=command, check=0, env={'OMP_NUM_THREADS': '1'})
-    assert f'continuing from update {found}' in result.stdout + result.stderr
-    program(script, *arguments, *steps, '--ckpt_dir', str(tmp_path / 'whole'), launcher=command,
-            check=0, env={'OMP_NUM_THREADS': '1'})
-    state = f'step-{found + 3:07}.params'
-    assert_same(weights(tmp_path, state), weights(tmp_path / 'whole', state))
-
-
-@pytest.mark.slow
-def test_one_workers_error_ends_the_job(shards, tmp_path):
-    """A shard that only worker 1 finds broken."""
-    command = launcher('mpirun')
-    bad = tmp_path / 'bad.npz'
-    bad.write_bytes(b'PK not')
-    code = (f'import os, sys; sys.path.insert(0, {ROOT!r})\n'
-            'rank = os.environ["OMPI_COMM_WORLD_RANK"]\n'
-            f'path = {str(bad)!r} if rank == "1" else {shards!r}\n'
-            'sys.argv[sys.argv.index("--data") + 1] = path\n'
-            'from scripts.run_pretraining_hvd import program; program()')
-    process = start([*command, sys.executable, '-c', code], *flags(
-        'x', tmp_path / 'out', '--num_steps', '100000'))
-    try:
-        assert any('bad.npz: not a whole shard' in line for line in process.stdout)
-        process.communicate(timeout=60)     # a minute from the error on
-    finally:
-        process.kill()
-    assert process.returncode
-
-
 def test_a_gradient_that_is_not_finite_leaves_the_checkpoint(program, shards, whole, tmp_path):
     shutil.copytree(str(whole), str(tmp_path / 'out'))
     path = tmp_path / 'out' / 'step-0000006.params'
@@ -355,7 +170,7 @@ def test_a_gradient_that_is_not_finite_leaves_the_checkpoint(program, shards, wh
 
 
 @pytest.mark.slow
-def test_a_killed_data_worker_ends_the_run(shards, tmp_path):
+def test_a_killed_data_worker_ends_the_run(start, shards, tmp_path):
     process = start([sys.executable, os.path.join(ROOT, ALONE)], *flags(
         TEXT, tmp_path, '--raw', '--max_seq_length', '32', '--num_steps', '100000',
         '--num_data_workers', '1', '--log_interval', '1'))

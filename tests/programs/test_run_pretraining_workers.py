@@ -1,0 +1,150 @@
+"""Pre-training on several devices and workers: the same updates; a killed worker ends the job."""
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers import (
+    LAUNCHERS,
+    ROOT,
+    assert_same,
+    command_of,
+    launcher,
+    records,
+    wait_for_update,
+    weights,
+)
+from pretraining_runs import ALONE, SMALL, STEPS, flags
+
+HOROVOD = 'scripts/run_pretraining_hvd.py'
+SHARED = ['--dropout', '0', '--batch_size', '4', '--use_avg_len', '--num_buckets', '2', *STEPS]
+
+
+@pytest.fixture(scope='module')
+def one_worker(shards, tmp_path_factory):
+    """One worker with two batches an update, no dropout: what all ways of sharing must equal."""
+    out = tmp_path_factory.mktemp('one') / 'out'
+    subprocess.run(**command_of(ALONE, *flags(shards, out, *SHARED, '--batch_size', '128',
+                                              '--accumulate', '2')), check=True)
+    return out
+
+
+SHARED += ['--batch_size', '128']
+
+
+@pytest.mark.parametrize('more', [
+    ['--cpus', '2'], ['--cpus', '2', '--num_data_workers', '2', '--kvstore', 'local']])
+def test_devices_give_the_same_updates(program, shards, one_worker, tmp_path, more):
+    program(ALONE, *flags(shards, tmp_path, *SHARED, *more), check=0)
+    assert_same(weights(one_worker), weights(tmp_path), 1e-5)
+    for one, two in zip(records(one_worker, 'train'), records(tmp_path, 'train')):
+        for name in ('loss', 'MLM_loss', 'NSP_loss', 'MLM_accuracy', 'NSP_accuracy'):
+            assert one[name] == pytest.approx(two[name], abs=1e-4)
+
+
+@pytest.mark.parametrize('name', sorted(LAUNCHERS))
+def test_two_horovod_workers_give_the_same_updates(program, shards, one_worker, tmp_path, name):
+    result = program(HOROVOD, *flags(shards, tmp_path, *SHARED, '--data_eval', shards,
+                                     '--num_data_workers', '1'),
+                     launcher=launcher(name), check=0, env={'OMP_NUM_THREADS': '1'})
+    assert_same(weights(one_worker), weights(tmp_path), 1e-5)
+    assert [r['update'] for r in records(tmp_path, 'train')] == list(range(1, 7))     # worker 0's
+    assert records(tmp_path, 'train')[-1]['MLM_accuracy'] == pytest.approx(
+        records(one_worker, 'train')[-1]['MLM_accuracy'], abs=1e-4)
+    assert len(records(tmp_path, 'dev')) == 3
+    assert (result.stdout + result.stderr).count('update 6/6') == 1
+
+
+SERVED = [sys.executable, os.path.join(ROOT, 'scripts', 'launch.py'), '-n', '2', '-s', '1']
+
+
+def test_two_kvstore_workers_give_the_same_updates(program, shards, one_worker, tmp_path):
+    result = program(ALONE, *flags(shards, tmp_path, *SHARED, '--kvstore', 'dist_sync',
+                                   '--data_eval', shards), launcher=SERVED, check=0)
+    assert_same(weights(one_worker), weights(tmp_path), 1e-5)
+    assert result.stderr.count('update 6/6') == 1 and len(records(tmp_path, 'dev')) == 3
+    assert program(ALONE, *flags(shards, tmp_path / 'x', '--kvstore', 'dist_sync'),
+                   check=1).stderr.count('scripts/launch.py') == 1
+
+
+def workers_of(script, folder):
+    """Process ids of the workers (not launchers or shells) that train in ``folder``."""
+    found = []
+    for name in os.listdir('/proc'):
+        if name.isdigit():
+            try:
+                with open(f'/proc/{name}/cmdline', 'rb') as f:
+                    words = f.read().decode().split('\0')
+            except OSError:
+                continue
+            if len(words) > 1 and words[1].endswith(script) and str(folder) in words:
+                found.append(int(name))
+    return sorted(found)
+
+
+@pytest.mark.parametrize('name', [*sorted(LAUNCHERS), 'launch.py'])
+def test_a_job_with_a_killed_worker_ends_and_goes_on_bit_equal(program, start, shards, tmp_path,
+                                                               name):
+    script = ALONE if name == 'launch.py' else HOROVOD
+    command = SERVED if name == 'launch.py' else launcher(name)
+    # with dropout; the learning rate is the same for any number of steps
+    arguments = [*SMALL, '--data', shards, '--ckpt_interval', '2', '--log_interval', '1',
+                 '--warmup_ratio', '0', '--schedule', 'poly', '--power', '1e-30']
+    if name == 'launch.py':
+        arguments += ['--kvstore', 'dist_sync']
+    process = start([*command, sys.executable, os.path.join(ROOT, script)], *arguments,
+                    '--ckpt_dir', str(tmp_path), '--num_steps', '100000',
+                    env={'OMP_NUM_THREADS': '1'})
+    try:
+        before = wait_for_update(process.stdout, 3)
+        victim = workers_of(script, tmp_path)[-1]
+        begin = time.time()
+        os.kill(victim, signal.SIGKILL)
+        said = process.stdout.read()
+        assert process.wait(60) != 0 and time.time() - begin < 60
+    finally:
+        process.kill()
+    which = {'mpirun': r'process rank \d with PID',
+             'horovodrun': r'rank \d: lost contact with rank \d on',
+             'launch.py': rf'worker \d \(process {victim}\) was killed by signal 9'}[name]
+    assert re.search(which, said), said
+    assert 'step-0000002.params; the same command with --resume continues' in before
+    assert 'the same command with --resume continues' in said
+    deadline = time.time() + 20
+    while workers_of(script, tmp_path) and time.time() < deadline:
+        time.sleep(0.2)
+    assert not workers_of(script, tmp_path)
+    found = max(int(n[5:12]) for n in os.listdir(str(tmp_path)) if n.startswith('step-'))
+    assert found % 2 == 0
+    steps = ['--num_steps', str(found + 3)]
+    result = program(script, *arguments, *steps, '--ckpt_dir', str(tmp_path), '--resume',
+                     launcher=command, check=0, env={'OMP_NUM_THREADS': '1'})
+    assert f'continuing from update {found}' in result.stdout + result.stderr
+    program(script, *arguments, *steps, '--ckpt_dir', str(tmp_path / 'whole'), launcher=command,
+            check=0, env={'OMP_NUM_THREADS': '1'})
+    state = f'step-{found + 3:07}.params'
+    assert_same(weights(tmp_path, state), weights(tmp_path / 'whole', state))
+
+
+@pytest.mark.slow
+def test_one_workers_error_ends_the_job(start, shards, tmp_path):
+    """A shard that only worker 1 finds broken."""
+    command = launcher('mpirun')
+    bad = tmp_path / 'bad.npz'
+    bad.write_bytes(b'PK not')
+    code = (f'import os, sys; sys.path.insert(0, {ROOT!r})\n'
+            'rank = os.environ["OMPI_COMM_WORLD_RANK"]\n'
+            f'path = {str(bad)!r} if rank == "1" else {shards!r}\n'
+            'sys.argv[sys.argv.index("--data") + 1] = path\n'
+            'from scripts.run_pretraining_hvd import program; program()')
+    process = start([*command, sys.executable, '-c', code], *flags(
+        'x', tmp_path / 'out', '--num_steps', '100000'))
+    try:
+        assert any('bad.npz: not a whole shard' in line for line in process.stdout)
+        process.communicate(timeout=60)     # a minute from the error on
+    finally:
+        process.kill()
+    assert process.returncode
