@@ -1,7 +1,8 @@
 """Tests that run a program as a process are slow: importing MXNet alone takes seconds.
 
 Fixtures of several files: models to export, their exports, a model that gives vectors, a peer of
-the benchmark, shards to pre-train on, and processes of which none is left behind.
+the benchmark, reviews to train a classifier on, shards to pre-train on, and processes of which none
+is left behind.
 """
 import os
 import subprocess
@@ -117,3 +118,13 @@ def start():
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+@pytest.fixture(scope='session')
+def reviews(tmp_path_factory):
+    """The first rows of the sample set as one's own files: 50 to train on, 20 to score."""
+    folder = tmp_path_factory.mktemp('data')
+    for split, rows in (('train', 51), ('dev', 21)):
+        with open(os.path.join(SAMPLE, 'classification', split + '.tsv'), encoding='utf-8') as f:
+            (folder / (split + '.tsv')).write_text(''.join(list(f)[:rows]), encoding='utf-8')
+    return folder
