@@ -1,16 +1,20 @@
 """Tests that run a program as a process are slow: importing MXNet alone takes seconds.
 
 Fixtures of several files: models to export, their exports, a model that gives vectors, a peer of
-the benchmark, reviews to train a classifier on, shards to pre-train on, and processes of which none
-is left behind.
+the benchmark, data to train on, a run of question answering, and processes of which none is left
+behind.
 """
+import io
+import logging
 import os
 import subprocess
+import sys
 
 import numpy as np
 import pytest
+import squad_runs
 from exporting import LABELS
-from helpers import SAMPLE, TEXT, TINY
+from helpers import SAMPLE, TEXT, TINY, command_of
 
 from bert.checkpoint import result_folder
 from bert.checkpoint.weights import read_weights, write_params
@@ -21,9 +25,10 @@ from bert.pretraining.shards import fingerprint
 from bert.text import tokenizer
 from bert.utils.files import read_json
 from export import export, network
+from scripts import finetune_squad
 
 # fixtures that start processes, and one that exports models
-SLOW = {'program', 'start', 'whole', 'one_worker', 'exports'}
+SLOW = {'program', 'start', 'whole', 'squad_run', 'one_worker', 'exports'}
 
 
 @pytest.hookimpl(tryfirst=True)     # before -m chooses
@@ -128,3 +133,35 @@ def reviews(tmp_path_factory):
         with open(os.path.join(SAMPLE, 'classification', split + '.tsv'), encoding='utf-8') as f:
             (folder / (split + '.tsv')).write_text(''.join(list(f)[:rows]), encoding='utf-8')
     return folder
+
+
+@pytest.fixture(scope='session')
+def passages(tmp_path_factory):
+    """Questions on passages that have a number each: 60 to train on, 24 to score."""
+    folder = tmp_path_factory.mktemp('data')
+    squad_runs.write_squad(folder / 'train.json', 'train', 1, 60)
+    squad_runs.write_squad(folder / 'dev.json', 'dev', 2, 24)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def squad_run(passages, tmp_path_factory):
+    """The folder of an uninterrupted run of the flags of squad_runs, a process of its own."""
+    out = tmp_path_factory.mktemp('whole') / 'out'
+    command = command_of(squad_runs.SCRIPT, *squad_runs.flags(passages, out))
+    said = subprocess.run(**command, check=True, text=True, stdout=subprocess.PIPE).stdout
+    (out.parent / 'said.txt').write_text(said, encoding='utf-8')
+    return out
+
+
+@pytest.fixture
+def call_squad(capsys, caplog, monkeypatch):
+    """Call the main of question answering: call_squad('--flag') -> what it printed."""
+    monkeypatch.setenv('BERT_OFFLINE', '1')
+    caplog.set_level(logging.INFO)
+
+    def run(*arguments, text=''):
+        monkeypatch.setattr(sys, 'stdin', io.StringIO(text))
+        assert finetune_squad.main(list(arguments)) == 0
+        return capsys.readouterr().out
+    return run
