@@ -71,7 +71,7 @@ def main(argv=None):
         shards=args.num_outputs, folder=folder)
     recorded = {key: value for key, value in vars(args).items() if key not in (
         'input_file', 'output_dir', 'num_workers', 'resume', 'overwrite', 'verbose', 'offline')}
-    recorded['vocabulary_sha1'] = shards.fingerprint(tok)
+    recorded['vocabulary_sha1'] = shards.vocabulary_sha1(tok)
     try:
         made = shard_writer.create(job, recorded, args.num_workers, args.resume,
                                    args.overwrite)

@@ -14,12 +14,12 @@ from ..text.tokenizer import Tokenizer
 from ..utils.errors import DataError
 from .masking import FIELDS
 
-__all__ = ['DESCRIPTION', 'fingerprint', 'read', 'width']
+__all__ = ['DESCRIPTION', 'read', 'vocabulary_sha1', 'width']
 
 DESCRIPTION = 'pretraining_data.json'    # beside the shards: what the run was asked to make
 
 
-def fingerprint(tok: Tokenizer) -> str:
+def vocabulary_sha1(tok: Tokenizer) -> str:
     """The SHA-1 of a tokenizer's vocabulary, as hexadecimal digits."""
     tokens = '\n'.join(tok.tokens(range(len(tok))))
     return hashlib.sha1(tokens.encode('utf-8')).hexdigest()

@@ -135,7 +135,7 @@ def open_sources(data: DataSettings, tok: Tokenizer, vocabulary: VocabularySetti
 def fingerprint(source: Any, tok: Tokenizer) -> int:
     """A CRC-32 that tells whether a run continues with the same data: vocabulary and file sizes."""
     sizes = [os.path.getsize(path) for path in source.paths]
-    return zlib.crc32(repr((shards.fingerprint(tok), sizes)).encode('ascii'))
+    return zlib.crc32(repr((shards.vocabulary_sha1(tok), sizes)).encode('ascii'))
 
 
 def _check_shards(paths: Sequence[str], tok: Tokenizer) -> None:
@@ -146,6 +146,6 @@ def _check_shards(paths: Sequence[str], tok: Tokenizer) -> None:
     for folder in sorted({os.path.dirname(path) for path in paths}):
         made = os.path.join(folder, shards.DESCRIPTION)
         if os.path.exists(made) and files.read_json(made, dict).get(
-                'vocabulary_sha1') != shards.fingerprint(tok):
+                'vocabulary_sha1') != shards.vocabulary_sha1(tok):
             raise DataError(f'{folder}: made with another vocabulary; name that with '
                             '--dataset_name, --vocab or --sentencepiece')

@@ -21,7 +21,7 @@ from bert.checkpoint.weights import read_weights, write_params
 from bert.embedding import BertEmbedding
 from bert.model.config import BertConfig
 from bert.pretraining import masking, shard_writer
-from bert.pretraining.shards import fingerprint
+from bert.pretraining.shards import vocabulary_sha1
 from bert.text import tokenizer
 from bert.utils.files import read_json
 from export import export, network
@@ -103,7 +103,7 @@ def shards(tmp_path_factory):
     folder = tmp_path_factory.mktemp('shards')
     tok = tokenizer.load(SAMPLE)
     job = shard_writer.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, 3, str(folder))
-    shard_writer.create(job, {'vocabulary_sha1': fingerprint(tok)})
+    shard_writer.create(job, {'vocabulary_sha1': vocabulary_sha1(tok)})
     return str(folder / '*.npz')
 
 
