@@ -158,17 +158,12 @@ def test_same_seed_same_result(program, whole, reviews, tmp_path):
         assert_same(weights(whole), weights(tmp_path / 'other'))
 
 
-def start(reviews, out, *more):
-    return subprocess.Popen(**command_of(SCRIPT, *flags(reviews, out, *more)), text=True,
-                            stderr=subprocess.PIPE)
-
-
 @pytest.mark.parametrize('number, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_run_goes_on_bit_equal(program, whole, reviews, tmp_path, number, code):
-    process = start(reviews, tmp_path, '--log_interval', '1')
-    wait_for_update(process.stderr, 3)
+def test_a_stopped_run_goes_on_bit_equal(program, start, whole, reviews, tmp_path, number, code):
+    process = start(command_of(SCRIPT, *flags(reviews, tmp_path, '--log_interval', '1'))['args'])
+    wait_for_update(process.stdout, 3)
     process.send_signal(number)
-    said = process.stderr.read()
+    said = process.stdout.read()
     assert process.wait() == code
     assert '--resume' in said and 'Traceback' not in said
     result = program(SCRIPT, *flags(reviews, tmp_path, '--resume'), check=0)
@@ -177,11 +172,12 @@ def test_a_stopped_run_goes_on_bit_equal(program, whole, reviews, tmp_path, numb
         assert_same(weights(whole, name), weights(tmp_path, name))
 
 
-def test_a_killed_run_goes_on_bit_equal(program, whole, reviews, tmp_path):
-    process = start(reviews, tmp_path, '--log_interval', '1', '--save_interval', '2')
-    wait_for_update(process.stderr, 5)
+def test_a_killed_run_goes_on_bit_equal(program, start, whole, reviews, tmp_path):
+    process = start(command_of(SCRIPT, *flags(reviews, tmp_path, '--log_interval', '1',
+                                              '--save_interval', '2'))['args'])
+    wait_for_update(process.stdout, 5)
     process.kill()
-    process.stderr.close()
+    process.stdout.close()
     process.wait()
     assert (tmp_path / 'last.params').exists()
     program(SCRIPT, *flags(reviews, tmp_path, '--resume'), check=0)

@@ -250,13 +250,12 @@ def test_two_workers_make_the_update_of_one(program, data, tmp_path):
     assert one == two
 
 
-def test_a_stopped_run_goes_on_bit_equal(program, data, tmp_path):
+def test_a_stopped_run_goes_on_bit_equal(program, start, data, tmp_path):
     given = flags(data, tmp_path / 'stopped', '--dev_path', str(data / 'dev.txt'))
-    process = subprocess.Popen(**command_of(TRAIN, *given, '--log_interval', '1'),
-                               stderr=subprocess.PIPE, text=True)
-    wait_for_update(process.stderr, 13)
+    process = start(command_of(TRAIN, *given, '--log_interval', '1')['args'])
+    wait_for_update(process.stdout, 13)
     process.send_signal(signal.SIGTERM)
-    said = process.stderr.read()
+    said = process.stdout.read()
     assert process.wait() == 143
     assert 'run the same command with --resume to continue' in said and 'Traceback' not in said
     program(TRAIN, *given, '--resume', check=0)

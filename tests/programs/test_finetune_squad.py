@@ -3,7 +3,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 
 import mxnet as mx
@@ -149,12 +148,11 @@ def test_without_a_dev_set_the_last_epoch_counts(call_squad, passages, tmp_path)
 
 # --- going on, and sharing the work
 
-def test_a_stopped_run_goes_on_bit_equal(program, passages, squad_run, tmp_path):
-    command = command_of(SCRIPT, *flags(passages, tmp_path, '--log_interval', '1'))
-    process = subprocess.Popen(**command, stderr=subprocess.PIPE, text=True)
-    wait_for_update(process.stderr, 13)     # in the second epoch
+def test_a_stopped_run_goes_on_bit_equal(program, start, passages, squad_run, tmp_path):
+    process = start(command_of(SCRIPT, *flags(passages, tmp_path, '--log_interval', '1'))['args'])
+    wait_for_update(process.stdout, 13)     # in the second epoch
     process.send_signal(signal.SIGTERM)
-    said = process.stderr.read()
+    said = process.stdout.read()
     assert process.wait() == 143
     assert '--resume' in said and 'Traceback' not in said
     program(SCRIPT, *flags(passages, tmp_path, '--resume'), check=0)
