@@ -88,7 +88,8 @@ def speeds() -> Speeds:
     except (OSError, ValueError, KeyError, TypeError):
         found = measure()
     if path and isinstance(known, dict) and found.int8:     # None if built operators are missing
-        files.write_json(path, dict(known, **{key: found}))
+        with contextlib.suppress(DataError):        # a full disk: the next run measures again
+            files.write_json(path, dict(known, **{key: found}))
     return found
 
 

@@ -1,5 +1,6 @@
 """Which precision runs where, and what a measurement decides."""
 import json
+import os
 
 import mxnet as mx
 import pytest
@@ -7,6 +8,7 @@ from helpers import multiplies_bfloat16
 
 from bert.model import ops
 from bert.training import precision
+from bert.utils import files
 from bert.utils.errors import DataError
 
 
@@ -67,6 +69,13 @@ def test_the_measurement_is_made_once(measured, tmp_path):
     assert value == [20, 10, 30] and key.endswith(f'MXNet {mx.__version__}')
     path.write_text('[]', encoding='utf-8')     # damaged
     assert precision.speeds() == (1, 2, 3)
+
+
+def test_a_measurement_that_cannot_be_kept_is_made_again(measured):
+    os.mkdir(os.path.join(files.cache_folder(), 'speeds.json'))     # in the way of the file
+    for speeds in (20, 10, 30), (1, 2, 3):
+        measured(*speeds)
+        assert precision.speeds() == speeds
 
 
 def test_what_is_measured():
