@@ -62,7 +62,8 @@ def _name_for_mxnet(path, mode):
 
 
 def read_params(path: str) -> Dict[str, np.ndarray]:
-    """The arrays of an MXNet ``.params`` file, under the names and types in it.
+    """The arrays of an MXNet ``.params`` file, under the names and types in it; bfloat16 becomes
+    float32.
 
     Raises DataError if the file is damaged.
     """
@@ -78,7 +79,14 @@ def read_params(path: str) -> Dict[str, np.ndarray]:
                         f'({str(error).strip().splitlines()[-1]})') from None
     if not isinstance(arrays, dict):
         raise DataError(f'{path}: the arrays have no names, so they are not weights of a network')
-    return {name: array.asnumpy() for name, array in arrays.items()}
+    arrays = {name: array.asnumpy() for name, array in arrays.items()}
+    return {name: _from_bfloat16(array['bfloat16']) if array.dtype.names else array
+            for name, array in arrays.items()}
+
+
+def _from_bfloat16(bits):
+    """float32 of the numbers whose upper halves are ``bits``, uint16."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def _read_safetensors(path):
@@ -98,9 +106,8 @@ def _read_safetensors(path):
              'I32': np.int32, 'U8': np.uint8, 'BOOL': np.bool_}
     out = {}
     for name, tensor in tensors:
-        if tensor['dtype'] == 'BF16':               # the upper half of a float32
-            array = (np.frombuffer(tensor['data'], np.uint16).astype(np.uint32) << 16).view(
-                np.float32)
+        if tensor['dtype'] == 'BF16':
+            array = _from_bfloat16(np.frombuffer(tensor['data'], np.uint16))
         elif tensor['dtype'] in types:
             array = np.frombuffer(tensor['data'], types[tensor['dtype']])
         else:
@@ -153,10 +160,13 @@ def _read_torch(path):
     except Exception as error:          # torch raises UnpicklingError, RuntimeError, EOFError, ...
         raise DataError(f'{path}: torch cannot read only weights from it '
                         f'({(str(error) or type(error).__name__).splitlines()[0]})') from None
-    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
-        raise DataError(f'{path}: contains something other than named weights; save only the '
-                        'state_dict of the model')
-    return {name: tensor.float().numpy() for name, tensor in state.items()}
+    try:
+        if not all(isinstance(name, str) for name in state):
+            raise TypeError
+        return {name: tensor.detach().float().numpy() for name, tensor in state.items()}
+    except (AttributeError, RuntimeError, TypeError):       # other objects, or sparse tensors
+        raise DataError(f'{path}: contains something other than named, dense weights; save only '
+                        'the state_dict of the model') from None
 
 
 def write_safetensors(path: str, arrays: Mapping[str, np.ndarray]) -> None:

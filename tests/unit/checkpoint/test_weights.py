@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from helpers import ROOT, refused
+from operator_cases import BF16
 
 from bert.checkpoint import integrity
 from bert.checkpoint.weights import (
@@ -45,6 +46,14 @@ def test_params_there_and_back(tmp_path):
                                    'training.state': np.array([1], np.uint8)})
     assert same(read_weights(path),
                 {'bert.word_embed.0.weight': np.ones((2, 2), np.float32)})
+
+
+def test_params_in_bfloat16(tmp_path):
+    path = str(tmp_path / 'a.params')
+    low = mx.nd.amp_cast(mx.nd.array([[1, -2.5], [3.140625, 0]]), dtype=BF16)
+    mx.nd.save(path, {'bert.word_embed.0.weight': low})
+    expected = np.array([[1, -2.5], [3.140625, 0]], np.float32)
+    assert same(read_params(path), {'bert.word_embed.0.weight': expected})
 
 
 def test_a_folder_whose_name_is_not_utf8(tmp_path):
@@ -265,13 +274,19 @@ def test_torch_reads_weights_alone(tmp_path):
     path, marker = tmp_path / 'pytorch_model.bin', tmp_path / 'was_run'
     torch.save({name: torch.tensor(array).bfloat16() for name, array in THEIRS.items()}, str(path))
     assert same(read_weights(str(path)), ARRAYS)
-    for content, message in ((Malicious(str(marker)), 'torch cannot read weights alone from it ('),
-                             ([torch.ones(2)], 'holds something else than weights by name'),
-                             ({'state': {}}, 'holds something else than weights by name')):
+    # of dict(model.named_parameters())
+    torch.save({name: torch.nn.Parameter(torch.tensor(array)) for name, array in THEIRS.items()},
+               str(path))
+    assert same(read_weights(str(path)), ARRAYS)
+    other = 'contains something other than named, dense weights'
+    for content, message in ((Malicious(str(marker)), 'torch cannot read only weights from it ('),
+                             ([torch.ones(2)], other), ([], other), (torch.ones(2), other),
+                             ({'state': {}}, other), ({1: torch.ones(2)}, other),
+                             ({'a': torch.ones(2).to_sparse()}, other)):
         torch.save(content, str(path))
         assert refused(read_weights, str(path)).startswith(f'{path}: {message}')
     path.write_bytes(b'')
-    assert 'torch cannot read weights alone' in refused(read_weights, str(path))
+    assert 'torch cannot read only weights' in refused(read_weights, str(path))
     assert not marker.exists()
 
 
