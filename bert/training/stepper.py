@@ -77,7 +77,8 @@ class Stepper:
     def _begin(self):
         """Reset gradients and counters for the next update."""
         self._count, self._losses = 0, []
-        if self.settings.accumulate:
+        # of several devices, some may get no part of a small batch
+        if self.settings.accumulate or len(self.comm.devices) > 1:
             for parameter in self.parameters:
                 parameter.zero_grad()
         seed = self.settings.seed * 1000003 + self.update * 1009 + self.comm.rank

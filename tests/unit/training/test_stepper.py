@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from mxnet.gluon import nn
 
+from bert.data.sampling import split
 from bert.model import ops
 from bert.training import distributed
 from bert.training.settings import OPTIMIZERS, OptimizerSettings
@@ -38,10 +39,9 @@ def make(devices=1, **kwargs):
 
 
 def backward(net, stepper, rows):
-    parts = np.array_split(rows, len(stepper.comm.devices))
     with mx.autograd.record():
         losses = [((net(mx.nd.array(X[p], ctx=c)) - mx.nd.array(Y[p], ctx=c)) ** 2).sum()
-                  for p, c in zip(parts, stepper.comm.devices)]
+                  for p, c in split(rows, stepper.comm.devices)]
     stepper.backward(losses, len(rows))
 
 
@@ -110,6 +110,18 @@ def test_accumulation_and_devices_give_the_update_of_the_whole_batch(pieces, dev
     if devices == 2:
         for p in net.collect_params().values():
             assert (p.list_data()[0].asnumpy() == p.list_data()[1].asnumpy()).all()
+
+
+@pytest.mark.parametrize('accumulate', [False, True])
+def test_a_device_without_examples_adds_nothing(accumulate):
+    runs = [make(devices, clip=1e9, accumulate=accumulate) for devices in (1, 3)]
+    for rows in np.arange(8), np.array([0]), np.array([2, 5]):
+        norms = []
+        for net, stepper in runs:
+            backward(net, stepper, rows)
+            norms.append(stepper.step().norm)
+        assert norms[0] == pytest.approx(norms[1], rel=1e-5)
+    np.testing.assert_allclose(*(weights(net) for net, _ in runs), atol=1e-5)
 
 
 def test_step_reports_mean_loss_and_norm():
