@@ -54,7 +54,8 @@ class Checkpoints:
         self._output = OutputFolder(settings.folder, '--ckpt_dir', PRETRAINING,
                                     settings.resume or settings.start_step > 0,
                                     settings.overwrite, comm)
-        self.position, self._saved = None, None
+        self.position = None
+        self._saved, self._current = None, None     # updates: of the checkpoint, of the model
 
     @property
     def folder(self) -> str:
@@ -134,25 +135,27 @@ class Checkpoints:
         return 0
 
     def save(self, publish: bool = True) -> None:
-        """Write a checkpoint, and remove the older ones beyond those to keep.
+        """Write a checkpoint and the current model, and remove checkpoints beyond those to keep.
 
         All workers call it together; worker 0 writes.  It replaces an earlier run's result, unless
         ``publish`` is False.
         """
         step = self._stepper.update
-        if step != self._saved:
-            position = gather_position(self.position, self._comm)
+        if step != self._current:       # a stopped run may have left its checkpoint alone
+            position = gather_position(self.position, self._comm) if step != self._saved else None
             if self._comm.rank == 0:
                 self._write(step, position)
             self._comm.sum([0.0])       # the others know that it is there once all arrive here
-            self._saved = step
+            self._saved = self._current = step
         if publish:
             self._output.publish()
 
     def _write(self, step, position):
-        result_folder.save_last(self.folder, self._net, self._stepper, {
-            'stream': position, 'micro_batches': self._micro_batches, 'data': self._data},
-            _name(step))
+        """Write the current model, after the checkpoint where a ``position`` is given."""
+        if position is not None:
+            result_folder.save_last(self.folder, self._net, self._stepper, {
+                'stream': position, 'micro_batches': self._micro_batches, 'data': self._data},
+                _name(step))
         result_folder.save_weights(self.folder, self._net)
         for old in self._steps()[:-self._settings.keep]:
             os.remove(self._path(old))

@@ -1,4 +1,4 @@
-"""Where the data of a continued run begin."""
+"""Where a continued run begins, and what it writes."""
 import types
 
 import numpy as np
@@ -27,3 +27,22 @@ def test_a_position_of_an_older_version_is_refused(tmp_path, monkeypatch, positi
     with pytest.raises(DataError, match='older version.*--pretrained --model') as error:
         checkpoints.load()
     assert '\n' not in str(error.value) and checkpoints.position is None
+
+
+def test_a_run_that_stopped_before_it_wrote_the_model_writes_it(tmp_path, monkeypatch):
+    written = []
+    position = {'updates': 2, 'streams': {'0': {'epoch': 0, 'index': 0, 'first': 0, 'carried': []}}}
+    monkeypatch.setattr(result_folder, 'load_last', lambda *_: {
+        'micro_batches': 1, 'stream': position, 'data': 0})
+    monkeypatch.setattr(result_folder, 'save_last', lambda *given: written.append(given[-1]))
+    monkeypatch.setattr(result_folder, 'save_weights', lambda *_: written.append('model.params'))
+    stepper = types.SimpleNamespace(update=2)
+    checkpoints = Checkpoints(CheckpointSettings(str(tmp_path), {}, start_step=2), ALONE, None,
+                              stepper, 1, data=0)
+    checkpoints.load()
+    checkpoints.save()
+    checkpoints.save()
+    assert written == ['model.params']
+    stepper.update = 3
+    checkpoints.save()
+    assert written[1:] == ['step-0000003.params', 'model.params']
