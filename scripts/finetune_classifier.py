@@ -141,6 +141,8 @@ def read_examples(args, trained):
     if args.task_name:
         from bert.data import glue
         task = tasks.get(args.task_name)
+        if args.predict is not None:
+            return outputs.resolve(task, {}, trained, stated)
         if not task.train and not args.only_inference:
             raise DataError(f'--task_name {task.name} has no training data; predict it with a '
                             'model of MNLI: add --only_inference --model_parameters DIR')
@@ -252,21 +254,13 @@ def report(args, task, model, examples, sets, best):
         folder, results, None if args.only_inference else finetuning.Hint(
             'to predict', 'scripts/finetune_classifier.py', '--model_parameters',
             ('--predict', *texts)), curves=args.plot)
-    return results
-
-
-def choose(task, logits):
-    """(predictions, probabilities): class ids, lists of them, or numbers without probabilities."""
-    if task.labels is None:
-        return logits[:, 0], None
-    if task.multi_label:
-        return [row.nonzero()[0] for row in logits > 0], classification.sigmoid(logits)
-    return logits.argmax(axis=1), classification.softmax(logits)
+    return {split: {name: scores[name] for name in task.metrics}
+            for split, scores in results.items()}
 
 
 def write_predictions(args, task, split, indices, logits):
     """Write the predictions of a test set: GLUE's submission file, or a table of probabilities."""
-    chosen, probabilities = choose(task, logits)
+    chosen, probabilities = classification.decide(logits, task.labels, task.multi_label)
     if args.task_name and not args.task_name.lower().startswith('sample'):
         path = os.path.join(args.output_dir, task.submission(split))
         tables.write_submission(path, task, indices, chosen)
@@ -281,7 +275,7 @@ def predict_texts(args, task, model):
     for lines in inputs.read_lines(args.predict, 8 * args.dev_batch_size):
         examples = tables.from_lines(lines, task.pair)
         logits = predict(args, model, featurize(args, task, model, examples, 'texts'))
-        chosen, probabilities = choose(task, logits)
+        chosen, probabilities = classification.decide(logits, task.labels, task.multi_label)
         for i, (_, line) in enumerate(lines):
             if task.labels is None:
                 print(f'{chosen[i]:.4f}\t{line}')

@@ -95,7 +95,7 @@ def choose_dataset(parser, args):
 
 
 def main(argv=None):
-    return flags.each_seed(parse_args(argv), fine_tune, 'f1')
+    return flags.each_seed(parse_args(argv), fine_tune)
 
 
 def fine_tune(args):
@@ -257,8 +257,7 @@ def report(args, labels, model, sets, best):
     finetuning.report(args.output_dir, results, finetuning.Hint(
         'to predict', 'scripts/predict_ner.py', '--load-checkpoint-prefix',
         ('--text', 'Some text.')), curves=args.plot)
-    return {split: {name: scores['overall'][name] for name in ('f1', 'precision', 'recall')}
-            for split, scores in results.items()}
+    return {split: tagging.main_scores(scores) for split, scores in results.items()}
 
 
 def program():

@@ -273,7 +273,7 @@ def suggest_threshold(args, questions, predictions, scores):
     wider = evaluate(args, questions, squad_answers.without_threshold(predictions))
     if wider['best_f1'] > scores['best_f1']:
         print(f"with the answers that are now withheld, f1 would be {wider['best_f1']:.2f} at "
-              f"--null_score_diff_threshold {wider['best_f1_thresh']!r}")
+              f"--null_score_diff_threshold={wider['best_f1_thresh']!r}")
 
 
 def answer_texts(args, model):

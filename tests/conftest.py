@@ -1,5 +1,6 @@
 """Fixtures of several files: programs run as a user runs them, the tiny model's vocabulary."""
 import faulthandler
+import io
 import subprocess
 import sys
 
@@ -24,6 +25,14 @@ def program():
         assert check is None or result.returncode == check, result.stdout + result.stderr
         return result
     return call
+
+
+@pytest.fixture
+def give_input(monkeypatch):
+    """Let standard input be these bytes, which text functions decode in ``encoding``."""
+    def give(content, encoding='utf-8'):
+        monkeypatch.setattr(sys, 'stdin', io.TextIOWrapper(io.BytesIO(content), encoding))
+    return give
 
 
 @pytest.fixture(scope='session')

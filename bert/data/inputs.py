@@ -1,6 +1,5 @@
 """Texts to predict, from the command line, standard input or a file."""
 import itertools
-import sys
 from typing import Iterator, List, Sequence, Tuple
 
 from ..utils import files
@@ -13,11 +12,11 @@ def read_lines(given: Sequence[str], count: int) -> Iterator[List[Tuple[str, str
     """Lists of up to ``count`` pairs (where, line), without line ends.
 
     The ``given`` texts make a single line, with tabs between them; without any, the lines are
-    those of standard input.
+    those of standard input, in UTF-8.
     """
     lines = iter([('--predict', '\t'.join(given))] if given else
                  ((f'standard input line {number}', line.rstrip('\r\n'))
-                  for number, line in enumerate(sys.stdin, 1)))
+                  for number, line in files.read_lines(None)))
     return iter(lambda: list(itertools.islice(lines, count)), [])
 
 

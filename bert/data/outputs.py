@@ -56,7 +56,6 @@ def resolve(task: Optional[tasks.Task], examples: Examples, outputs: Optional[Ou
     """
     if task is not None:
         return _known(task, outputs, stated), examples
-    rows = [example for split in examples.values() for example in split]
     labels = None
     if not regression:
         labels = tuple(stated) if stated else _labels(examples, outputs)
@@ -69,11 +68,25 @@ def resolve(task: Optional[tasks.Task], examples: Examples, outputs: Optional[Ou
         raise DataError(f'--regression: {outputs.source} has {outputs.count} outputs, so it is no '
                         'regression')
     settings = outputs.settings if outputs else {}
-    pair = rows[0].text_b is not None if rows else settings.get('pair')
-    task = tasks.custom(pair, labels, settings.get('task', 'custom'), multi_label)
+    task = tasks.custom(_pair(examples, settings.get('pair')), labels,
+                        settings.get('task', 'custom'), multi_label)
     if labels is None:
         return task, examples
     return task, {split: _respell(rows, labels) for split, rows in examples.items()}
+
+
+def _pair(examples, trained):
+    """Whether the examples are pairs: all alike, and as the model was ``trained``, if known."""
+    pair, like = (None, '') if examples.get('train') else (trained, 'those of the trained model')
+    for split, rows in examples.items():
+        for row in rows:
+            if pair is None:
+                pair, like = row.text_b is not None, f'the {split} data'
+            elif pair != (row.text_b is not None):
+                counts = ('one text', 'two') if pair else ('two texts', 'one')
+                raise DataError(f'the {split} data have {counts[0]} per example, not {counts[1]} '
+                                f'like {like}; name the columns with --text_columns')
+    return pair
 
 
 def _known(task, outputs, stated):

@@ -105,7 +105,11 @@ def _json(path):
         if names is None:
             names = list(item)
             yield number, names
-        yield number, [item.get(name) for name in names]
+        yield number, [_missing_as_none(item.get(name)) for name in names]
+
+
+def _missing_as_none(value):
+    return None if value != value else value    # pandas writes what is missing as NaN
 
 
 _FORMATS = {'.csv': _csv, '.tsv': _tsv, '.txt': _tsv, '.jsonl': _json, '.json': _json}

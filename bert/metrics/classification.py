@@ -1,10 +1,11 @@
 """The metrics of the sentence tasks, each computed once over a whole set."""
 import warnings
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-__all__ = ['METRICS', 'compute', 'compute_multi_label', 'confusion', 'sigmoid', 'softmax']
+__all__ = ['METRICS', 'compute', 'compute_multi_label', 'confusion', 'decide', 'sigmoid',
+           'softmax']
 
 
 def _accuracy(labels, predictions):
@@ -111,6 +112,20 @@ def compute_multi_label(labels: Any, logits: np.ndarray,
               'macro_f1': float(np.mean(each)),
               'lrap': float(label_ranking_average_precision_score(labels, logits))}
     return dict(result, labels=dict(zip(names, each))) if names else result
+
+
+def decide(logits: np.ndarray, labels: Optional[Sequence[str]],
+           multi_label: bool = False) -> Tuple[Sequence[Any], Optional[np.ndarray]]:
+    """(predictions, probabilities) of (n, classes) logits.
+
+    The predictions are (n,) class ids, or n arrays of them if a text may have several.  Where
+    ``labels`` is None, they are the (n,) scores of a regression, without probabilities.
+    """
+    if labels is None:
+        return logits[:, 0], None
+    if multi_label:
+        return [row.nonzero()[0] for row in logits > 0], sigmoid(logits)
+    return logits.argmax(axis=1), softmax(logits)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -96,9 +96,14 @@ def summary(scores: Mapping[str, float]) -> List[str]:
     lines = [f"{name}: exact {scores[prefix + 'exact']:.2f}, f1 {scores[prefix + 'f1']:.2f} "
              f"({scores[prefix + 'total']} questions)"
              for prefix, name in parts]
-    return lines + [f"best {name} {scores['best_' + name]:.2f} with --null_score_diff_threshold "
-                    f"{scores[f'best_{name}_thresh']!r}"
-                    for name in ('exact', 'f1') if 'best_' + name in scores]
+    unanswered = 100 * scores.get('NoAns_total', 0) / scores['total']
+    for name in ('exact', 'f1'):
+        if 'best_' + name in scores:
+            best = scores['best_' + name]
+            how = ('no answer to any question' if best == unanswered else
+                   f"--null_score_diff_threshold={scores[f'best_{name}_thresh']!r}")
+            lines.append(f'best {name} {best:.2f} with {how}')
+    return lines
 
 
 def precision_recall(questions: Sequence[Any], predictions: Mapping[str, str],

@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import sys
 import tempfile
 import zlib
 from typing import Any, BinaryIO, Iterator, Optional, Tuple
@@ -117,15 +118,15 @@ def open_binary(path: str) -> BinaryIO:
     seek and raises DataError where it is damaged."""
     if unpacked_name(path) == path:
         return open(path, 'rb')
-    return io.BufferedReader(_Unpacked(path), 1 << 16)
+    opened = _PACKED[os.path.splitext(path)[1].lower()](path, 'rb')
+    return io.BufferedReader(_Unpacked(path, opened), 1 << 16)
 
 
 class _Unpacked(io.RawIOBase):
     """The content of an archive, with errors in one line."""
 
-    def __init__(self, path):
-        self._path = path
-        self._file = _PACKED[os.path.splitext(path)[1].lower()](path, 'rb')
+    def __init__(self, path, opened):
+        self._path, self._file = path, opened
 
     def readable(self):
         return True
@@ -189,17 +190,19 @@ def cache_folder() -> str:
     return folder
 
 
-def read_lines(path: str) -> Iterator[Tuple[int, str]]:
+def read_lines(path: Optional[str]) -> Iterator[Tuple[int, str]]:
     """(number, text) of each line of UTF-8 text (.gz, .xz too), split at line feeds only, with
-    its line end."""
-    with open_binary(path) as f:
+    its line end; None is standard input.  Raises DataError, which names the file and the line."""
+    source = contextlib.nullcontext(sys.stdin.buffer) if path is None else open_binary(path)
+    path = path or 'standard input'
+    with source as f:
         for number, line in enumerate(f, 1):
             try:
                 text = line.decode('utf-8-sig' if number == 1 else 'utf-8')
             except UnicodeDecodeError as error:
                 raise DataError(f'{path}:{number}: byte 0x{error.object[error.start]:02x} is not '
-                                'UTF-8; save the file as UTF-8') from None
+                                'UTF-8; save it as UTF-8') from None
             if '\0' in text:
-                raise DataError(f'{path}:{number}: a NUL character; save the file as plain UTF-8 '
+                raise DataError(f'{path}:{number}: a NUL character; save it as plain UTF-8 '
                                 'text')
             yield number, text

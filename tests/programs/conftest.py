@@ -4,11 +4,9 @@ Fixtures of several files: models to export, their exports, a model that gives v
 the benchmark, data to train on, a run of question answering, and processes of which none is left
 behind.
 """
-import io
 import logging
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -155,13 +153,13 @@ def squad_run(passages, tmp_path_factory):
 
 
 @pytest.fixture
-def call_squad(capsys, caplog, monkeypatch):
+def call_squad(capsys, caplog, monkeypatch, give_input):
     """Call the main of question answering: call_squad('--flag') -> what it printed."""
     monkeypatch.setenv('BERT_OFFLINE', '1')
     caplog.set_level(logging.INFO)
 
     def run(*arguments, text=''):
-        monkeypatch.setattr(sys, 'stdin', io.StringIO(text))
+        give_input(text.encode('utf-8'))
         assert finetune_squad.main(list(arguments)) == 0
         return capsys.readouterr().out
     return run

@@ -63,6 +63,16 @@ def test_outputs_are_in_the_models_own_order(tmp_path, capsys, model, names, mor
     assert (tmp_path / 'out' / 'RTE.tsv').read_text().splitlines()[1] == f'0\t{prediction}'
 
 
+@pytest.mark.parametrize('task', ['RTE', 'AX'])
+def test_predicting_a_text_needs_the_labels_of_a_task_but_not_its_data(capsys, model, task):
+    labels = ['entailment', 'not_entailment'] if task == 'RTE' else [
+        'neutral', 'entailment', 'contradiction']
+    folder = model(range(len(labels)), [label.upper() for label in labels])
+    out = run_main(capsys, '--task_name', task, '--model_parameters', folder, '--offline',
+                   '--predict', 'a', 'b')
+    assert out.split('\t')[0] == labels[-1]
+
+
 def test_labels_that_mean_nothing_to_the_task_are_refused(tmp_path, model):
     folder = model([1., -1.], ['paraphrase', 'not_paraphrase'])
     write_glue(tmp_path, ['entailment', 'not_entailment'])
@@ -107,7 +117,8 @@ def test_training_with_several_labels(tmp_path, capsys):
     out = run_main(capsys, '--bert_model', 'sample', '--train_file', tmp_path / 'train.csv',
                    '--dev_file', tmp_path / 'train.csv', '--multi_label', '--label_column',
                    'good,cheap', '--epochs', '6', '--lr', '1e-3', '--batch_size', '8',
-                   '--output_dir', tmp_path / 'out')
+                   '--seeds', '1,2', '--output_dir', tmp_path / 'out')
+    assert 'dev micro_f1: mean ' in out and 'labels' not in out.split('dev micro_f1: ')[1]
     scores = read_json(str(tmp_path / 'out' / 'results.json'))['dev']
     assert set(scores) == {'micro_f1', 'macro_f1', 'lrap', 'labels'} and scores['micro_f1'] > .9
     config = read_json(str(tmp_path / 'out' / 'config.json'))

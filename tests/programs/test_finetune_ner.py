@@ -213,6 +213,19 @@ def test_schemes(data, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_parts_of_speech_have_an_accuracy(tmp_path, capsys):
+    path = write_conll(tmp_path / 'pos.txt', [
+        (['the', 'film'], ['DT', 'NN']), (['ax', 'of', 'the', 'film'], ['NN', 'IN', 'DT', 'NN'])])
+    assert finetune_ner.main([
+        '--train_path', path, '--dev_path', path, '--test_path', path, '--bert_model', TINY,
+        '--seq_len', '24', '--num_epochs', '2', '--seeds', '1,2', '--output_dir',
+        str(tmp_path / 'out')]) == 0
+    said = capsys.readouterr().out
+    assert said.count('test:\naccuracy ') == 2 and '(best dev accuracy)' in said
+    assert set(read_json(str(tmp_path / 'out' / 'results.json'))['test']) == {'accuracy', 'words'}
+
+
+@pytest.mark.slow
 def test_the_sample_data_end_to_end(tmp_path, capsys):
     assert finetune_ner.main(['--bert-model', 'sample', '--epochs', '10', '--output_dir',
                               str(tmp_path)]) == 0

@@ -22,10 +22,10 @@ def test_printed_scores_are_those_of_the_files(squad_run, passages):
         f"dev: exact {scores['exact']:.2f}, f1 {scores['f1']:.2f} (24 questions)",
         f"HasAns: exact {scores['HasAns_exact']:.2f}, f1 {scores['HasAns_f1']:.2f} (16 questions)",
         f"NoAns: exact {scores['NoAns_exact']:.2f}, f1 {scores['NoAns_f1']:.2f} (8 questions)",
-        f"best exact {scores['best_exact']:.2f} with --null_score_diff_threshold "
-        f"{scores['best_exact_thresh']!r}",
-        f"best f1 {scores['best_f1']:.2f} with --null_score_diff_threshold "
-        f"{scores['best_f1_thresh']!r}"]
+        f"best exact {scores['best_exact']:.2f} with "
+        f"--null_score_diff_threshold={scores['best_exact_thresh']!r}",
+        f"best f1 {scores['best_f1']:.2f} with "
+        f"--null_score_diff_threshold={scores['best_f1_thresh']!r}"]
     # every answer is a number or nothing, so that exact match needs no normalization
     golds = {q.id: [a.text for a in q.answers] or [''] for q in questions}
     assert scores['exact'] == pytest.approx(
@@ -75,7 +75,7 @@ def test_a_withheld_answer_makes_a_suggestion(capsys):
                                      finetune_squad.evaluate(args, [question], given))
     assert capsys.readouterr().out == (
         'with the answers that are now withheld, f1 would be 100.00 at '
-        '--null_score_diff_threshold 0.75\n')
+        '--null_score_diff_threshold=0.75\n')
 
 
 def test_answers_from_a_result_folder(call_squad, squad_run, passages):

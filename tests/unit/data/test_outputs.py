@@ -77,7 +77,15 @@ def test_one_text_or_two():
         return outputs.resolve(None, rows, trained)[0].pair
     assert pair({}, model('a', 'b')) is None                    # of others: as they come
     assert pair({}, model('a', 'b', pair=True)) is True
-    assert pair(examples('a', pair=True), model('a', 'b', pair=False)) is True
+    assert pair(examples('a', pair=True), model('a', 'b', pair=True)) is True
+    assert pair(examples('a', pair=True), model('a', 'b')) is True
+    assert refused(pair, examples('a', pair=True), model('a', 'b', pair=False)) == (
+        'the dev data have two texts per example, not one like those of the trained model; name '
+        'the columns with --text_columns')
+    train = [Example('x', None, label, '0') for label in 'ab']
+    assert pair({'train': train}, model('a', 'b', pair=True)) is False      # a new use of a head
+    assert 'dev data have two texts per example, not one like the train data' in refused(
+        pair, {'train': train, **examples('a', pair=True)}, None)
 
 
 @pytest.mark.parametrize('trained', [None, model('b', 'a')])

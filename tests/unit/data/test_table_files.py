@@ -3,6 +3,7 @@ import gzip
 import json
 
 import pytest
+from helpers import refused
 from written_tables import write, wrong
 
 from bert.data import tables
@@ -38,6 +39,15 @@ def test_json_lines(tmp_path):
     assert tables.read_table(path, regression=True) == [Example('a', 'b', .5, '0')]
 
 
+def test_nan_in_json_is_nothing_as_null_is(tmp_path):
+    path = write(tmp_path / 'a.jsonl', '{"text": "x", "label": NaN}', '{"text": "y", "label": NaN}')
+    assert [row.label for row in tables.read_table(path, optional=('label',))] == [None, None]
+    assert refused(tables.read_table, path).endswith(
+        ':1: column "label": empty; every example needs a label')
+    path = write(tmp_path / 'b.json', '[{"text": NaN, "label": 1}]')
+    assert refused(tables.read_table, path).endswith(':1: column "text": not a text')
+
+
 def test_blank_lines_of_one_column_are_texts_but_at_the_end(tmp_path):
     path = write(tmp_path / 'a.tsv', '', 'text', 'x', '', 'y', '', '')
     assert [example.text_a for example in tables.read_table(path, optional=['label'])] == [
@@ -60,7 +70,7 @@ def test_blank_lines_of_one_column_are_texts_but_at_the_end(tmp_path):
                      'marks like this: "say ""yes"", then go"'),
     ('x,no\ry,yes', {}, ':3: lines end with a carriage return, as on old Macs; convert them: '
                         "tr '\\r' '\\n'"),
-    ('x\0,no', {}, ':3: a NUL character; save the file as plain UTF-8 text'),
+    ('x\0,no', {}, ':3: a NUL character; save it as plain UTF-8 text'),
 ])
 def test_bad_lines(tmp_path, line, options, message):
     path = write(tmp_path / 'a.csv', 'text,label', 'good,yes', line)
@@ -97,11 +107,11 @@ def test_empty_files(tmp_path):
 
 def test_encodings(tmp_path):
     (tmp_path / 'a.tsv').write_bytes('text\tlabel\nok\t1\ncafé\t0\n'.encode('latin-1'))
-    assert wrong(tmp_path / 'a.tsv') == ':3: byte 0xe9 is not UTF-8; save the file as UTF-8'
+    assert wrong(tmp_path / 'a.tsv') == ':3: byte 0xe9 is not UTF-8; save it as UTF-8'
     (tmp_path / 'b.csv').write_bytes('text,label\nx,1\n'.encode('utf-16'))
-    assert wrong(tmp_path / 'b.csv') == ':1: byte 0xff is not UTF-8; save the file as UTF-8'
+    assert wrong(tmp_path / 'b.csv') == ':1: byte 0xff is not UTF-8; save it as UTF-8'
     (tmp_path / 'c.csv').write_bytes('text,label\nx,1\n'.encode('utf-16-le'))
-    assert wrong(tmp_path / 'c.csv') == ':1: a NUL character; save the file as plain UTF-8 text'
+    assert wrong(tmp_path / 'c.csv') == ':1: a NUL character; save it as plain UTF-8 text'
 
 
 def test_unknown_suffix(tmp_path):

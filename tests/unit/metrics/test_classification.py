@@ -88,6 +88,16 @@ def test_several_labels_by_hand():
         classification.compute_multi_label([[1]], logits)
 
 
+def test_what_logits_decide():
+    logits = np.array([[0., 2.], [1., -1.]])
+    assert classification.decide(logits, None)[0].tolist() == [0., 1.]
+    chosen, probabilities = classification.decide(logits, ('a', 'b'))
+    assert chosen.tolist() == [1, 0]
+    np.testing.assert_allclose(probabilities[1], [.880797, .119203], atol=1e-6)
+    chosen, probabilities = classification.decide(logits, ('a', 'b'), multi_label=True)
+    assert [ids.tolist() for ids in chosen] == [[1], [0]] and probabilities[0, 0] == 0.5
+
+
 def test_sigmoid_does_not_overflow(recwarn):
     assert classification.sigmoid([-1e4, 0., 1e4]).tolist() == [0., .5, 1.]
     assert not recwarn.list

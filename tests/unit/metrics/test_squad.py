@@ -96,6 +96,16 @@ def test_best_threshold_where_no_answer_was_given():
     result = squad_metrics.evaluate([question('no', []), question('yes', ['x'])],
                                    {'no': '', 'yes': 'x'}, {'no': -1.0, 'yes': 0.5})
     assert (result['best_exact'], result['best_exact_thresh']) == (100, 0.5)
+    assert squad_metrics.summary(result)[-1] == (
+        'best f1 100.00 with --null_score_diff_threshold=0.5')
+
+
+def test_a_summary_names_no_threshold_where_none_is_better_than_no_answer():
+    questions = [question('yes', ['x']), question('no', [])]
+    result = squad_metrics.evaluate(questions, {'yes': 'y', 'no': 'y'}, {'yes': -2.0, 'no': -1.0})
+    assert squad_metrics.summary(result)[-2:] == [
+        'best exact 50.00 with no answer to any question',
+        'best f1 50.00 with no answer to any question']
 
 
 @pytest.mark.parametrize('golds, exact', [(['The', 'U.S.'], 0), (['The'], 100)])

@@ -1,4 +1,5 @@
 """Files that are written whole or not at all, and what killed processes leave."""
+import gc
 import gzip
 import lzma
 import os
@@ -151,5 +152,13 @@ def test_packed_files(tmp_path, suffix):
         (tmp_path / f'a.json{suffix}').write_bytes(content)
         assert refused(files.read_json, value).startswith(f'{value}: a damaged archive (')
         assert refused(list, files.read_lines(value)).startswith(f'{value}: a damaged archive (')
+
+
+@pytest.mark.parametrize('suffix', ['.gz', '.xz'])
+def test_a_packed_file_that_is_missing(tmp_path, suffix, monkeypatch):
+    unraised = []
+    monkeypatch.setattr(sys, 'unraisablehook', unraised.append)
     with pytest.raises(OSError, match='No such file'):
         files.open_binary(str(tmp_path / f'none{suffix}'))
+    gc.collect()
+    assert not unraised
