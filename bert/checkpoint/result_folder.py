@@ -111,20 +111,24 @@ def check_vocabulary(embedded: int, tokens: int, found: Checkpoint) -> None:
 
 
 def _check_complete(found, config, tokens):
-    """Raise DataError if the vocabulary has lost tokens at its end."""
-    recorded, cut = tokens, False
+    """Raise DataError if the vocabulary has lost tokens at its end; log that it may have."""
+    recorded, cut = 0, False
     if os.path.isdir(found.vocab):      # else the user has named another
-        recorded = config.settings.get('vocabulary_size', tokens)
+        recorded = config.settings.get('vocabulary_size', 0)
     if tokens < config.vocab_size and os.path.exists(found.vocab):
         path = vocabulary.find(found.vocab)
         if path.endswith('.txt'):
             with open(path, 'rb') as f:
                 f.seek(-1, os.SEEK_END)
-                cut = f.read() != b'\n'
-    if cut or tokens != recorded:
-        wanted = recorded if tokens != recorded else config.vocab_size
-        raise DataError(f'the vocabulary {found.vocab} has {tokens} tokens but config.json has '
-                        f'{wanted}: it is damaged or of another model; get another copy')
+                cut = f.read() != b'\n'     # the last token may be a part of one
+    if not isinstance(recorded, int) or tokens - cut < recorded:
+        raise DataError(f'the vocabulary {found.vocab} has {tokens - cut} whole tokens but '
+                        f'config.json has {brief(recorded)}: it is damaged or of another model; '
+                        'get another copy')
+    if cut:
+        logging.getLogger(__name__).warning(
+            'the vocabulary %s has %d tokens, fewer than the %d of config.json, and no line end '
+            'after the last: if it was cut, get another copy', path, tokens, config.vocab_size)
 
 
 def describe(folder: str, config: BertConfig, tok: tokenizer.Tokenizer, head: Optional[str],

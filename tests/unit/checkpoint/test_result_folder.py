@@ -18,23 +18,60 @@ from bert.training.stepper import Stepper
 from bert.utils.files import read_json, write_json
 
 
-def test_a_vocabulary_that_lost_tokens(tmp_path):
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the tiny model: its source, its vocabulary and its config.json."""
     folder = tmp_path / 'model'
     shutil.copytree(TINY, str(folder))
-    source, vocab = ModelSource(str(folder), offline=True), folder / 'vocab.txt'
-    result_folder.load(source)
+    return ModelSource(str(folder), offline=True), folder / 'vocab.txt', folder / 'config.json'
+
+
+def record(config, tokens):
+    """Write to config.json, as in a folder of ours, how many tokens there are."""
+    values = read_json(str(config))
+    write_json(str(config), dict(values, gluon_bert={'vocabulary_size': tokens}))
+
+
+def test_a_vocabulary_that_lost_tokens(copy):
+    source, vocab, config = copy
     lines = vocab.read_bytes().splitlines(keepends=True)
-    vocab.write_bytes(b''.join(lines[:-3]) + lines[-3][:-2])        # cut inside a token
-    assert f'has {len(lines) - 2} tokens but config.json has {len(lines)}' in refused(
-        result_folder.load, source)
-    # a folder of ours records how many there are
-    vocab.write_bytes(b''.join(lines))
-    config = read_json(str(folder / 'config.json'))
-    settings = dict(config.get('gluon_bert', {}), vocabulary_size=len(lines))
-    write_json(str(folder / 'config.json'), dict(config, gluon_bert=settings))
+    record(config, len(lines))
     assert len(result_folder.load(source).tokenizer) == len(lines)
     vocab.write_bytes(b''.join(lines[:-1]))
-    assert 'damaged or of another model' in refused(result_folder.load, source)
+    assert f'has {len(lines) - 1} whole tokens but config.json has {len(lines)}: it is damaged' in (
+        refused(result_folder.load, source))
+    record(config, len(lines) - 1)
+    assert len(result_folder.load(source).tokenizer) == len(lines) - 1
+    vocab.write_bytes(b''.join(lines[:-1])[:-2])        # cut inside a token
+    assert f'has {len(lines) - 2} whole tokens' in refused(result_folder.load, source)
+    record(config, 'many')
+    assert 'config.json has many' in refused(result_folder.load, source)
+
+
+def test_a_token_that_was_added_elsewhere(copy):
+    source, vocab, config = copy
+    count = len(vocab.read_bytes().splitlines())
+    record(config, count - 1)
+    assert len(result_folder.load(source).tokenizer) == count
+    with open(str(vocab), 'ab') as f:
+        f.write(b'more than the embedding has\n')
+    assert f'has {count + 1} tokens but the weights' in refused(result_folder.load, source)
+
+
+def warnings(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelname == 'WARNING']
+
+
+def test_a_vocabulary_without_a_last_line_end(copy, caplog):
+    source, vocab, _ = copy
+    lines = vocab.read_bytes().splitlines(keepends=True)
+    vocab.write_bytes(b''.join(lines)[:-1])
+    assert len(result_folder.load(source).tokenizer) == len(lines) and not warnings(caplog)
+    vocab.write_bytes(b''.join(lines[:-2])[:-1])        # fewer than rows of the embedding
+    assert len(result_folder.load(source).tokenizer) == len(lines) - 2
+    assert warnings(caplog) == [
+        f'the vocabulary {vocab} has {len(lines) - 2} tokens, fewer than the {len(lines)} of '
+        'config.json, and no line end after the last: if it was cut, get another copy']
 
 
 @pytest.fixture(scope='module')
