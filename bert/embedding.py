@@ -206,8 +206,6 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                      '--layers and --sentencepiece')
     args.by_text = bool(args.pooling or args.similarity is not None or args.map or kind == '.npy')
     args.normalize |= args.similarity is not None
-    if args.normalize and not args.by_text:
-        parser.error('--normalize is for vectors of sentences; add --pooling mean')
     if args.oov_way and args.by_text:
         parser.error('--oov_way is for vectors of words, and these are of sentences')
     if args.top and args.similarity is None:
@@ -231,6 +229,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         source.weights, args.max_seq_length, args.batch_size, args.sentencepiece, args.layers,
         source.offline, args.path)
     by_text = args.by_text or (not args.oov_way and sentence_modules.root(bert.folder) is not None)
+    if args.normalize and not by_text:
+        raise DataError('--normalize is for vectors of sentences; add --pooling mean')
     if args.save_model:
         if not by_text:
             raise DataError('--save_model: how do vectors of words become one? Add --pooling mean')

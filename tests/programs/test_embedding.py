@@ -171,6 +171,12 @@ def test_a_model_of_sentence_transformers(bert, tmp_path, capsys):
     assert main(['--model', folder, '--sentences', *texts, '--pooling', 'cls', '--output',
                  str(out)]) == 0
     assert close(np.load(str(out))['vectors'], list(bert.sentences(texts, 'cls')))
+    # with the folder's own pooling
+    normalized = str(tmp_path / 'normalized')
+    assert call('--pooling', 'max', '--save_model', normalized) == 0
+    assert main(['--model', normalized, '--sentences', *texts, '--normalize', '--output',
+                 str(out)]) == 0
+    assert close(np.load(str(out))['vectors'], expected)
     capsys.readouterr()
     assert main(['--model', folder, '--sentences', 'a', '--oov_way', 'sum']) == 0
     assert 'Tokens: a' in capsys.readouterr().out
@@ -185,7 +191,7 @@ def test_a_model_of_sentence_transformers(bert, tmp_path, capsys):
     (['--batch_size', '0'], 'from 1 up'), (['--max_seq_length', 'x'], 'x is not a whole number'),
     (['--dtype', 'int4'], 'invalid choice'), (['--layers', 'x'], '"x" is not a list such as -2,-1'),
     (['--layers', '1', '--save_model', 'x'], 'leave out --layers'),
-    (['--normalize'], 'add --pooling mean'), (['--top', '3'], 'needs --similarity'),
+    (['--top', '3'], 'needs --similarity'),
     (['--output', 'v.txt'], 'one of .npz, .npy, .jsonl'),
     (['--output', 'v.npz', '--map', 'm.png'], 'not allowed with'),
     (['--pooling', 'cls', '--oov_way', 'sum'], '--oov_way is for vectors of words')])
@@ -195,6 +201,13 @@ def test_wrong_flags(capsys, flags, message):
     with pytest.raises(SystemExit) as error:
         call(*flags)
     assert error.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_vectors_of_words_are_not_normalized(tmp_path):
+    for flags in ['--output', str(tmp_path / 'v.npz')], ['--save_model', str(tmp_path / 'model')]:
+        with pytest.raises(DataError, match='^--normalize is for vectors of sentences; add --pool'):
+            call('--sentences', 'a', '--normalize', *flags)
+    assert os.listdir(str(tmp_path)) == []
 
 
 # the program, as a process
