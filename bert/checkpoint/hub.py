@@ -46,10 +46,10 @@ def model_folder(repo: str, weights: bool, local: bool) -> str:
         fetch(inside + 'sentence_bert_config.json', commit)
         if inside and not fetch(inside + 'config.json', commit):
             raise DataError(f'no {inside}config.json')
-    if not fetch(inside + 'tokenizer_config.json', commit):
-        fetch(inside + 'tokenizer.json', commit)     # has the casing too
+    fetch(inside + 'tokenizer_config.json', commit)
     fetch(inside + 'added_tokens.json', commit)
-    if not fetch(inside + 'vocab.txt', commit) and not fetch(inside + 'tokenizer.json', commit):
+    whole = fetch(inside + 'tokenizer.json', commit)    # has casing and added tokens too
+    if not fetch(inside + 'vocab.txt', commit) and not whole:
         raise DataError('neither vocab.txt nor tokenizer.json')
     if not weights or fetch(inside + 'model.safetensors', commit):
         return folder

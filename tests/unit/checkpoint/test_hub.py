@@ -11,6 +11,8 @@ from published_models import HUB, PARSED, ROW, lines
 
 from bert.checkpoint import hub
 from bert.checkpoint.resolve import resolve
+from bert.text import tokenizer
+from bert.text.vocabulary import SPECIALS
 from bert.utils.errors import DataError
 
 pytestmark = pytest.mark.usefixtures('alone')
@@ -71,6 +73,21 @@ def test_hub_files_of_other_forms(server, monkeypatch):
         resolve('org/wordless')
 
 
+def test_a_repository_is_tokenized_as_its_clone(tmp_path, server):
+    normalizer = {'type': 'BertNormalizer', 'lowercase': True, 'strip_accents': False,
+                  'handle_chinese_chars': False}
+    files = dict(HUB, **{
+        'vocab.txt': '\n'.join([*SPECIALS, 'caf\u00e9', '\u6771\u4eac']).encode('utf-8'),
+        'tokenizer_config.json': b'{}', 'tokenizer.json': json.dumps({
+            'normalizer': normalizer,
+            'added_tokens': [{'id': 7, 'content': '<x>', 'normalized': False}]}).encode()})
+    put_hub(server, 'org/split', files)
+    for name, body in files.items():
+        (tmp_path / name).write_bytes(body)
+    for vocab in resolve('org/split').vocab, str(tmp_path):
+        assert tokenizer.load(vocab).ids('Caf\u00e9 \u6771\u4eac <x>') == [5, 6, 7]
+
+
 def test_weights_in_several_files(tmp_path, server):
     index = {'weight_map': {'a': 'model-1.safetensors', 'b': 'model-2.safetensors'}}
     files = {name: body for name, body in HUB.items() if name != 'model.safetensors'}
@@ -87,7 +104,7 @@ def test_a_hub_repository_of_sentence_transformers(server):
                {'type': 'x.Pooling', 'path': '1_Pooling'}, {'type': 'x.Normalize', 'path': '2_N'}]
     files = {'0_Transformer/' + name: body for name, body in HUB.items()}
     files.update({'modules.json': json.dumps(modules).encode(), '1_Pooling/config.json': b'{}'})
-    for name in ('sentence_bert_config.json', 'added_tokens.json'):
+    for name in ('sentence_bert_config.json', 'added_tokens.json', 'tokenizer.json'):
         server.put(f"org/st/resolve/{'c' * 40}/0_Transformer/{name}", b'', 404, False,
                    {'X-Repo-Commit': 'c' * 40, 'X-Error-Code': 'EntryNotFound'})
     server.put(f"org/st/resolve/{'c' * 40}/1_Pooling/model.safetensors", b'', 404, False,
