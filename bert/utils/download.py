@@ -243,6 +243,8 @@ def locked(path: str) -> Iterator[None]:
             except BlockingIOError:
                 print(f'waiting for another process that fetches {path}', file=sys.stderr)
                 fcntl.flock(f, fcntl.LOCK_EX)
+            except OSError:             # a file system without locks
+                pass
             try:                        # a file that its last holder removed locks out no process
                 if not os.path.samestat(os.fstat(f.fileno()), os.stat(lock)):
                     continue

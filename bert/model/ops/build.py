@@ -29,6 +29,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FLAGS = ['-O3', '-march=native', '-fno-math-errno', '-fno-trapping-math', '-fopenmp', '-shared',
          '-fPIC', '-std=c++17', '-Wl,-Bsymbolic']
 TIMEOUT = 600       # seconds for a build
+_ABANDONED = 3 * TIMEOUT    # seconds until a build that makes no file counts as killed
 _DIGEST = 32        # bytes of a SHA-256
 _UNUSED = 30 * 24 * 3600    # seconds until a library that is not loaded is removed
 
@@ -182,14 +183,14 @@ def _is_whole(path):
 def _sweep(folder, current):
     """Remove what killed builds left, and libraries that were not loaded for a month.
 
-    The lock is held, so no other process is building.
+    Where there are no locks other processes may be building, and sweeping, at the same time.
     """
     for entry in os.scandir(folder):
-        if entry.name.startswith('build-') and entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path, ignore_errors=True)
-        elif entry.name.startswith('operators-') and entry.name != current \
-                and entry.stat().st_mtime < time.time() - _UNUSED:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            age = time.time() - entry.stat().st_mtime
+            if entry.name.startswith('build-') and age > _ABANDONED:
+                shutil.rmtree(entry.path, ignore_errors=True)
+            elif entry.name.startswith('operators-') and entry.name != current and age > _UNUSED:
                 os.remove(entry.path)
 
 

@@ -1,4 +1,5 @@
 """Downloads from a local server that misbehaves."""
+import errno
 import fcntl
 import hashlib
 import os
@@ -352,6 +353,15 @@ def test_locked_keeps_others_out(tmp_path):
     assert waiting.wait(timeout=60) == 0
     waiting.stderr.close()
     assert left(tmp_path) == ['x.second']
+
+
+@pytest.mark.parametrize('number', [errno.ENOLCK, errno.ENOSYS])
+def test_a_disk_without_locks(server, tmp_path, monkeypatch, number):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+    monkeypatch.setattr(fcntl, 'flock', flock)
+    assert read(download(server.put('file', BODY), str(tmp_path / 'file'))) == BODY
+    assert left(tmp_path) == ['file']
 
 
 def test_sha1sum(tmp_path):

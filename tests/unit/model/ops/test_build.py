@@ -164,15 +164,17 @@ def test_a_damaged_library_is_built_again(compiler, tmp_path):
 def test_what_nobody_needs_is_removed(compiler, tmp_path):
     folder = tmp_path / 'cache' / 'gluon-bert'
     path = build.library()
-    (folder / 'build-killed').mkdir()
-    (folder / 'build-killed' / 'x.o').write_text('')
+    for name in 'build-killed', 'build-live':
+        (folder / name).mkdir()
+        (folder / name / 'x.o').write_text('')
+    os.utime(folder / 'build-killed', (0, time.time() - 3 * build.TIMEOUT - 1))
     for name, days in (('operators-old.so', 31), ('operators-other.so', 29)):
         (folder / name).write_text('')
         os.utime(folder / name, (0, time.time() - days * 24 * 3600))
     os.utime(path, (0, 0))
     assert build.library() == path
     assert sorted(os.listdir(folder)) == sorted(
-        [os.path.basename(path), 'operators-other.so', 'operators.lock'])
+        [os.path.basename(path), 'build-live', 'operators-other.so', 'operators.lock'])
 
 
 def test_a_compiler_that_is_no_command(compiler, monkeypatch):
