@@ -62,6 +62,10 @@ class BertConfig:
             raise DataError(f'{source}: position_embedding_type '
                             f'{json.dumps(values["position_embedding_type"])[:80]} is not '
                             'supported, only "absolute"')
+        for key in 'is_decoder', 'add_cross_attention':
+            if values.get(key):
+                raise DataError(f'{source}: {key} is not supported; use an encoder, in which each '
+                                'token attends to all')
         for key in _REQUIRED:
             if values.get(key) is None:
                 raise DataError(f"{source}: '{key}' is missing; it must describe a BERT model")

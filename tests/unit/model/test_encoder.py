@@ -181,6 +181,10 @@ def test_shapes_are_known_before_the_first_batch(options):
                              'gelu_pytorch_tanh, relu'),
     ({'position_embedding_type': 'relative_key'},
      'position_embedding_type "relative_key" is not supported, only "absolute"'),
+    ({'is_decoder': True},
+     'is_decoder is not supported; use an encoder, in which each token attends to all'),
+    ({'add_cross_attention': True},
+     'add_cross_attention is not supported; use an encoder, in which each token attends to all'),
     ({'intermediate_size': None}, "'intermediate_size' is missing; it must describe a BERT model"),
     ({'vocab_size': None}, "'vocab_size' is missing; it must describe a BERT model"),
 ])
