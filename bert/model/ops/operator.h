@@ -1,6 +1,8 @@
 // What the operators share at their interface with MXNet: attributes, types, shapes and errors.
 #pragma once
+#include <locale.h>
 #include <omp.h>
+#include <stdlib.h>
 
 #include <initializer_list>
 #include <stdexcept>
@@ -34,8 +36,10 @@ inline double number(const Attributes &attributes, const char *key, double other
   if (found == attributes.end()) return otherwise;
   const std::string &text = found->second;
   if (text == "True" || text == "False") return text == "True";
+  // Not the program's locale, in which numbers may have a comma.
+  static const locale_t plain = newlocale(LC_ALL_MASK, "C", nullptr);
   char *end;
-  double value = strtod(text.c_str(), &end);
+  double value = strtod_l(text.c_str(), &end, plain);
   if (text.empty() || *end || !std::isfinite(value))
     fail(std::string(key) + "=" + text + ": not a number");
   return value;

@@ -1,6 +1,8 @@
 """What holds for all operators in C++: derivatives, dropout, bfloat16, graphs, errors, threads."""
+import locale
 import os
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -178,6 +180,32 @@ def test_errors_say_what_is_wrong():
     assert 'sgd is not' in bad('bert_update', c, c, c, c, rates, n=1, number=1, optimizer='sgd')
     assert 'number of the update' in bad('bert_update', c, c, c, c, rates, n=1)
     assert 'number of tensors' in bad('bert_sum_squares', c)
+
+
+@pytest.fixture
+def decimal_comma(tmp_path, monkeypatch):
+    """A locale of glibc, made here, in which 0.1 is written 0,1."""
+    (tmp_path / 'comma').mkdir()
+    offsets = 32, 34, 34, 36, 40, 44        # of what follows, after a magic number and their count
+    (tmp_path / 'comma' / 'LC_NUMERIC').write_bytes(
+        struct.pack('<8I', 0x20031114, len(offsets), *offsets)
+        + b',\0\0\0' + struct.pack('<2I', ord(','), 0) + b'UTF-8\0')
+    monkeypatch.setenv('LOCPATH', str(tmp_path))
+    before = locale.setlocale(locale.LC_NUMERIC)
+    try:
+        locale.setlocale(locale.LC_NUMERIC, 'comma')
+    except locale.Error:
+        pytest.skip('this C library has locales of another format')
+    yield
+    locale.setlocale(locale.LC_NUMERIC, before)
+
+
+def test_numbers_have_a_point_in_every_locale(decimal_comma):
+    assert locale.localeconv()['decimal_point'] == ','
+    x, c = normal(4, 6), normal(6)
+    found = mx.nd.bert_layer_norm(x, c, c, OFF, eps=0.5, nores=1).asnumpy()
+    assert_close([found], [mx.nd.LayerNorm(x, c, c, eps=0.5).asnumpy()])
+    assert 'p=0,1: not a number' in bad('bert_layer_norm', x, c, c, OFF, p='0,1', nores=1)
 
 
 DIGEST = '''
