@@ -1,6 +1,6 @@
 """Predict with an exported symbol: it takes MXNet, tokenizers, numpy and the folder.
 
-    pip install mxnet tokenizers "numpy<2"
+    pip install mxnet tokenizers "numpy<2" setuptools
     python predict_symbol.py FOLDER "A text."
     python predict_symbol.py FOLDER "A question, or a first text" "A passage, or a second text"
 """

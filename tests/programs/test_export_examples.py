@@ -1,6 +1,7 @@
 """The programs in export/examples, and the tokenizer that they use."""
 import ast
 import os
+import re
 import subprocess
 import sys
 import unicodedata
@@ -30,6 +31,10 @@ def test_examples_predict_from_text(models, exports, tmp_path, form):
                                          if isinstance(node, ast.ImportFrom)}
     assert names == {'json', 'sys', 'pathlib', 'numpy', 'tokenizers',
                      {'symbol': 'mxnet', 'onnx': 'onnxruntime'}[form]}
+    install = re.search('pip install (.*)', ast.get_docstring(tree)).group(1).split()
+    assert install == {      # MXNet imports distutils, which Python 3.12 has only by setuptools
+        'symbol': ['mxnet', 'tokenizers', '"numpy<2"', 'setuptools'],
+        'onnx': ['onnxruntime', 'tokenizers']}[form]
     pytest.importorskip('tokenizers', reason='the examples take it (pip install tokenizers)')
     tok = tokenizer.load(TINY)
     text, second = 'Thé cat, the dog', 'a Cat?'
