@@ -22,6 +22,7 @@ __all__ = ['append_checksum', 'checksum', 'check_finite', 'check_params', 'check
 
 TRAILER, MARK = b'gluon-bert crc32 ', b'gluonCRC'
 _HEX = 8            # digits of a CRC-32
+_BLOCK = 1 << 22    # bytes that are read at once
 _KEY = 'gluon_bert_file_crc32'
 METADATA = {_KEY: '0' * _HEX}      # of a safetensors file that is to be sealed
 _LIST_MAGIC = 0x112
@@ -68,11 +69,19 @@ def append_checksum(path: str) -> None:
     with open(path, 'rb+') as f:
         f.seek(8)
         f.write(MARK)
-        f.seek(0)
-        crc = 0
-        for block in iter(lambda: f.read(1 << 22), b''):
-            crc = zlib.crc32(block, crc)
-        f.write(TRAILER + b'%08x' % crc)
+        size = f.seek(0, os.SEEK_END)
+        f.write(TRAILER + _crc_of(f, size))
+
+
+def _crc_of(file, size):
+    """The CRC-32 of the first ``size`` bytes of an open file, in hexadecimal; it ends there."""
+    file.seek(0)
+    code = 0
+    while size > 0:
+        block = file.read(min(size, _BLOCK))
+        code = zlib.crc32(block, code)
+        size = size - len(block) if block else 0
+    return b'%08x' % code
 
 
 def checksum(path: str) -> int:
@@ -106,7 +115,7 @@ def check_params(path: str) -> None:
             if not os.fstat(f.fileno()).st_size:
                 raise _Damaged('it is empty')
             with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                _check_params(data)
+                _check_params(f, data)
     except OSError as error:
         raise DataError(f'{path}: cannot be read ({error.strerror})') from None
     except _Damaged as reason:
@@ -114,11 +123,11 @@ def check_params(path: str) -> None:
                         'copy') from None
 
 
-def _check_params(data):
+def _check_params(file, data):
+    """Check a file and its bytes; of these only some are read here, as all would stay in memory."""
     end = len(data) - len(TRAILER) - _HEX
     if end > 0 and data[end:end + len(TRAILER)] == TRAILER:
-        with memoryview(data) as view, view[:end] as content:
-            found = b'%08x' % zlib.crc32(content)
+        found = _crc_of(file, end)
         if found != data[-_HEX:]:
             raise _Damaged(f'its checksum is {found.decode()} where it should be '
                            f'{data[-_HEX:].decode("ascii", "replace")}: it is damaged')

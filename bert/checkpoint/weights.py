@@ -79,9 +79,11 @@ def read_params(path: str) -> Dict[str, np.ndarray]:
                         f'({str(error).strip().splitlines()[-1]})') from None
     if not isinstance(arrays, dict):
         raise DataError(f'{path}: the arrays have no names, so they are not weights of a network')
-    arrays = {name: array.asnumpy() for name, array in arrays.items()}
-    return {name: _from_bfloat16(array['bfloat16']) if array.dtype.names else array
-            for name, array in arrays.items()}
+    out = {}
+    for name in list(arrays):       # one after the other: there are not two copies of all
+        array = arrays.pop(name).asnumpy()
+        out[name] = _from_bfloat16(array['bfloat16']) if array.dtype.names else array
+    return out
 
 
 def _from_bfloat16(bits):
