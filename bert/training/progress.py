@@ -7,7 +7,7 @@ import time
 from typing import Any, Callable, Dict, Optional
 
 from ..utils.errors import DataError
-from ..utils.files import parse_json
+from ..utils.files import atomic, parse_json
 from .stepper import Step
 
 __all__ = ['Progress']
@@ -47,7 +47,7 @@ class Progress:
             with open(self._path, encoding='utf-8', errors='replace') as f:
                 kept = [line for line in f if _update(line) <= done]
         self._kept = {_key(json.loads(line)) for line in kept}
-        with open(self._path, 'w', encoding='utf-8') as f:
+        with atomic(self._path) as temporary, open(temporary, 'w', encoding='utf-8') as f:
             f.writelines(kept)
         if tensorboard:
             from tensorboardX import SummaryWriter

@@ -1,7 +1,13 @@
 """The log of a run is continued, not repeated."""
+import errno
 import json
+import os
+
+import pytest
 
 from bert.training.progress import Progress
+from bert.utils import files
+from bert.utils.errors import DataError
 
 
 def read(folder):
@@ -43,3 +49,14 @@ def test_later_and_damaged_lines_are_dropped(tmp_path):
     path.write_bytes(''.join([*kept, later, *damaged]).encode() + b'\xff\n')
     Progress(str(tmp_path), total=9, done=2).close()
     assert path.read_text(encoding='utf-8') == ''.join(kept)
+
+
+def test_a_full_disk_leaves_the_history(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+    first = Progress(str(tmp_path), 9)
+    first.record('train', 1, loss=1)
+    monkeypatch.setattr(files.os, 'fsync', full)
+    with pytest.raises(DataError, match='metrics.jsonl: cannot be written'):
+        Progress(str(tmp_path), 9, done=1)
+    assert read(tmp_path) == [('train', 1, 1)] and os.listdir(str(tmp_path)) == ['metrics.jsonl']
