@@ -150,6 +150,8 @@ class Trainer:
     def run(self, stream: Stream, dev: Optional[Any], interrupt: runtime.Interrupt) -> None:
         """Make the updates that remain, with checkpoints and evaluations on ``dev`` in between."""
         stepper, total = self._stepper, self._settings.training.num_steps
+        if dev and self._left_out(stepper.update):
+            self._evaluate(dev)
         for update in itertools.islice(stream, max(0, total - stepper.update)):
             tokens, epoch = self._backward(update)
             step = stepper.step(stop=interrupt.requested)
@@ -194,6 +196,13 @@ class Trainer:
     def _save(self, publish=True):
         self.checkpoints.save(publish)
         self._progress.move(self.checkpoints.folder)
+
+    def _left_out(self, update):
+        """Whether an earlier part of the run ended before the evaluation due after ``update``."""
+        if not update or update % self._settings.log.eval_interval:
+            return False
+        lacks = self._progress.lacks('dev', update, set='dev')
+        return self._comm.sum([float(lacks)])[0] > 0        # worker 0 knows
 
     def _evaluate(self, dev):
         """Evaluate and log the metrics."""

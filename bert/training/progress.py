@@ -97,18 +97,21 @@ class Progress:
         A record that an earlier part of the run has written is not repeated.  Raises DataError if
         the file cannot be written.
         """
-        record = dict(type=kind, update=update, **values)
-        if not self._active or _key(record) in self._kept:
+        if not self.lacks(kind, update, **values):
             return
         try:
             with open(self._path, 'a', encoding='utf-8') as f:
-                f.write(json.dumps(record) + '\n')
+                f.write(json.dumps(dict(type=kind, update=update, **values)) + '\n')
         except OSError as error:
             raise DataError(f'{self._path}: cannot be written ({error.strerror})') from None
         if self._board is not None:
             for name, value in values.items():
                 if isinstance(value, (int, float)) and name != 'epoch':
                     self._board.add_scalar(f'{kind}/{name}', value, update)
+
+    def lacks(self, kind: str, update: int, **values: Any) -> bool:
+        """Whether such a record is for this worker to write: no earlier part of the run has it."""
+        return self._active and _key(dict(type=kind, update=update, **values)) not in self._kept
 
     def move(self, folder: str) -> None:
         """Continue in ``folder``, to which metrics.jsonl has been moved."""

@@ -107,7 +107,8 @@ def test_evaluation_by_hand(whole, shards, program, tmp_path):
 
 @pytest.mark.parametrize('number, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_run_goes_on_bit_equal(program, start, shards, whole, tmp_path, number, code):
-    arguments = flags(shards, tmp_path, *STEPS, '--keep', '2')
+    arguments = flags(shards, tmp_path, *STEPS, '--keep', '2', '--eval_interval', '1',
+                      '--data_eval', shards.replace('*', 'part-001'))
     process = start([sys.executable, os.path.join(ROOT, ALONE)], *arguments)
     wait_for_update(process.stdout, 3)
     process.send_signal(number)
@@ -117,6 +118,7 @@ def test_a_stopped_run_goes_on_bit_equal(program, start, shards, whole, tmp_path
     program(ALONE, *arguments, '--resume', check=0)
     for name in ('model.params', 'step-0000004.params', 'step-0000006.params'):
         assert_same(weights(whole, name), weights(tmp_path, name))
+    assert [r['update'] for r in records(tmp_path, 'dev')] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_killed_run_goes_on_bit_equal(program, start, shards, whole, tmp_path):

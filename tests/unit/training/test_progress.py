@@ -60,3 +60,11 @@ def test_a_full_disk_leaves_the_history(tmp_path, monkeypatch):
     with pytest.raises(DataError, match='metrics.jsonl: cannot be written'):
         Progress(str(tmp_path), 9, done=1)
     assert read(tmp_path) == [('train', 1, 1)] and os.listdir(str(tmp_path)) == ['metrics.jsonl']
+
+
+def test_what_is_lacking_is_known_to_worker_0(tmp_path):
+    first = Progress(str(tmp_path), 9)
+    first.record('dev', 4, set='dev', f1=0.5)
+    second, other = (Progress(str(tmp_path), 9, done=6, rank=rank) for rank in (0, 1))
+    assert [second.lacks('dev', update, set='dev') for update in (4, 6)] == [False, True]
+    assert second.lacks('dev', 4, set='test') and not other.lacks('dev', 6, set='dev')
