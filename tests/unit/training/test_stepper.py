@@ -1,13 +1,16 @@
 """The schedule, the updates against their formulas, and the training step."""
-import math
-
 import mxnet as mx
 import numpy as np
 import pytest
+from helpers import TINY
 from mxnet.gluon import nn
 
+from bert.checkpoint import result_folder
+from bert.checkpoint.source import ModelSource
 from bert.data.sampling import split
 from bert.model import ops
+from bert.model.heads import Classifier
+from bert.model.parameters import initialize
 from bert.training import distributed
 from bert.training.settings import OPTIMIZERS, OptimizerSettings
 from bert.training.stepper import Stepper, _depths
@@ -124,6 +127,28 @@ def test_a_device_without_examples_adds_nothing(accumulate):
     np.testing.assert_allclose(*(weights(net) for net, _ in runs), atol=1e-5)
 
 
+def test_a_worker_without_examples_adds_nothing_to_the_sum():
+    net, stepper = make(clip=1e9)
+    backward(net, stepper, np.arange(8))
+    stepper.step()
+    stepper.comm = Beside(stepper.comm, count=2)
+    before = weights(net)
+    step = stepper.step()
+    assert (step.norm, step.loss) == (0, 0) and not np.array_equal(weights(net), before)
+    assert not any(p.grad().asnumpy().any() for p in stepper.parameters)
+
+
+class Beside:
+    """A worker beside another one, which has ``count`` examples whose gradient is zero."""
+
+    def __init__(self, comm, count):
+        self.devices, self.rank, self.sum_gradients = comm.devices, comm.rank, comm.sum_gradients
+        self._count = count
+
+    def sum(self, values):
+        return np.asarray(values, float) + [self._count, 0, 0]
+
+
 def test_step_reports_mean_loss_and_norm():
     net, stepper = make()
     w = weights(net)
@@ -199,7 +224,13 @@ def test_layer_decay_by_depth():
 
 
 def test_layer_decay_scales_the_rate():
-    assert _depths(['classifier.weight']) == ({'classifier.weight': 1}, 1)
-    net, stepper = make(layer_decay=0.5)
-    assert stepper._rates == [1.0, 1.0]
-    assert math.isclose(stepper.schedule(1), 0.1)
+    config = result_folder.load(ModelSource(TINY, offline=True)).config      # 2 layers
+    net, devices = Classifier(config, 2), [mx.cpu()]
+    initialize(net, config, devices)
+    stepper = Stepper(net, distributed.create('local', devices), None,
+                      OptimizerSettings(layer_decay=0.5))
+    rates = dict(zip(stepper._names, stepper._rates))
+    assert [rates[name] for name in (
+        'bert.word_embed.0.weight', 'bert.encoder.transformer_cells.0.proj.weight',
+        'bert.encoder.transformer_cells.1.ffn.ffn_1.bias', 'bert.pooler.weight',
+        'classifier.1.weight')] == [0.125, 0.25, 0.5, 1, 1]
