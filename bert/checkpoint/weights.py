@@ -24,7 +24,8 @@ def write_params(path: str, arrays: Mapping[str, Any]) -> None:
     ``arrays`` holds NDArrays or numpy arrays (float32, float16, int32, int64 or uint8).
     """
     import mxnet as mx
-    arrays = {name: array if isinstance(array, mx.nd.NDArray)
+    # MXNet would read an array back to the device that it was written from
+    arrays = {name: array.as_in_context(mx.cpu()) if isinstance(array, mx.nd.NDArray)
               else mx.nd.array(array, dtype=array.dtype) for name, array in arrays.items()}
     folder = os.path.dirname(os.path.abspath(path))
     need = sum(array.size * np.dtype(array.dtype).itemsize for array in arrays.values())

@@ -333,3 +333,12 @@ def test_others_read_files_with_a_checksum(tmp_path):
     assert net.weight.data().asnumpy().tolist() == [[1.0] * 3] * 2
     write_safetensors(str(tmp_path / 'a.safetensors'), THEIRS)
     assert same(safetensors.numpy.load_file(str(tmp_path / 'a.safetensors')), THEIRS)
+
+
+def test_a_file_says_nothing_of_the_device(tmp_path):
+    path = str(tmp_path / 'a.params')
+    write_params(path, {'a': mx.nd.ones((1,), ctx=mx.cpu(3))})
+    with open(path, 'rb') as f:
+        content = f.read()
+    # of the list 24 bytes, of the array its magic number, storage, dimensions and shape
+    assert struct.unpack_from('<ii', content, 24 + 4 + 4 + 4 + 8) == (1, 0)     # CPU 0
