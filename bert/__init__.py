@@ -123,3 +123,6 @@ def _keep_freed_memory():
 _keep_freed_memory()
 os.environ.setdefault('OMP_NUM_THREADS', str(_threads()))
 os.environ.setdefault('MXNET_MKLDNN_CACHE_NUM', '100')
+# on GPUs: memory is reused for arrays of similar sizes, and one generator draws all of dropout
+os.environ.setdefault('MXNET_GPU_MEM_POOL_TYPE', 'Round')
+os.environ.setdefault('MXNET_GPU_PARALLEL_RAND_COPY', '1')

@@ -218,6 +218,13 @@ class HiddenStates(Network):
 def _dropout_and_dense(config, outputs, dropout):
     """(..., units) -> (..., outputs); the parameters are those of its second block, ``1``."""
     net = nn.HybridSequential()
-    net.add(nn.Dropout(config.hidden_dropout_prob if dropout is None else dropout),
+    net.add(_Dropout(config.hidden_dropout_prob if dropout is None else dropout),
             nn.Dense(outputs, flatten=False, in_units=config.hidden_size))
     return net
+
+
+class _Dropout(nn.Dropout):
+    """Dropout that follows MXNet's seed on GPUs, too, which cuDNN's does not."""
+
+    def hybrid_forward(self, F, x):
+        return F.Dropout(x, p=self._rate, cudnn_off=True) if self._rate else F.identity(x)

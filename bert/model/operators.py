@@ -161,7 +161,7 @@ class Portable(Operators):
     def add_norm(self, x, residual, gamma, beta, epsilon, dropout):
         self._norms += 1
         if dropout:
-            x = self.F.Dropout(x, p=dropout)
+            x = self.F.Dropout(x, p=dropout, cudnn_off=True)    # cuDNN's ignores --seed
         if residual is not None:
             x = x + residual
         x = self.F.LayerNorm(x, gamma, beta, axis=-1, eps=epsilon,
@@ -182,7 +182,7 @@ class Portable(Operators):
         # (batch * heads, length, length): queries by keys
         weights = F.softmax(scores, length=self._keys, use_length=True, axis=-1)
         if dropout:
-            weights = F.Dropout(weights, p=dropout)
+            weights = F.Dropout(weights, p=dropout, cudnn_off=True)
         # (length, batch, units)
         return F.contrib.interleaved_matmul_selfatt_valatt(x, weights, heads=heads)
 
