@@ -130,7 +130,7 @@ def _shown(found, dtype):
 
 
 def set_precision(dtype: str, device: mx.Context, layout: str = 'padded') -> None:
-    """Run matrix products in ``dtype``; weights, LayerNorm and softmax stay float32.
+    """Run matrix products in ``dtype``; weights, sums and LayerNorm stay float32.
 
     Packed networks convert arrays themselves.  For padded batches MXNet's mixed precision changes
     the operators of the whole process, so call this before a network is built.  The measured speed
@@ -157,6 +157,10 @@ def set_precision(dtype: str, device: mx.Context, layout: str = 'padded') -> Non
     if layout == 'packed':      # int8 always is
         return
     from mxnet.contrib import amp
-    float32 = ['_contrib_interleaved_matmul_selfatt_qk',
-               '_contrib_interleaved_matmul_selfatt_valatt'] if dtype == 'bfloat16' else []
-    amp.init(target_dtype=dtype, fp32_ops=float32 + ['Dropout', 'LayerNorm', 'LeakyReLU'])
+    if dtype == 'float16':      # dropout between softmax and product would make that float32, too
+        os.environ.setdefault('MXNET_SAFE_ACCUMULATION', '1')   # softmax sums in float32
+        float32 = ['_power_scalar']                             # of the tanh GELU: overflows
+    else:
+        float32 = ['Dropout', '_contrib_interleaved_matmul_selfatt_qk',
+                   '_contrib_interleaved_matmul_selfatt_valatt']
+    amp.init(target_dtype=dtype, fp32_ops=float32 + ['LayerNorm', 'LeakyReLU'])

@@ -108,7 +108,7 @@ class Stepper:
         Raises
         ------
         DataError
-            If the gradient is not finite and there is no loss scaling.
+            If the gradient is not finite, and there is no loss scaling or no smaller scale.
         """
         if not self._count:     # no examples were left for this worker: it adds zero to the sums
             for parameter in self.parameters:
@@ -122,7 +122,7 @@ class Stepper:
                    mx.nd.multi_sum_sq(*gradients, num_arrays=len(gradients)))
         norm = math.sqrt(squares.asnumpy().astype(np.float64).sum()) * scale
         skipped = not math.isfinite(norm)
-        if skipped and self.loss_scale is None:
+        if skipped and self.loss_scale in (None, 1.0):
             raise DataError(f'the gradient of update {self.update + 1} is not finite (loss '
                             f'{loss / count:g}); lower --lr or check the data; '
                             'what was saved before is intact')

@@ -1,10 +1,12 @@
 """Which precision runs where, and what a measurement decides."""
 import json
 import os
+import subprocess
+import sys
 
 import mxnet as mx
 import pytest
-from helpers import multiplies_bfloat16
+from helpers import ROOT, TINY, multiplies_bfloat16
 
 from bert.model import ops
 from bert.training import precision
@@ -90,3 +92,24 @@ def test_what_is_measured():
 def test_precision_of_the_other_device(dtype, device, words):
     with pytest.raises(DataError, match=words):
         precision.set_precision(dtype, device)
+
+
+def test_float16_has_products_in_half_precision_and_sums_in_full():
+    program = (
+        'import bert, sys\nimport mxnet as mx\n'
+        'from bert.checkpoint import result_folder, source\n'
+        'from bert.model.heads import Classifier\n'
+        'from bert.training import precision\n'
+        'precision.set_precision("float16", mx.gpu(0))\n'      # what MXNet computes is its own
+        'model = result_folder.load(source.ModelSource(sys.argv[1], offline=True))\n'
+        'net = Classifier(model.config, 2, dropout=0.1)\n'
+        'nodes = net(*map(mx.sym.var, ("ids", "types", "lengths"))).get_internals()\n'
+        'types = nodes.infer_type(ids="int32", types="int32", lengths="float32")[1]\n'
+        'for name, kind in zip(nodes.list_outputs(), types): print(name, kind.__name__)\n')
+    said = subprocess.run([sys.executable, '-c', program, TINY], cwd=ROOT, check=True, text=True,
+                          stdout=subprocess.PIPE).stdout
+    found = {kind: {float_ for name, float_ in map(str.split, said.splitlines()) if kind in name}
+             for kind in ('fullyconnected', 'selfatt', 'softmax', 'plus', 'layernorm', 'gelu')}
+    half, full = {'float16'}, {'float32'}
+    assert found == {'fullyconnected': half, 'selfatt': half, 'softmax': half, 'plus': full,
+                     'layernorm': full, 'gelu': full}

@@ -192,6 +192,19 @@ def test_a_gradient_that_is_not_finite_is_an_error_without_scaling():
     assert (weights(net) == before).all()
 
 
+def test_a_gradient_that_is_not_finite_at_the_smallest_scale_is_an_error():
+    net, stepper = make(loss_scale=2.0)
+    for scale in 2.0, 1.0:
+        assert stepper.loss_scale == scale
+        with mx.autograd.record():
+            losses = [(net(mx.nd.array(X)) * float('nan')).sum()]
+        stepper.backward(losses, 8)
+        if scale > 1:
+            assert stepper.step().skipped
+    with pytest.raises(DataError, match='update 2 is not finite'):
+        stepper.step()
+
+
 def test_state_goes_on_exactly():
     net, stepper = make(optimizer='adamw')
     for _ in range(2):
