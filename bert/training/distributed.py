@@ -13,7 +13,7 @@ import numpy as np
 from ..utils.errors import DataError
 from . import watch
 
-__all__ = ['Local', 'Horovod', 'KVStore', 'create', 'agree']
+__all__ = ['Local', 'Horovod', 'KVStore', 'create', 'agree', 'check_same_data', 'gpu_of_rank']
 
 _NAME = 64              # bytes of a host's name
 _VALUES = 1 << 20       # keys from here on are not those of parameters
@@ -49,10 +49,12 @@ class Local:
         """
         if self._store is None:
             return
-        for key, parameter in enumerate(parameters):
-            gradients = parameter.list_grad()
-            self._store.push(self._key(key, gradients[0]), gradients, priority=-key)
-            self._store.pull(key, gradients, priority=-key)
+        gradients = [parameter.list_grad() for parameter in parameters]
+        for key, each in enumerate(gradients):      # first: it resets what connects the devices
+            self._key(key, each[0])
+        for key, each in enumerate(gradients):
+            self._store.push(key, each, priority=-key)
+            self._store.pull(key, each, priority=-key)
 
     def sum(self, values: Any) -> np.ndarray:
         """The sum over workers of an array (float64 in and out)."""
@@ -86,7 +88,7 @@ class Horovod(Local):
         self._hvd = hvd
         self.rank, self.size = hvd.rank(), hvd.size()
         if devices[0].device_type == 'gpu':
-            devices = [mx.gpu(hvd.local_rank())]
+            devices = [gpu_of_rank(devices, hvd.local_rank(), mx.context.num_gpus())]
         super().__init__(devices[:1])
         # some builds always average
         if self.sum([1.0])[0] != self.size:
@@ -112,6 +114,23 @@ class Horovod(Local):
         for key, parameter in enumerate(parameters):
             self._hvd.broadcast_(parameter.data(), root_rank=0, name=f'parameter.{key}')
         mx.nd.waitall()
+
+
+def gpu_of_rank(named: List[mx.Context], rank: int, visible: int) -> mx.Context:
+    """The GPU of worker ``rank`` of a host, of the ``named`` ones: of several the one in its place,
+    or where one is named it and those after it.
+
+    ``visible`` is the number of GPUs that the worker sees; a single one is its own.  Raises
+    DataError if there is none for it.
+    """
+    if visible == 1:
+        return mx.gpu(0)
+    gpus = ([device.device_id for device in named] if len(named) > 1 else
+            range(named[0].device_id, visible))
+    if rank >= len(gpus) or gpus[rank] >= visible:
+        raise DataError(f'{socket.gethostname()}: no GPU for worker {rank} of this host, which has '
+                        f'{visible}; start fewer workers there, or name a GPU for each with --gpus')
+    return mx.gpu(gpus[rank])
 
 
 class KVStore(Local):

@@ -5,7 +5,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from bert.training.distributed import Local, agree, check_same_data, create
+from bert.training.distributed import Local, agree, check_same_data, create, gpu_of_rank
 from bert.utils.errors import DataError
 
 
@@ -87,3 +87,18 @@ def test_a_single_worker_of_a_launcher_is_alone(monkeypatch):
     for name, value in {'DMLC_ROLE': 'worker', 'DMLC_NUM_WORKER': '1'}.items():
         monkeypatch.setenv(name, value)
     assert create('local', [mx.cpu()]).size == 1
+
+
+@pytest.mark.parametrize('named, visible, ids', [
+    ([0], 4, [0, 1, 2, 3]), ([2], 4, [2, 3]), ([3, 1], 4, [3, 1]), ([0], 1, [0]), ([5], 1, [0])])
+def test_each_worker_of_a_host_has_its_own_gpu(named, visible, ids):
+    gpus = [mx.gpu(number) for number in named]
+    assert [gpu_of_rank(gpus, rank, visible).device_id for rank in range(len(ids))] == ids
+    if visible > 1:
+        with pytest.raises(DataError, match=f'no GPU for worker {len(ids)} of this host, which'):
+            gpu_of_rank(gpus, len(ids), visible)
+
+
+def test_a_gpu_that_the_host_lacks():
+    with pytest.raises(DataError, match='no GPU for worker 1 .*which has 2'):
+        gpu_of_rank([mx.gpu(0), mx.gpu(2)], 1, 2)
