@@ -230,7 +230,7 @@ def report(args, task, model, examples, sets, best):
     """
     from bert.training import finetuning, plot
     folder = files.make_folder(args.output_dir, '--output_dir')
-    results = {}
+    results, confusions = {}, {}
     for split in [split for split in sets if split != 'train']:
         logits = best[split] if split in best else predict(args, model, sets[split])
         if model.runtime.comm.rank:
@@ -243,8 +243,8 @@ def report(args, task, model, examples, sets, best):
                 print(f'  {name}: f1 {f1:.4f}')
             if args.plot and task.labels and not task.multi_label:
                 ids = labels.class_ids(split, [e.label for e in examples[split]], task.labels)
-                counts = classification.confusion(ids, logits.argmax(axis=1), len(task.labels))
-                plot.confusion(os.path.join(folder, f'confusion-{split}.png'), counts, task.labels)
+                confusions[split] = classification.confusion(
+                    ids, logits.argmax(axis=1), len(task.labels))
         if split not in task.dev:
             write_predictions(args, task, split, [e.index for e in examples[split]], logits)
     if model.runtime.comm.rank:
@@ -254,6 +254,8 @@ def report(args, task, model, examples, sets, best):
         folder, results, None if args.only_inference else finetuning.Hint(
             'to predict', 'scripts/finetune_classifier.py', '--model_parameters',
             ('--predict', *texts)), curves=args.plot)
+    for split, counts in confusions.items():
+        plot.confusion(os.path.join(folder, f'confusion-{split}.png'), counts, task.labels)
     return {split: {name: scores[name] for name in task.metrics}
             for split, scores in results.items()}
 

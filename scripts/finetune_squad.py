@@ -245,7 +245,7 @@ def report(args, model, questions, windows, best):
     ``best`` are the answers, or None.
     """
     from bert.training import finetuning, plot
-    folder, results = args.output_dir, {}
+    folder, results, curves = args.output_dir, {}, None
     predictions = best or (predict(args, model, questions, windows) if questions else [])
     if model.runtime.comm.rank:
         return None
@@ -258,12 +258,12 @@ def report(args, model, questions, windows, best):
             suggest_threshold(args, questions, predictions, results['dev'])
             curves = squad_metrics.precision_recall(
                 questions, *squad_answers.texts_and_odds(predictions))
-            if args.plot and curves:
-                plot.precision_recall(os.path.join(folder, 'precision-recall.png'), curves)
     finetuning.report(
         folder, results, None if args.only_predict else finetuning.Hint(
             'to answer', 'scripts/finetune_squad.py', '--model_parameters',
             ('--predict', 'A question?', 'A passage.')), curves=args.plot)
+    if args.plot and curves:
+        plot.precision_recall(os.path.join(folder, 'precision-recall.png'), curves)
     return {split: {name: scores[name] for name in ('exact', 'f1')}
             for split, scores in results.items()}
 

@@ -280,10 +280,10 @@ def report(folder: str, results: Dict[str, Any], hint: Optional[Hint] = None,
     """
     if results:
         files.write_json(os.path.join(folder, 'results.json'), results)
-    if hint and curves:
-        plot.training_curves(folder)
     print(f'results: {folder}')
     if hint:
         print(f'{hint.purpose}: ' + cli.command(hint.script, hint.flag, folder, *hint.arguments))
         model_card.write(folder, results, cli.command(hint.script, hint.flag, '.',
                                                       *hint.arguments))
+    if hint and curves:     # last: nothing is lost if it fails
+        plot.training_curves(folder)

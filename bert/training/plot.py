@@ -12,7 +12,8 @@ __all__ = ['training_curves', 'confusion', 'precision_recall', 'sentence_map', '
 # the curves of bert.metrics.squad.precision_recall
 _CURVES = {'exact': 'exact match', 'f1': 'F1 of the words',
            'oracle': 'all answers right, the best that this confidence allows'}
-_LISTED, _NUMBERED = 40, 150    # most texts that a map lists, and numbers
+# most texts that a map lists, and numbers; most classes that a confusion matrix lists
+_LISTED, _NUMBERED = 40, 150
 
 
 def _figure(*shape, **size):
@@ -94,15 +95,18 @@ def _curve(panel, records, x, y, label, **style):
 
 
 def confusion(path: str, counts: Any, labels: Sequence[str]) -> str:
-    """Draw a confusion matrix: counts (classes, classes), one row per true class."""
-    side = max(4, 1 + 0.7 * len(labels))
+    """Draw a confusion matrix: counts (classes, classes), one row per true class.
+
+    Of more than 40 classes, only some have their label, and no cell has its number.
+    """
+    shown = range(0, len(labels), -(-len(labels) // _LISTED))
+    side = max(4, 1 + 0.7 * min(len(labels), _LISTED))
     figure, axes = _figure(figsize=(side + 1, side))
     image = axes.imshow(counts, cmap='Blues')
-    axes.set(xticks=range(len(labels)), yticks=range(len(labels)), xlabel='predicted',
-             ylabel='true')
-    axes.set_xticklabels(labels, rotation=45, ha='right')
-    axes.set_yticklabels(labels)
-    for row, values in enumerate(counts):
+    axes.set(xticks=shown, yticks=shown, xlabel='predicted', ylabel='true')
+    axes.set_xticklabels([labels[i] for i in shown], rotation=45, ha='right')
+    axes.set_yticklabels([labels[i] for i in shown])
+    for row, values in enumerate(counts if len(labels) <= _LISTED else ()):
         for column, value in enumerate(values):
             axes.text(column, row, int(value), ha='center', va='center',
                       color='white' if value > counts.max() / 2 else 'black')

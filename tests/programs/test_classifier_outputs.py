@@ -6,6 +6,7 @@ import pytest
 
 from bert.checkpoint import result_folder
 from bert.checkpoint.weights import write_params
+from bert.training import plot
 from bert.utils.errors import DataError
 from bert.utils.files import read_json, write_json
 from scripts import finetune_classifier
@@ -147,3 +148,16 @@ def test_a_trained_model_keeps_its_length(tmp_path):
                                                'x', *more])
         assert args.max_len == length
     assert finetune_classifier.parse_args(['--task_name', 'sample']).max_len == 128
+
+
+def test_a_picture_that_fails_loses_no_result(tmp_path, monkeypatch, model):
+    def confusion(*args):
+        raise MemoryError
+    monkeypatch.setattr(plot, 'confusion', confusion)
+    (tmp_path / 'data.csv').write_text('text,label\na,yes\nb,no\n')
+    with pytest.raises(MemoryError):
+        finetune_classifier.main([
+            '--model_parameters', model([2., -2.], ['yes', 'no']), '--only_inference', '--plot',
+            '--dev_file', str(tmp_path / 'data.csv'), '--test_file', str(tmp_path / 'data.csv'),
+            '--output_dir', str(tmp_path / 'out')])
+    assert set(os.listdir(str(tmp_path / 'out'))) == {'results.json', 'predictions-test.tsv'}

@@ -61,6 +61,17 @@ def test_precision_recall_explains_its_lines(drawn):
     assert labels[1].startswith('all answers right, the best ')
 
 
+@pytest.mark.parametrize('classes, numbers, listed', [(3, 9, 3), (40, 1600, 40), (300, 0, 38)])
+def test_confusion_of_many_classes_is_bounded(drawn, classes, numbers, listed):
+    plot.confusion('x.png', np.eye(classes), [str(i) for i in range(classes)])
+    axes = drawn[0].axes[0]
+    assert len(axes.texts) == numbers and max(drawn[0].get_size_inches()) <= 30
+    for axis in axes.xaxis, axes.yaxis:
+        assert len(axis.get_ticklabels()) == listed
+        assert [label.get_text() for label in axis.get_ticklabels()] == [
+            str(place) for place in axis.get_ticklocs()]
+
+
 def test_the_map_keeps_the_numbers_of_texts(drawn):
     plot.sentence_map('x.png', np.eye(3)[:, :2], ['a', 'b', 'c'], (0.5, 0.25), (1, 3, 4))
     listed, *labels = [text.get_text() for text in drawn[0].axes[0].texts]
