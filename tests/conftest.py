@@ -1,6 +1,7 @@
 """Fixtures of several files: programs run as a user runs them, the tiny model's vocabulary."""
 import faulthandler
 import io
+import os
 import subprocess
 import sys
 
@@ -8,6 +9,30 @@ import pytest
 from helpers import TINY, command_of
 
 from bert.text import tokenizer
+
+# in the reasons of the skips that BERT_NO_SKIPS=1, as in .ci/run, allows
+ALLOWED = 'AVX', 'CUDA', 'torch is not installed'
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Of a test: its marks and what it calls."""
+    return allowed((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """Of a file: what is skipped where it is imported."""
+    return allowed((yield))
+
+
+def allowed(report):
+    """The report, failed where it is that of a skip which is not allowed."""
+    if isinstance(report.longrepr, tuple) and os.environ.get('BERT_NO_SKIPS') == '1':
+        path, line, reason = report.longrepr
+        if not any(word in reason for word in ALLOWED):
+            report.outcome, report.longrepr = 'failed', f'BERT_NO_SKIPS=1: {path}:{line}: {reason}'
+    return report
 
 
 def pytest_unconfigure():
