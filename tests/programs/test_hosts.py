@@ -7,10 +7,9 @@ import time
 
 import pytest
 from helpers import ROOT, TEXT, assert_same, launcher, wait_for_update, weights
-from two_hosts import HOSTS, TwoHosts, obstacle
+from two_hosts import HOSTS, TwoHosts
 
-OBSTACLE = obstacle()
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(OBSTACLE), reason=str(OBSTACLE))]
+pytestmark = pytest.mark.slow
 DATA = ['--model', 'bert_1_32_2_64', '--dataset_name', 'sample', '--raw', '--data', TEXT,
         '--max_seq_length', '32', '--dropout', '0', '--num_data_workers', '0', '--batch_size', '4',
         '--lr', '1e-3', '--log_interval', '1']
