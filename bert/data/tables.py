@@ -232,17 +232,20 @@ def write_predictions(path: str, indices: Sequence[str], predictions: Sequence[A
     if probabilities is None:
         _write(path, ['index', 'prediction'], indices, words)
     else:
-        _write(path, ['index', 'prediction'] + list(labels), indices, words,
-               *([f'{value:.6f}' for value in values] for values in zip(*probabilities)))
+        _write(path, ['index', 'prediction', *labels], indices, words, probabilities)
 
 
 def _write(path, header, *columns):
-    if len({len(column) for column in columns}) != 1:
-        raise ValueError(f'columns of lengths {[len(column) for column in columns]}')
+    """Write indices, words and perhaps rows of numbers, of which there may be very many."""
+    lengths = [len(column) for column in columns]
+    if len(set(lengths)) != 1:
+        raise ValueError(f'columns of lengths {lengths}')
     with atomic(path) as temporary, open(temporary, 'w', encoding='utf-8', newline='\n',
                                          errors='backslashreplace') as f:
-        for row in [header, *zip(*columns)]:
-            f.write('\t'.join(map(str, row)) + '\n')
+        f.write('\t'.join(header) + '\n')
+        for index, word, *rows in zip(*columns):
+            numbers = ''.join('\t%.6f' * len(row) % tuple(row) for row in rows)
+            f.write(f'{index}\t{word}{numbers}\n')
 
 
 def _text(value):

@@ -2,6 +2,7 @@
 import errno
 import logging
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -124,10 +125,22 @@ def test_predictions_with_probabilities(tmp_path):
     assert read(path) == 'index\tprediction\nn1\t1.5\n'
 
 
+def test_probabilities_are_not_held_as_texts(tmp_path):
+    probabilities = np.full((1000, 100), 0.01)      # 800 kB; as texts 5.7 MB
+    tracemalloc.start()
+    try:
+        tables.write_predictions(str(tmp_path / 'out.tsv'), ['0'] * 1000, [0] * 1000, ['no'] * 100,
+                                 probabilities)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1e6
+
+
 def test_lengths_that_differ_are_not_cut(tmp_path):
     with pytest.raises(ValueError, match=r'columns of lengths \[2, 1\]'):
         tables.write_submission(str(tmp_path / 'a'), tasks.get('SST'), ['0', '1'], [1])
-    with pytest.raises(ValueError, match=r'columns of lengths \[2, 2, 1, 1\]'):
+    with pytest.raises(ValueError, match=r'columns of lengths \[2, 2, 1\]'):
         tables.write_predictions(str(tmp_path / 'a'), '01', [1, 0], 'ab', [[.5, .5]])
     assert not os.listdir(str(tmp_path))
 
