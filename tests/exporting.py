@@ -45,7 +45,8 @@ def live(folder, task):
 
 def assert_equal(got, expected, tolerance=1e-5):
     assert [a.shape for a in got] == [b.shape for b in expected]
-    assert max(np.abs(a - b).max() for a, b in zip(got, expected)) <= tolerance
+    for a, b in zip(got, expected):
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance, equal_nan=False)
     assert max(np.abs(b).max() for b in expected) > 0.01
 
 
