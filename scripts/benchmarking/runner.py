@@ -40,6 +40,11 @@ class ProcessResult(NamedTuple):
     output: str
 
 
+def _program(command):
+    """The name in a command, after the variables that it sets."""
+    return next(word for word in command.split() if '=' not in word)
+
+
 class Runner:
     """Runs the processes of measurements.
 
@@ -92,7 +97,7 @@ class Runner:
         """The results, a dict for each unit and peer; and whether a process failed."""
         sides = {'ours': measurement.ours}
         sides.update((label, command) for label, command in measurement.peers
-                     if self._peer_python or 'peer' not in command.split()[0])
+                     if self._peer_python or _program(command) != 'peer')
         figures, reasons, failed = {side: [] for side in sides}, {}, False
         if measurement.name.endswith('-bf16') and not self.bfloat16:
             reasons['ours'] = 'this CPU has no bfloat16 products'

@@ -175,6 +175,12 @@ def test_a_row_that_fails_is_reported_and_the_rest_runs(program, peer, tmp_path)
     assert [row['theirs'] for row in rows] == [[], [1.0]]
 
 
+def test_rows_that_set_the_threads_need_no_peer(program, tmp_path):
+    result, rows = run_benchmark(program, tmp_path, '--rows', 'growth-threads', check=0)
+    row, = rows
+    assert row['row'] == 'growth-threads-1' and row['peer'] is None and row['ours'][0] > 0
+
+
 def test_classifying_gives_a_rate(program, tmp_path):
     result, rows = run_benchmark(program, tmp_path, '--rows', 'classify', check=0,
                                  env={'BERT_OPS': '1'})
