@@ -125,13 +125,13 @@ class Runner:
     def _answerer(self, folder):
         """A question-answering model, for its speed: it is hardly trained."""
         self.process('finetune_squad --bert_model {model-6l} --train_file {squad-6l-12} '
-                     '--epochs 1 --output_dir {answerer-new}', 'answerer')
+                     '--epochs 1 --output_dir {answerer-new} --overwrite', 'answerer')
         return folder
 
     def _classifier(self, folder):
         """A classifier of pairs, for its speed: it is hardly trained."""
         self.process('finetune_classifier --bert_model {model-6l} --train_file {pairs-6l-32} '
-                     '--epochs 1 --output_dir {classifier-new}', 'classifier')
+                     '--epochs 1 --output_dir {classifier-new} --overwrite', 'classifier')
         return folder
 
     def _onnx(self, folder, task, dtype):
@@ -142,8 +142,8 @@ class Runner:
         out = f'{{onnx-{task}-{dtype}-new}}'
         if self._exports():
             quantize = '--quantize int8 ' if dtype == 'int8' else ''
-            self.process(f'export {_EXPORTED[task]} --format onnx {quantize}--output_dir {out}',
-                         f'export-{task}-{dtype}')
+            self.process(f'export {_EXPORTED[task]} --format onnx {quantize}--output_dir {out} '
+                         '--overwrite', f'export-{task}-{dtype}')
         elif self.versions['onnx'] and (task, dtype) == ('embedding', 'fp32'):
             self.process(f'peer export --model {{model-6l}} --onnx {out}/model.onnx', 'export')
         else:

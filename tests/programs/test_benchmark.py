@@ -15,6 +15,7 @@ from bert.utils.errors import DataError
 from bert.utils.files import read_json
 from scripts.benchmarking import measurements
 from scripts.benchmarking.inputs import Inputs, make_model
+from scripts.benchmarking.runner import Runner
 
 SCRIPT = 'scripts/benchmark.py'
 
@@ -179,6 +180,20 @@ def test_rows_that_set_the_threads_need_no_peer(program, tmp_path):
     result, rows = run_benchmark(program, tmp_path, '--rows', 'growth-threads', check=0)
     row, = rows
     assert row['row'] == 'growth-threads-1' and row['peer'] is None and row['ours'][0] > 0
+
+
+@pytest.mark.slow
+def test_a_second_run_makes_its_models_again(tmp_path, monkeypatch):
+    pytest.importorskip('onnx', reason='the extra onnx is not installed')
+    pytest.importorskip('onnxruntime', reason='the extra onnx is not installed')
+    monkeypatch.setenv('BERT_OPS', '0')
+    runner = Runner(str(tmp_path), Inputs(str(tmp_path / 'inputs'), TEXT, SAMPLE))
+    for name, result in (('answerer', 'model.params'), ('classifier', 'model.params'),
+                         ('onnx-embedding-fp32', 'model.onnx')):
+        path = tmp_path / 'inputs' / name / result
+        path.parent.mkdir()
+        path.write_text('of the first run', encoding='utf-8')
+        assert runner[name].startswith(str(path.parent)) and path.stat().st_size > 1000
 
 
 def test_classifying_gives_a_rate(program, tmp_path):
