@@ -74,6 +74,10 @@ def parse_args(argv=None):
     if not all(hosts) or args.num_workers < len(hosts):
         parser.error(f'-H {args.hosts}: each host needs a name, and at least one of the '
                      f'{args.num_workers} workers')
+    if len(set(hosts)) < len(hosts):
+        parser.error(f'-H {args.hosts}: name each host once, as in -H '
+                     f'{",".join(dict.fromkeys(hosts))}; the {args.num_workers} workers are shared '
+                     'out evenly')
     args.hosts = hosts
     return args
 
