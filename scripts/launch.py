@@ -36,7 +36,7 @@ from bert.utils.signals import stop_signals
 
 JOIN = 120          # seconds for all hosts to join
 _PASSED_ON = ('BERT_', 'MXNET_', 'PS_', 'OMP_', 'PYTHONPATH', 'PATH', 'LD_LIBRARY_PATH',
-              'VIRTUAL_ENV', 'XDG_CACHE_HOME', 'DMLC_INTERFACE')
+              'VIRTUAL_ENV', 'XDG_CACHE_HOME')
 
 
 class Parser(argparse.ArgumentParser):
@@ -128,7 +128,7 @@ def start_job(args, signals):
 def _jobs(args, address, port, watch_port):
     """What each host runs: list of dicts that JSON can hold."""
     env = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
-    env.update(DMLC_PS_ROOT_URI=address, DMLC_PS_ROOT_PORT=str(port),
+    env.update(DMLC_NODE_HOST=address, DMLC_PS_ROOT_URI=address, DMLC_PS_ROOT_PORT=str(port),
                DMLC_NUM_WORKER=str(args.num_workers), DMLC_NUM_SERVER=str(args.num_servers))
     count, token = len(args.hosts), secrets.token_hex(16)
     jobs = []
