@@ -127,7 +127,7 @@ def start_job(args, signals):
 
 def _jobs(args, address, port, watch_port):
     """What each host runs: list of dicts that JSON can hold."""
-    env = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+    env = {name: value for name, value in _given().items() if name.startswith(_PASSED_ON)}
     env.update(DMLC_NODE_HOST=address, DMLC_PS_ROOT_URI=address, DMLC_PS_ROOT_PORT=str(port),
                DMLC_NUM_WORKER=str(args.num_workers), DMLC_NUM_SERVER=str(args.num_servers))
     count, token = len(args.hosts), secrets.token_hex(16)
@@ -142,6 +142,13 @@ def _jobs(args, address, port, watch_port):
                      'command': args.command, 'folder': os.getcwd(), 'token': token,
                      'watch': [address, watch_port]})
     return jobs
+
+
+def _given():
+    """This process's environment as it was given: `import bert` adds the threads of this host."""
+    with open('/proc/self/environ', 'rb') as f:
+        variables = os.fsdecode(f.read()).split('\0')
+    return dict(variable.split('=', 1) for variable in variables if '=' in variable)
 
 
 def _join_command(job):

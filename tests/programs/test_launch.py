@@ -1,4 +1,5 @@
 """Jobs on parameter servers: how launch.py shares them out, and what their processes are given."""
+import os
 import sys
 
 import pytest
@@ -6,7 +7,8 @@ import pytest
 from scripts import launch
 
 SCRIPT = 'scripts/launch.py'
-SHOW = [sys.executable, '-c', 'import os; print(os.environ["DMLC_NODE_HOST"])']
+SHOW = [sys.executable, '-c', 'import os; print(*[os.environ.get(name) for name in ('
+        '"HOST", "DMLC_NODE_HOST", "OMP_NUM_THREADS")])']
 # takes the place of ssh: the other host is this one, with an environment of its own
 SSH = '''sh -c 'exec env -i PATH="$PATH" HOST="$1" OMP_NUM_THREADS=1 sh -c "$2"' ssh'''
 
@@ -20,6 +22,13 @@ def test_a_host_named_twice_is_refused(capsys):
         'shared out evenly (see --help)\n')
 
 
-def test_each_process_knows_its_address(program):
-    shown = program(SCRIPT, '-n', '2', '-H', '127.0.0.1,localhost', '--ssh', SSH, *SHOW, check=0)
-    assert shown.stdout.splitlines() == ['127.0.0.1'] * 2
+@pytest.mark.parametrize('given, there', [(None, 1), ('2', 2)])
+def test_each_process_knows_its_address_and_its_share_of_the_host(program, monkeypatch, given,
+                                                                  there):
+    monkeypatch.delenv('HOST', raising=False)
+    monkeypatch.delenv('OMP_NUM_THREADS')           # import bert has set it
+    shown = program(SCRIPT, '-n', '2', '-H', '127.0.0.1,localhost', '--ssh', SSH, *SHOW, check=0,
+                    env={'OMP_NUM_THREADS': given} if given else {}).stdout.splitlines()
+    cores = len(os.sched_getaffinity(0))
+    assert f'localhost 127.0.0.1 {min(there, cores)}' in shown
+    assert any(line.startswith('None 127.0.0.1 ') for line in shown) and len(shown) == 2
