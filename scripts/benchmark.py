@@ -32,6 +32,7 @@ import os
 import shutil
 from typing import Dict, List, Optional
 
+from bert.training.jobs import threads
 from bert.utils import cli, files
 from bert.utils.errors import run
 
@@ -45,7 +46,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     parser = cli.Parser(description=__doc__)
-    names = [row.name for row in all_measurements(cores=threads())]
+    names = [row.name for row in all_measurements(cores=cores())]
     parser.add_argument('--rows', metavar='A,B', help='only these rows, by name or its beginning '
                         '(train-6l): ' + ', '.join(dict.fromkeys(n.split('-')[0] for n in names))
                         + '; with --scores, only these data: ' + ', '.join(scores.DATA))
@@ -96,12 +97,13 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     return args
 
 
-def threads() -> int:
-    return int(os.environ['OMP_NUM_THREADS'].split(',')[0])
+def cores() -> int:
+    return threads(os.environ, os.cpu_count() or 1)
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     args = parse_args(argv)
+    os.environ['OMP_NUM_THREADS'] = str(cores())    # peers take a number, no list
     if args.measure:
         print(json.dumps(measure_here(args.measure, args.model, args.texts, args.dtype)))
         return 0
@@ -121,7 +123,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         print('\n'.join(map(report.line, results)), flush=True)
         files.write_json(os.path.join(folder, 'results.json'), {'about': about, 'rows': done})
 
-    for row in all_measurements(args.quick, threads()):
+    for row in all_measurements(args.quick, cores()):
         if not args.rows or any(is_named(row.name, wanted) for wanted in args.rows):
             results, bad = runner.measure(row)
             record(results)

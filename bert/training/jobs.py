@@ -13,11 +13,11 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from .watch import LAUNCHED
 
-__all__ = ['Host', 'Part', 'log', 'wait']
+__all__ = ['Host', 'Part', 'log', 'threads', 'wait']
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # the command of servers and the scheduler: `import mxnet` serves until the job ends
@@ -111,7 +111,7 @@ class Part:
         env = dict(os.environ, **self._job['env'])
         count = sum(role.startswith('worker') for role in self._job['roles'])
         share = max(1, len(os.sched_getaffinity(0)) // max(1, count))
-        env['OMP_NUM_THREADS'] = str(min(int(env.get('OMP_NUM_THREADS') or share), share))
+        env['OMP_NUM_THREADS'] = str(min(threads(env, share), share))
         where = f" on {self._job['host']}" if self._job['host'] else ''
         for role in self._job['roles']:
             kind = role.split()[0]
@@ -200,6 +200,12 @@ class Part:
 def _positive(code):
     """An exit code as shells report it: 128 + N for signal N."""
     return 128 - code if code < 0 else code
+
+
+def threads(env: Mapping[str, str], default: int) -> int:
+    """The threads that OMP_NUM_THREADS allows: of a list, which is for nested loops, the first."""
+    first = env.get('OMP_NUM_THREADS', '').split(',')[0].strip()
+    return (int(first) if first.isdecimal() else 0) or default      # what OpenMP ignores
 
 
 def end_with_parent() -> None:

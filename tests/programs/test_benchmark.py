@@ -144,7 +144,7 @@ def test_rows_run_in_turn_with_a_peer(program, peer, tmp_path):
     python = peer(f'echo "$OMP_NUM_THREADS $*" >> {calls}; echo \'{{"examples/s": 2.0}}\'')
     result, rows = run_benchmark(
         program, tmp_path, '--rows', 'growth-length-32,embed-tokens-fp32,data', '--rounds', '2',
-        '--plot', '--peer_python', python, check=0)
+        '--plot', '--peer_python', python, check=0, env={'OMP_NUM_THREADS': '1,1'})
     assert 'peers: torch 1.0, transformers 2.0\n' in result.stdout
     assert ', --path padded\n' in result.stdout
     growth = next(row for row in rows if row['row'] == 'growth-length-32')
