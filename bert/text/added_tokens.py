@@ -11,8 +11,9 @@ from .vocabulary import CONFIG, SPECIALS
 
 __all__ = ['AddedToken', 'AddedTokens', 'read']
 
-Clean = Callable[[str], Tuple[str, List[int], List[int]]]   # see Tokenizer._clean
+Clean = Callable[[str], Tuple[str, Sequence[int], Sequence[int]]]   # see Tokenizer._clean
 _SPACE = re.compile(f'[{SPACES}]')
+_DEPTH = 8      # characters; a deeper tree is no faster, and could nest too deeply
 
 
 class AddedToken(NamedTuple):
@@ -129,10 +130,27 @@ def _pattern(tokens):
     tokens = {text: token for text, token in tokens.items() if text}
     if not tokens:
         return None
-    return re.compile('|'.join(
-        rf'(?<!\w){re.escape(text)}(?!\w)' if tokens[text].single_word else re.escape(text)
-        for text in sorted(tokens, key=len, reverse=True))), {
-            text: token.id for text, token in tokens.items()}
+    ends = {text: rf'(?<!\w{re.escape(text)})(?!\w)' if token.single_word else ''
+            for text, token in tokens.items()}
+    return re.compile(_tree(sorted(tokens, key=len, reverse=True), ends)), {
+        text: token.id for text, token in tokens.items()}
+
+
+def _tree(texts, ends, start=0):
+    """An expression for the longest of ``texts``, which are sorted by it, from the character
+    ``start`` on, before which they are equal.  ``ends`` has what must hold behind each of them.
+
+    It is a tree, since all of a list would be tried at every character.
+    """
+    if len(texts) == 1 or start == _DEPTH:
+        branches = [re.escape(text[start:]) + ends[text] for text in texts]
+    else:
+        groups = {}
+        for text in texts:
+            groups.setdefault(text[:start + 1], []).append(text)
+        branches = [re.escape(prefix[start:]) + _tree(group, ends, start + 1)
+                    for prefix, group in groups.items()]
+    return f"(?:{'|'.join(branches)})"
 
 
 def _parts(pattern, text):

@@ -131,6 +131,8 @@ class Tokenizer:
     def _clean(self, run):
         """A run without control characters, in the model's casing, with offsets: (text, starts,
         ends), where text[i] stands for run[starts[i]:ends[i]]."""
+        if run.isascii() and run.isprintable():     # most text
+            return run if self.cased else run.lower(), range(len(run)), range(1, len(run) + 1)
         origins = [i for i, char in enumerate(run)
                    if char != '\ufffd' and not category(char).startswith('C')]
         text = ''.join(run[i] for i in origins)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from bert.text import tokenizer
-from bert.text.added_tokens import AddedToken
+from bert.text.added_tokens import AddedToken, AddedTokens
 from bert.text.vocabulary import SPECIALS
 from bert.utils.errors import DataError
 
@@ -62,6 +62,36 @@ def test_added_tokens_are_whole(tmp_path, where):
     again = tokenizer.load(str(tmp_path / 'out'))
     assert again.added.tokens == tok.added.tokens and again.identity() == tok.identity()
     assert pickle.loads(pickle.dumps(tok)).ids('a covid <ent>') == tok.ids('a covid <ent>')
+
+
+def listed(tokens, text):
+    """The (start, end, id) of some added tokens in a text, found by a list, the longest first."""
+    ids = {token.content: token.id for token in tokens}
+    pattern = '|'.join(
+        (r'(?<!\w)%s(?!\w)' if token.single_word else '%s') % re.escape(token.content)
+        for token in sorted(tokens, key=lambda token: len(token.content), reverse=True))
+    return [(*match.span(), ids[match.group()]) for match in re.finditer(pattern, text)]
+
+
+def test_the_longest_added_token_at_a_place_counts():
+    draw = random.Random(2)
+
+    def drawn(length):
+        return ''.join(draw.choices('aaaabb.| _中', k=draw.randint(1, length)))
+
+    for _ in range(100):
+        tokens = [AddedToken(text, i, False, draw.random() < 0.5)
+                  for i, text in enumerate({drawn(14) for _ in range(draw.randint(1, 60))})]
+        text = drawn(200)
+        found = AddedTokens(tokens, None).split(text, None)
+        assert [part for part in found if part[2] is not None] == listed(tokens, text)
+
+
+def test_added_tokens_that_begin_each_other():
+    """Their tree is not so deep that Python cannot read it."""
+    tokens = [AddedToken('a' * (i + 1), i) for i in range(400)]
+    assert list(AddedTokens(tokens, None).split('b' + 'a' * 500, None)) == [
+        (0, 1, None), (1, 401, 399), (401, 401, None), (401, 501, 99), (501, 501, None)]
 
 
 def test_bad_added_tokens(tmp_path):

@@ -3,6 +3,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import random
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,17 @@ def test_offsets():
     assert pieces(tok, 'a q\u00fbux, a') == [
         ('a', 'a'), ('[UNK]', 'q\u00fbux'), ('[UNK]', ','), ('a', 'a')]
     assert tok.ids_and_offsets('\u200b \x00\u0301') == ([], [], [])
+
+
+@pytest.mark.parametrize('cased', [True, False])
+@pytest.mark.parametrize('strip_accents', [None, True, False])
+def test_ascii_is_cleaned_as_other_text(cased, strip_accents):
+    """It takes a short way, but not beside an ideograph."""
+    tok, draw = tokenizer.WordPiece(SPECIALS, cased, strip_accents), random.Random(0)
+    for i in range(300):
+        run = ''.join(map(chr, draw.choices(range(i % 2 * 32, 128), k=draw.randrange(20))))
+        assert [list(part) for part in tok._clean(run)] == [
+            list(part)[:-1] for part in tok._clean(run + '中')]
 
 
 def test_accents_and_chinese_characters_as_the_checkpoint_says():
