@@ -4,7 +4,6 @@ import sys
 
 import pytest
 
-from bert.training.jobs import threads
 from scripts import launch
 
 SCRIPT = 'scripts/launch.py'
@@ -33,10 +32,3 @@ def test_each_process_knows_its_address_and_its_share_of_the_host(program, monke
     cores = len(os.sched_getaffinity(0))
     assert f'localhost 127.0.0.1 {min(there, cores)}' in shown
     assert any(line.startswith('None 127.0.0.1 ') for line in shown) and len(shown) == 2
-
-
-@pytest.mark.parametrize('text, count', [
-    ('3', 3), ('2,1', 2), (' 4 , 2', 4), ('', 8), ('0', 8), ('many', 8), ('-1', 8)])
-def test_the_threads_that_openmp_takes(text, count):
-    assert threads({'OMP_NUM_THREADS': text}, 8) == count
-    assert threads({}, 8) == 8
