@@ -269,6 +269,32 @@ class Malicious:
         return os.mkdir, (self.path,)
 
 
+def test_torch_is_asked_for_weights_alone(tmp_path, monkeypatch):
+    """With a stand-in for torch, which no extra of ours installs."""
+    path, marker, calls = tmp_path / 'pytorch_model.bin', tmp_path / 'was_run', []
+    path.write_bytes(pickle.dumps(Malicious(str(marker))))
+
+    class Tensor(np.ndarray):
+        detach = float = lambda self: self
+
+        def numpy(self):
+            return np.array(self)
+
+    def load(*args, **kwargs):
+        calls.append((args, kwargs))
+        return {name: array.view(Tensor) for name, array in THEIRS.items()}
+    monkeypatch.setitem(sys.modules, 'torch', types.SimpleNamespace(load=load))
+    assert same(read_weights(str(path)), ARRAYS)
+    assert calls == [((str(path),), {'map_location': 'cpu', 'weights_only': True})]
+
+    def refuse(*args, **kwargs):
+        raise pickle.UnpicklingError('Weights only load failed.\nMore')
+    monkeypatch.setattr(sys.modules['torch'], 'load', refuse)
+    assert refused(read_weights, str(path)) == (
+        f'{path}: torch cannot read only weights from it (Weights only load failed.)')
+    assert not marker.exists()
+
+
 def test_torch_reads_weights_alone(tmp_path):
     torch = pytest.importorskip('torch', reason='torch is not installed: no .bin can be read')
     path, marker = tmp_path / 'pytorch_model.bin', tmp_path / 'was_run'
