@@ -8,6 +8,7 @@ import numpy as np
 from ..data.sampling import evaluation_batches
 from ..model.forward import Packed, Padded
 from .distributed import Local
+from .progress import follow
 
 __all__ = ['Forward', 'score_rows', 'BATCH_TOKENS']
 
@@ -21,6 +22,8 @@ def score_rows(lengths: Sequence[int], batch_size: int, comm: Local,
                forward: Callable[[np.ndarray, mx.Context], mx.nd.NDArray],
                by_token: bool = False) -> np.ndarray:
     """Run ``forward`` over all rows, divided among workers and devices; every worker gets all.
+
+    The progress is logged if it takes long.
 
     Parameters
     ----------
@@ -41,21 +44,24 @@ def score_rows(lengths: Sequence[int], batch_size: int, comm: Local,
     """
     parts = evaluation_batches(lengths, batch_size, BATCH_TOKENS[comm.devices[0].device_type])
     mine = parts[comm.rank::comm.size]
-    out, pending = None, collections.deque()
-    width = max(lengths) if by_token else None
-    # MXNet computes in the background: the next batches run while a result is read
-    for i, part in enumerate(mine or parts[:1]):
-        pending.append((part, forward(part, comm.devices[i % len(comm.devices)])))
-        if len(pending) > 2 * len(comm.devices):
-            out = _place(out, len(lengths), width, *pending.popleft())
-    while pending:
-        out = _place(out, len(lengths), width, *pending.popleft())
+    out, parts = None, mine or parts[:1]
+    tokens = [sum(lengths[i] for i in part) for part in parts]
+    results = _results(parts, comm.devices, forward)
+    for part, values in zip(parts, follow(results, tokens, comm.rank)):
+        if out is None:
+            width = max(lengths) if by_token else values.shape[1]
+            out = np.zeros((len(lengths), width) + values.shape[2:])
+        out[part, :values.shape[1]] = values
     return comm.sum(out if mine else np.zeros_like(out))
 
 
-def _place(out, rows, width, part, values):
-    values = values.asnumpy()
-    if out is None:
-        out = np.zeros((rows, width or values.shape[1]) + values.shape[2:])
-    out[part, :values.shape[1]] = values
-    return out
+def _results(parts, devices, forward):
+    """The result of each batch as an array, in order."""
+    pending = collections.deque()
+    # MXNet computes in the background: the next batches run while a result is read
+    for i, part in enumerate(parts):
+        pending.append(forward(part, devices[i % len(devices)]))
+        if len(pending) > 2 * len(devices):
+            yield pending.popleft().asnumpy()
+    while pending:
+        yield pending.popleft().asnumpy()

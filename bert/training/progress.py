@@ -1,16 +1,18 @@
-"""Training progress: tqdm bar or log lines, metrics.jsonl, TensorBoard."""
+"""Progress of training (tqdm bar or log lines, metrics.jsonl, TensorBoard) and of prediction."""
 import json
 import logging
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Sequence
 
 from ..utils.errors import DataError
 from ..utils.files import atomic, parse_json
 from .stepper import Step
 
-__all__ = ['Progress']
+__all__ = ['Progress', 'follow']
+
+_PAUSE = 30         # seconds between two lines of :func:`follow`
 
 
 class Progress:
@@ -123,10 +125,7 @@ class Progress:
 
     def log(self, text: str) -> None:
         """Log a line, above the bar if there is one."""
-        if self._bar is not None:
-            self._bar.write(text, file=sys.stderr)
-        else:
-            logging.getLogger(__name__).info(text)
+        _log(text)
 
     def close(self) -> None:
         """Close the bar and TensorBoard's file."""
@@ -135,6 +134,31 @@ class Progress:
             self._bar = None
         if self._board is not None:
             self._board.close()
+
+
+def follow(batches: Iterable[Any], sizes: Sequence[int], rank: int = 0) -> Iterator[Any]:
+    """Yield the ``batches``; worker 0 logs every half a minute how far it is.
+
+    ``sizes`` are the shares of the batches in the work.
+    """
+    start = logged = time.time()
+    done, total = 0, sum(sizes)
+    for number, (size, batch) in enumerate(zip(sizes, batches), 1):
+        done, now = done + size, time.time()
+        if rank == 0 and now >= logged + _PAUSE:
+            logged = now
+            _log(f'prediction: batch {number}/{len(sizes)}, '
+                 f'{_duration((now - start) * (total / done - 1))} left')
+        yield batch
+
+
+def _log(text):
+    """Log a line, above the bar if there is one."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+        tqdm.write(text, file=sys.stderr)
+    else:
+        logging.getLogger(__name__).info(text)
 
 
 def _update(line):

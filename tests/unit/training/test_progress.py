@@ -1,10 +1,13 @@
-"""The log of a run is continued, not repeated."""
+"""The log of a run is continued, not repeated; a long prediction has one."""
 import errno
 import json
+import logging
 import os
+import types
 
 import pytest
 
+from bert.training import progress
 from bert.training.progress import Progress
 from bert.utils import files
 from bert.utils.errors import DataError
@@ -68,3 +71,14 @@ def test_what_is_lacking_is_known_to_worker_0(tmp_path):
     second, other = (Progress(str(tmp_path), 9, done=6, rank=rank) for rank in (0, 1))
     assert [second.lacks('dev', update, set='dev') for update in (4, 6)] == [False, True]
     assert second.lacks('dev', 4, set='test') and not other.lacks('dev', 6, set='dev')
+
+
+@pytest.mark.parametrize('rank, seconds, expected', [
+    (0, (0, 5, 10, 20, 29), []),
+    (0, (0, 10, 40, 72, 90), ['batch 2/4, 0:00:50 left', 'batch 3/4, 0:00:36 left']),
+    (1, (0, 10, 40, 72, 90), [])])
+def test_only_long_predictions_log_how_far_they_are(monkeypatch, caplog, rank, seconds, expected):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(progress, 'time', types.SimpleNamespace(time=iter(seconds).__next__))
+    assert list(progress.follow('abcd', [3, 1, 2, 3], rank)) == list('abcd')
+    assert caplog.messages == ['prediction: ' + line for line in expected]
