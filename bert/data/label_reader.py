@@ -1,8 +1,9 @@
 """Labels as they stand in tables: class names, numbers, or several labels of one text."""
+import functools
 import math
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
-from .labels import as_word, multiple, number, translate
+from .labels import as_word, multiple, number, translator
 
 __all__ = ['LabelReader']
 
@@ -17,10 +18,10 @@ class LabelReader:
     def __init__(self, allowed: Optional[Sequence[str]], regression: bool, multi_label: bool,
                  aliases: Optional[Mapping[str, str]], optional: bool,
                  columns: Optional[Sequence[str]]):
-        self._allowed, self._aliases = allowed, aliases or {}
+        self._allowed, self._optional, self._columns = allowed, optional, columns
         self._regression, self._multi_label = regression, multi_label
-        self._optional, self._columns = optional, columns
-        self._meant: Dict[str, str] = {}        # the words that occurred so far
+        # the allowed label that a word means, or None; words recur
+        self._means = functools.lru_cache(maxsize=None)(translator(allowed or (), aliases))
 
     def read(self, value: Any) -> Union[str, float, Tuple[str, ...], None]:
         """The label that a field holds; ``value`` is a list of fields for several columns.
@@ -54,12 +55,6 @@ class LabelReader:
         if not set(given) <= {0., 1.}:
             raise ValueError('not 0 or 1; several label columns hold these')
         return tuple(self._class(name) for name, flag in zip(self._columns, given) if flag)
-
-    def _means(self, word):
-        """The allowed label that ``word`` means, or None."""
-        if word not in self._meant:
-            self._meant.update(translate([word], self._allowed or (), self._aliases))
-        return self._meant.get(word)
 
     def _class(self, word):
         meant = self._means(word)

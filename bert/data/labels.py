@@ -6,13 +6,13 @@ A model's logits are in the order of its own labels, whose spelling may differ f
 import logging
 import math
 import re
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ..utils.errors import DataError
 from ..utils.files import parse_json
 
 __all__ = ['as_word', 'class_ids', 'model_order', 'multiple', 'number', 'parse_order', 'sort',
-           'translate']
+           'translate', 'translator']
 
 _log = logging.getLogger(__name__)
 
@@ -104,21 +104,24 @@ def _by_key(labels: Iterable[str]) -> Dict[str, str]:
     return {key: label for key, label in out.items() if label is not None}
 
 
-def translate(labels: Iterable[str], known: Iterable[str],
-              aliases: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
-    """{label: the one of ``known`` that it means}, for those that have one.
+def translator(known: Iterable[str], aliases: Optional[Mapping[str, str]] = None
+               ) -> Callable[[str], Optional[str]]:
+    """A function: label -> the one of ``known`` that it means, or None.
 
     A label that is among ``known`` means itself; others are compared without regard to case,
     ``_``, ``-`` and spaces.  ``aliases`` are other names: {name: the label that it means}.
     """
     names = dict(aliases or {}, **{label: label for label in known})
     by_key = _by_key(names)
-    out = {}
-    for label in labels:
-        meant = label if label in names else by_key.get(_key(label))
-        if meant is not None:
-            out[label] = names[meant]
-    return out
+    return lambda label: names.get(label if label in names else by_key.get(_key(label)))
+
+
+def translate(labels: Iterable[str], known: Iterable[str],
+              aliases: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
+    """{label: the one of ``known`` that it means}, for those that have one: :func:`translator`."""
+    mean = translator(known, aliases)
+    meant = {label: mean(label) for label in labels}
+    return {label: name for label, name in meant.items() if name is not None}
 
 
 def model_order(task: Sequence[str], model: Optional[Sequence[str]], count: int, source: str,

@@ -2,7 +2,8 @@
 import pytest
 from written_tables import read, write, wrong
 
-from bert.data import tables, tasks
+from bert.data import labels, tables, tasks
+from bert.data.label_reader import LabelReader
 from bert.data.tables import Example
 from bert.data.tasks import Columns
 
@@ -73,3 +74,12 @@ def test_several_labels_of_a_text(tmp_path):
     assert tables.read_table(path, columns, multi_label=True, optional=['label'])[0].label is None
     tables.write_predictions(str(tmp_path / 'out.tsv'), ['1', '2'], [[0, 1], []], ('a', 'b'))
     assert read(tmp_path / 'out.tsv') == 'index\tprediction\n1\ta,b\n2\t\n'
+
+
+def test_many_labels_are_not_compared_anew_for_each_word(monkeypatch):
+    compared, key = [], labels._key
+    monkeypatch.setattr(labels, '_key', lambda label: compared.append(label) or key(label))
+    reader = LabelReader([f'a {i}' for i in range(500)], False, False, None, False, None)
+    words = [f'A_{i}' for i in range(500)] * 2
+    assert [reader.read(word) for word in words] == [f'a {i}' for i in range(500)] * 2
+    assert len(compared) == 1000

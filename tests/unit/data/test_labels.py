@@ -1,5 +1,6 @@
 """Labels of a model and of a task that are spelled in different ways, or are in another order."""
 import logging
+import random
 
 import pytest
 from helpers import refused
@@ -50,6 +51,27 @@ def test_translation():
     assert translate(['b-per', 'O', 'x', 'i_per'], known) == {
         'b-per': 'B-PER', 'O': 'O', 'i_per': 'I-PER'}
     assert translate(['a_b', 'a b'], known) == {'a b': 'a b'}   # the first could be either
+
+
+def test_labels_mean_the_same_one_by_one_as_all_together():
+    def alone(label, known, aliases):
+        names = dict(aliases, **{name: name for name in known})
+        same = [label] if label in names else [
+            name for name in names if labels._key(name) == labels._key(label)]
+        return names[same[0]] if len(same) == 1 else None
+
+    draw = random.Random(0)
+
+    def drawn(most):
+        return [''.join(draw.choices('aAb-_ 1.', k=draw.randint(1, 3)))
+                for _ in range(draw.randint(0, most))]
+
+    for _ in range(500):
+        known, given = drawn(8), drawn(20)
+        aliases = {name: draw.choice(known) for name in drawn(4) if known}
+        expected = {label: alone(label, known, aliases) for label in given}
+        assert translate(given, known, aliases) == {
+            label: name for label, name in expected.items() if name is not None}
 
 
 def test_numbers_are_compared_as_numbers():
