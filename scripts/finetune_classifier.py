@@ -95,8 +95,8 @@ def fine_tune(args):
     from bert.training.runtime import start
     runtime = start(flags.device_settings(args, args.comm, fixed_length=args.pad))
     args.dtype = runtime.dtype
-    if not args.only_inference and args.predict is None:
-        flags.check_output(args, runtime.comm.rank)
+    if args.predict is None:
+        flags.check_output(args, runtime.comm.rank, trains=not args.only_inference)
     # what a trained model predicts decides how the data are read
     loaded = result_folder.load(flags.model_source(args)) if args.model_parameters else None
     task, examples = read_examples(args, outputs_of(loaded))

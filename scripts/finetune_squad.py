@@ -121,10 +121,9 @@ def fine_tune(args):
     if args.doc_stride >= args.max_seq_length - 3:
         logging.warning('--doc_stride %d: windows do not overlap, answers across their borders '
                         'are lost', args.doc_stride)
-    if args.predict is None and args.only_predict:
+    if args.predict is None:
+        flags.check_output(args, runtime.comm.rank, trains=not args.only_predict)
         files.make_folder(args.output_dir, '--output_dir')
-    elif args.predict is None:
-        flags.check_output(args, runtime.comm.rank)
     questions = read_questions(args)
     source = dataclasses.replace(flags.model_source(args), vocab=args.sentencepiece,
                                  cased=False if args.uncased else None)

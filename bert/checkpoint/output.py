@@ -15,7 +15,8 @@ from typing import Any, Optional
 from ..utils.errors import DataError
 from ..utils.files import make_folder, read_json, write_json
 
-__all__ = ['OutputFolder', 'check', 'check_distinct', 'FINE_TUNING', 'PRETRAINING', 'SHARDS']
+__all__ = ['OutputFolder', 'check', 'check_distinct', 'check_predictions', 'FINE_TUNING',
+           'PRETRAINING', 'SHARDS']
 
 # what a run of each kind continues from, as a regular expression of names
 FINE_TUNING, PRETRAINING = r'last\.params', r'step-\d{7,}\.params'
@@ -84,6 +85,16 @@ def check_distinct(folder: str, flag: str, *sources: Optional[str]) -> None:
         source = source if os.path.isdir(source) else os.path.dirname(source) or '.'
         if os.path.realpath(folder) == os.path.realpath(source):
             raise DataError(f'{flag} {folder}: this is the folder of the source; name another')
+
+
+def check_predictions(folder: str, flag: str, model: Optional[str]) -> None:
+    """Raise DataError if ``folder`` holds a model other than ``model``, a file or a folder, whose
+    predictions and scores would replace those of the former."""
+    own = model and (model if os.path.isdir(model) else os.path.dirname(model) or '.')
+    if (_holds(folder, f'{_RESULT}|{_CHECKPOINT}')
+            and not (own and os.path.realpath(own) == os.path.realpath(folder))):
+        raise DataError(f'{flag} {folder}: holds another model, whose scores and predictions would '
+                        'be replaced; name another folder')
 
 
 class OutputFolder:

@@ -240,14 +240,16 @@ def table_columns(args: argparse.Namespace) -> Columns:
     return Columns(texts, labels if several else args.label_column, None, not args.no_header)
 
 
-def check_output(args: argparse.Namespace, rank: int) -> None:
-    """Raise DataError if the training run that ``args`` ask for would spoil an earlier result.
+def check_output(args: argparse.Namespace, rank: int, trains: bool = True) -> None:
+    """Raise DataError if the run that ``args`` ask for would spoil an earlier result.
 
-    Only worker 0 checks, since it alone writes.
+    Only worker 0 checks, since it alone writes.  A run that does not train writes predictions.
     """
-    if rank == 0:
+    if rank == 0 and trains:
         output.check(args.output_dir, '--output_dir', output.FINE_TUNING, args.resume,
                      args.overwrite)
+    elif rank == 0:
+        output.check_predictions(args.output_dir, '--output_dir', args.model_parameters)
 
 
 def model_source(args: argparse.Namespace) -> ModelSource:

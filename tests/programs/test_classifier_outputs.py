@@ -95,6 +95,18 @@ def test_one_output_is_a_raw_score_of_one_text_or_two(tmp_path, capsys, model):
     assert 'dev: pearson' in out
 
 
+def test_scores_of_another_model_are_not_replaced(tmp_path, model):
+    folder = model([1., -1.], ['no', 'yes'])
+    (tmp_path / 'dev.csv').write_text('text,label\na,no\nb,yes\n')
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'model.params').touch()
+    with pytest.raises(DataError, match='out: holds another model.*; name another folder'):
+        finetune_classifier.main(['--model_parameters', folder, '--only_inference', '--dev_file',
+                                  str(tmp_path / 'dev.csv'), '--output_dir',
+                                  str(tmp_path / 'out')])
+    assert os.listdir(str(tmp_path / 'out')) == ['model.params']
+
+
 def test_a_multi_label_model_has_sigmoids(tmp_path, capsys, model):
     folder = model([2., -2., 0.5], ['toxic', 'spam', 'rude'],
                    problem_type='multi_label_classification')

@@ -208,3 +208,18 @@ def test_the_folder_of_the_source(tmp_path):
     for source in tmp_path, tmp_path / 'model.params':
         assert 'the folder of the source' in refused(
             output.check_distinct, str(tmp_path), 'target', str(source))
+
+
+def test_predictions_do_not_replace_those_of_another_model(tmp_path):
+    ours, theirs = tmp_path / 'ours', tmp_path / 'theirs'
+    for folder in ours, theirs:
+        folder.mkdir()
+        (folder / 'model.params').touch()
+    line = refused(output.check_predictions, str(ours), '--output_dir', str(theirs))
+    assert line.startswith(f'--output_dir {ours}: holds another model')
+    assert 'holds another model' in refused(output.check_predictions, str(ours), '--x', None)
+    for model in ours, ours / 'model.params', os.path.relpath(ours):
+        output.check_predictions(str(ours), '--output_dir', str(model))
+    (tmp_path / 'results.json').touch()             # of earlier predictions
+    output.check_predictions(str(tmp_path), '--output_dir', str(theirs))
+    output.check_predictions(str(tmp_path / 'none'), '--output_dir', str(theirs))
