@@ -3,7 +3,8 @@
     python export/export.py --model_parameters output_dir --output_dir exported
     python export/export.py --task classification --model_parameters ckpt.params \\
         --output_dir exported --seq_length 128
-    python export/export.py --model_parameters output_dir --format onnx --quantize int8
+    python export/export.py --model_parameters output_dir --output_dir int8 --format onnx \\
+        --quantize int8
 
 The folder holds model-symbol.json and model-0000.params (for mx.gluon.SymbolBlock.imports), or
 model.onnx, with config.json, the vocabulary, tokenizer.json, and labels.txt.  Batch size and length

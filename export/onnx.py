@@ -6,7 +6,7 @@ from typing import Any, Callable, Iterator, List, Sequence
 import mxnet as mx
 import numpy as np
 
-from bert.utils.errors import DataError
+from bert.utils.errors import DataError, install
 
 from .network import Batch
 from .symbol import Symbol, last_line, quiet
@@ -34,7 +34,7 @@ class Onnx:
             from onnx import mapping  # noqa: F401
         except ImportError:
             raise DataError(f'onnx {onnx.__version__} is too new for MXNet; install a compatible '
-                            'version: pip install "gluon-bert[onnx]"') from None
+                            f"version: {install('onnx')}") from None
 
     @classmethod
     def write(cls, net: Any, folder: str, batch: Batch, outputs: Sequence[str]) -> None:

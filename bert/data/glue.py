@@ -14,7 +14,7 @@ from typing import Optional
 
 from ..utils.archive import extract
 from ..utils.download import download, is_offline, locked, reach, why
-from ..utils.errors import DataError
+from ..utils.errors import DataError, install
 from ..utils.files import SAMPLE
 from ..utils.hosts import gluon_repository, hub_file, mxnet_home
 from .tasks import Task
@@ -128,7 +128,7 @@ def _fetch(task, folder):
         except Exception as error:      # of whatever kind: the next source may do better
             if isinstance(error, ModuleNotFoundError):
                 reason = f"{error.name.split('.')[0]} is not installed" + (
-                    ' (pip install "gluon-bert[hub]")' * (name == 'hub'))
+                    f" ({install('hub')})" if name == 'hub' else '')
             else:
                 reason = getattr(error, 'reason', None) or why(error)
             failures.append(f'{name}: {reason}')

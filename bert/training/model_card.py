@@ -35,9 +35,9 @@ def write(folder: str, scores: Mapping[str, Any], predict: str) -> None:
     flags = ' '.join(f'{name}={value}' for name, value in sorted(arguments.items())
                      if value is not None and value is not False)
     rows = [f'| {group} | {name} | {value:.4f} |' for group, name, value in _numbers(scores)]
-    convert = cli.command('scripts/convert_checkpoint.py', '.', 'transformers')
-    export = cli.command('export/export.py', '--model_parameters', '.', '--format', 'onnx',
-                         '--output_dir', 'onnx')
+    convert = cli.console_command('scripts/convert_checkpoint.py', '.', 'transformers')
+    export = cli.console_command('export/export.py', '--model_parameters', '.', '--format', 'onnx',
+                                 '--output_dir', 'onnx')
     files_of_onnx = 'predict_onnx.py (in export/examples)'
     text = f"""\
 ---
@@ -67,7 +67,8 @@ Labels: {', '.join(labels) or 'none'}
 
 ## Use
 
-Run these in this folder.  With gluon-bert:
+Run these in this folder; the commands `bert-...` come with gluon-bert (`pip install` in its
+checkout).  With gluon-bert:
 
     {predict}
 

@@ -9,7 +9,7 @@ from typing import Callable, List, NamedTuple, Optional
 
 import mxnet as mx
 
-from ..utils.errors import DataError
+from ..utils.errors import DataError, install
 from ..utils.signals import stop_signals
 from . import distributed, precision
 from .settings import DeviceSettings
@@ -51,7 +51,7 @@ def devices(settings: DeviceSettings) -> List[mx.Context]:
     if not mx.runtime.Features().is_enabled('CUDA'):
         raise DataError(f'{flag}: this MXNet {mx.__version__} has no CUDA; omit the flag to run on '
                         'the CPU, or replace mxnet with the build for your CUDA: pip uninstall '
-                        'mxnet, then pip install "gluon-bert[cu112]"')
+                        f"mxnet, then {install('cu112')}")
     if len(set(ids)) < len(ids) or not set(ids) <= set(range(mx.context.num_gpus())):
         raise DataError(f'{flag}: this machine has {mx.context.num_gpus()} GPUs, numbered from 0')
     return [mx.gpu(i) for i in ids]

@@ -6,9 +6,9 @@ import shlex
 import sys
 from typing import Any, Callable, Dict, Tuple
 
-__all__ = ['Parser', 'command', 'whole_number', 'positive_int', 'natural_int', 'positive_float',
-           'number_from_0', 'fraction', 'dropout_rate', 'number', 'distinct_ints',
-           'number_list', 'add_overwrite_flag', 'MAX_WORKERS', 'MAX_DEVICES']
+__all__ = ['Parser', 'command', 'console_command', 'whole_number', 'positive_int', 'natural_int',
+           'positive_float', 'number_from_0', 'fraction', 'dropout_rate', 'number',
+           'distinct_ints', 'number_list', 'add_overwrite_flag', 'MAX_WORKERS', 'MAX_DEVICES']
 
 MAX_WORKERS = max(256, 4 * (os.cpu_count() or 1))   # processes; more are a slip of the finger
 MAX_DEVICES = 64                                    # on one host
@@ -95,15 +95,19 @@ def command(script: str, *arguments: str) -> str:
     """A command to copy and paste: ``script`` of this package as the user runs it, and arguments.
 
     ``script`` is the path in a checkout.  Where this process is a console command of the installed
-    package, it becomes another one (``bert-predict-ner``).  Arguments are quoted if need be.
+    package, it becomes another one: :func:`console_command`.  Arguments are quoted if need be.
     """
-    name = os.path.basename(script)
-    sibling = os.path.join(os.path.dirname(sys.argv[0]), name)
     if os.path.basename(sys.argv[0]).startswith('bert-'):
-        program = ['bert-' + name[:-len('.py')].replace('_', '-')]
-    else:
-        program = ['python', sibling if os.path.exists(sibling) else script]
-    return ' '.join(map(_quoted, (*program, *arguments)))
+        return console_command(script, *arguments)
+    sibling = os.path.join(os.path.dirname(sys.argv[0]), os.path.basename(script))
+    program = sibling if os.path.exists(sibling) else script
+    return ' '.join(map(_quoted, ('python', program, *arguments)))
+
+
+def console_command(script: str, *arguments: str) -> str:
+    """As :func:`command`, of the installed package (``bert-predict-ner``) wherever it is run."""
+    name = os.path.basename(script)[:-len('.py')]
+    return ' '.join(map(_quoted, ('bert-' + name.replace('_', '-'), *arguments)))
 
 
 def _quoted(text):

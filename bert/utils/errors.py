@@ -12,8 +12,9 @@ import time
 import traceback
 from typing import Any, Callable, Optional
 
-__all__ = ['DataError', 'LEAVING', 'brief', 'run']
+__all__ = ['DataError', 'LEAVING', 'brief', 'install', 'run']
 
+_PACKAGE = 'gluon-bert'
 # an optional module -> the extra that brings it; all others come with the package itself
 _EXTRAS = {
     'matplotlib': 'plot', 'onnx': 'onnx', 'onnxruntime': 'onnx',
@@ -183,10 +184,20 @@ def _missing_module(package):
         return None
     where = f' on {socket.gethostname()} for {sys.executable}'
     if package == 'mxnet':
-        return (f'MXNet is not installed{where}; install one build of it: pip install '
-                '"gluon-bert[cpu]", or [cu101], [cu102], [cu110], [cu112], [cu117] for CUDA')
+        return (f"MXNet is not installed{where}; install one build of it: {install('cpu')}, or "
+                '[cu101], [cu102], [cu110], [cu112], [cu117] for CUDA')
     if package == 'horovod':
         return (f'Horovod is not installed{where}; build it with: bash '
                 'scripts/install_horovod.sh')
-    extra = f'[{_EXTRAS[package]}]' if package in _EXTRAS else ''
-    return f'{package} is not installed{where}; install it with: pip install "gluon-bert{extra}"'
+    return f'{package} is not installed{where}; install it with: {install(_EXTRAS.get(package))}'
+
+
+def install(extra: Optional[str] = None) -> str:
+    """The command that installs this package, which is not on an index, with an extra."""
+    from importlib import metadata
+    try:
+        metadata.version(_PACKAGE)
+        source = _PACKAGE
+    except metadata.PackageNotFoundError:       # this is a checkout
+        source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return f'pip install "{source}[{extra}]"' if extra else f'pip install "{source}"'

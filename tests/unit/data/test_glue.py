@@ -13,7 +13,7 @@ from helpers import ROOT
 
 from bert.data import glue, tables, tasks
 from bert.data.tables import Example
-from bert.utils.errors import DataError
+from bert.utils.errors import DataError, install
 from bert.utils.files import SAMPLE
 
 RTE = 'index\tsentence1\tsentence2\tlabel\n0\ta\tb\tentailment\n'
@@ -129,7 +129,7 @@ def test_every_failed_source_is_told(tmp_path, monkeypatch, host):
             glue.find(task, root=str(tmp_path))
         return str(error.value)
     failed = 'no source gave the data of RTE (GluonNLP: Failed downloading url; archive: %s; '
-    hub = ('hub: pyarrow is not installed (pip install "gluon-bert[hub]")); put its files '
+    hub = (f"hub: pyarrow is not installed ({install('hub')})); put its files "
            '(train.tsv, dev.tsv, test.tsv) into a folder and name that with --data_dir')
     assert message() == failed % (host[1] + 'RTE.zip: 404 Not Found') + hub
 

@@ -21,8 +21,9 @@ def test_what_it_says(tmp_path, task, pipeline):
     assert text.startswith(f'---\npipeline_tag: {pipeline}\n---\n\n# {task}\n')
     for part in ('Labels: no, yes', '- `train_file`: my train.tsv', '| dev | f1 | 0.5000 |',
                  '| dev | types PER f1 | 0.2500 |', '| test | f1 | 1.0000 |', '`lr=0.1 train_file',
-                 '    bert-predict-ner --text "A text."\n', 'scripts/convert_checkpoint.py .',
-                 'export/export.py --model_parameters . --format onnx', 'python predict_onnx.py'):
+                 '    bert-predict-ner --text "A text."\n', 'python predict_onnx.py',
+                 '`bert-convert-checkpoint . transformers`',
+                 '`bert-export --model_parameters . --format onnx --output_dir onnx`'):
         assert part in text
     assert 'resume' not in text and 'gpu' not in text.replace('gluon', '')
 

@@ -7,7 +7,8 @@ import time
 import pytest
 from helpers import ROOT
 
-from bert.utils.errors import DataError, _explain
+from bert.utils import errors
+from bert.utils.errors import DataError, _explain, install
 
 
 def ends(code, redirection='', **env):
@@ -31,7 +32,7 @@ def ends(code, redirection='', **env):
     (RuntimeError('MXNetError: Resource temporarily unavailable'), 'no thread or process'),
     (RuntimeError('Size of tensor you are trying to allocate is larger than'), 'not enough memory'),
     (UnicodeEncodeError('utf-8', 'caf\udce9', 3, 4, 'x'), 'caf\udce9: not a name in UTF-8'),
-    (ModuleNotFoundError(name='onnx.mapping'), 'pip install "gluon-bert[onnx]"'),
+    (ModuleNotFoundError(name='onnx.mapping'), '[onnx]"'),
     (ModuleNotFoundError(name='horovod'), f'Horovod is not installed on {os.uname().nodename}'),
     (ModuleNotFoundError(name='mxnet'), f' for {sys.executable}; install one build of it'),
 ])
@@ -120,3 +121,10 @@ def test_lacking_threads_the_process_does_not_wait_for_others():
                   '    threading.Thread(target=time.sleep, args=(600,)).start()\n'
                   '    raise RuntimeError("can\'t start new thread")')
     assert result.returncode == 1 and result.stderr.count(b'\n') == 1
+
+
+@pytest.mark.parametrize('package, source', [('pytest', 'pytest'), ('no-such-package', ROOT)])
+def test_what_installs_an_extra(monkeypatch, package, source):
+    monkeypatch.setattr(errors, '_PACKAGE', package)    # one that is installed, and one that is not
+    assert install('onnx') == f'pip install "{source}[onnx]"'
+    assert install() == f'pip install "{source}"'
