@@ -33,7 +33,8 @@ site=$(mktemp -d)
 trap 'rm -rf "$site"' EXIT
 echo 'import bert' > "$site/sitecustomize.py"
 
-"$python" -m pip install 'setuptools<70' wheel
+"$python" -m pip install 'setuptools<70' 'wheel<0.46'     # later ones are to lose bdist_wheel
+export CMAKE_POLICY_VERSION_MINIMUM=3.10    # Horovod's Gloo asks for 2.8, which CMake 4 refuses
 [ -n "${HOROVOD_WITHOUT_MPI:-}" ] || export HOROVOD_WITH_MPI=1
 HOROVOD_WITH_MXNET=1 HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 \
   PYTHONPATH="$site:$root" "$python" -m pip install --no-build-isolation \
