@@ -18,8 +18,8 @@ class SentenceFeatures(NamedTuple):
     """The features of a set: parallel lists with one entry per window (usually a whole text)."""
     ids: List[Any]              # int32 arrays, special tokens included, no padding
     token_types: List[Any]      # int32 arrays: 0 for the first text, 1 for the second
-    labels: List[Any]           # class ids; numbers for a regression; lists of 0 and 1 where a
-                                # text has several labels; None if unknown
+    labels: List[Any]           # class ids; numbers for a regression; uint8 arrays of 0 and 1
+                                # where a text has several labels; None if unknown
     owner: List[int]            # index of the example that each window comes from
 
 

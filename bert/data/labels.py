@@ -8,6 +8,8 @@ import math
 import re
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
+import numpy as np
+
 from ..utils.errors import DataError
 from ..utils.files import parse_json
 
@@ -68,8 +70,8 @@ def parse_order(text: Optional[str]) -> Optional[Tuple[str, ...]]:
 def class_ids(name: str, targets: Sequence[Any], labels: Optional[Sequence[str]]) -> List[Any]:
     """The labels of a set as class ids; None and the numbers of a regression stay as they are.
 
-    A tuple of labels (multi-label) becomes a list of 0 and 1, one per class.  Raises DataError,
-    with the ``name`` of the set, for a label that is not among ``labels``.
+    A tuple of labels (multi-label) becomes a uint8 array of 0 and 1, one per class.  Raises
+    DataError, with the ``name`` of the set, for a label that is not among ``labels``.
     """
     if labels is None:
         return list(targets)
@@ -83,7 +85,11 @@ def class_ids(name: str, targets: Sequence[Any], labels: Optional[Sequence[str]]
                                 f"{', '.join(labels)}; if these are other names of the same, "
                                 "state the order of the model's outputs in the labels of the "
                                 'data: --labels A,B,...')
-        return [int(label in target) for label in labels] if several else ids[target]
+        if not several:
+            return ids[target]
+        row = np.zeros(len(labels), 'uint8')
+        row[[ids[label] for label in target]] = 1
+        return row
 
     return [None if target is None else convert(target) for target in targets]
 

@@ -84,7 +84,7 @@ def compute(names: Sequence[str], labels: Any, predictions: Any,
 
 def compute_multi_label(labels: Any, logits: np.ndarray,
                         names: Sequence[str] = ()) -> Dict[str, Any]:
-    """Scores, by scikit-learn, of texts that have any number of labels.
+    """Scores of texts that have any number of labels; they are those of scikit-learn.
 
     Parameters
     ----------
@@ -100,15 +100,15 @@ def compute_multi_label(labels: Any, logits: np.ndarray,
         'micro_f1', 'macro_f1', 'lrap' (label ranking average precision), and if ``names`` are
         given 'labels': {name: F1}.
     """
-    from sklearn.metrics import f1_score, label_ranking_average_precision_score
-    labels, logits = np.asarray(labels).astype(int), np.asarray(logits)
+    from sklearn.metrics import label_ranking_average_precision_score
+    labels, logits = np.asarray(labels).astype(bool), np.asarray(logits)
     if labels.shape != logits.shape or labels.ndim != 2 or not len(labels):
         raise ValueError(f'no metric of {labels.shape} labels and {logits.shape} predictions')
-    chosen = (logits > 0).astype(int)
-    # one column would be taken for two classes, 0 and 1
-    each = [float(f1_score(labels[:, i], chosen[:, i], zero_division=0))
-            for i in range(labels.shape[1])]
-    result = {'micro_f1': float(f1_score(labels.ravel(), chosen.ravel(), zero_division=0)),
+    chosen = logits > 0
+    # F1 is 2 hits / (true ones + predicted ones), and 0 if there are none
+    hits, ones = (labels & chosen).sum(axis=0), labels.sum(axis=0) + chosen.sum(axis=0)
+    each = (2 * hits / np.maximum(ones, 1)).tolist()
+    result = {'micro_f1': float(2 * hits.sum() / max(ones.sum(), 1)),
               'macro_f1': float(np.mean(each)),
               'lrap': float(label_ranking_average_precision_score(labels, logits))}
     return dict(result, labels=dict(zip(names, each))) if names else result

@@ -88,7 +88,9 @@ def test_the_order_of_the_command_line():
 
 def test_class_ids():
     assert labels.class_ids('dev', ['b', None], ('a', 'b')) == [1, None]
-    assert labels.class_ids('dev', [('b',), ()], ('a', 'b')) == [[0, 1], [0, 0]]
+    rows = labels.class_ids('dev', [('b',), (), None, ('b', 'a')], ('a', 'b'))
+    assert [row if row is None else row.tolist() for row in rows] == [[0, 1], [0, 0], None, [1, 1]]
+    assert {row.dtype.name for row in rows if row is not None} == {'uint8'}
     assert labels.class_ids('dev', [.5], None) == [.5]
     assert refused(labels.class_ids, 'dev', ['c'], ('a', 'b')).startswith(
         'the dev data have the label "c", which is not among: a, b; ')

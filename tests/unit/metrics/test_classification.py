@@ -88,6 +88,25 @@ def test_several_labels_by_hand():
         classification.compute_multi_label([[1]], logits)
 
 
+@pytest.mark.parametrize('classes', [1, 2, 7])
+def test_several_labels_are_scored_as_by_scikit_learn(classes):
+    from sklearn.metrics import f1_score, label_ranking_average_precision_score
+    draw = np.random.RandomState(classes)
+    for _ in range(100):
+        shape = draw.randint(1, 20), classes
+        labels = (draw.rand(*shape) < draw.rand()).astype('uint8')
+        logits = draw.randint(-3, 4, shape) / 2 + draw.randint(-1, 2)
+        chosen = (logits > 0).astype(int)
+        each = [f1_score(labels[:, i], chosen[:, i], zero_division=0) for i in range(classes)]
+        scores = classification.compute_multi_label(list(labels), logits, range(classes))
+        # releases before 1.4 take a longer way, and round otherwise
+        assert scores.pop('labels') == pytest.approx(dict(enumerate(each)), rel=1e-14)
+        assert scores == pytest.approx({
+            'micro_f1': f1_score(labels.ravel(), chosen.ravel(), zero_division=0),
+            'macro_f1': np.mean(each),
+            'lrap': label_ranking_average_precision_score(labels, logits)}, rel=1e-14)
+
+
 def test_what_logits_decide():
     logits = np.array([[0., 2.], [1., -1.]])
     assert classification.decide(logits, None)[0].tolist() == [0., 1.]
