@@ -7,7 +7,7 @@
 With -H, the first host is this one, and ssh reaches the other hosts without a password; they need
 the same checkout, interpreter and working directory at the same paths.  Without ssh, add
 --by_hand: the command to run on each of the other hosts is printed, and the job starts when all of
-them have joined.
+them have joined, which they must within two minutes.
 
 When a process dies, or a host is silent for 20 seconds, every host ends its processes and
 logs which one it was.  On Ctrl-C the workers save and stop.
