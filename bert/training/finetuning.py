@@ -109,9 +109,9 @@ class Run:
         self._size = recipe.batch_size * recipe.accumulate * comm.size
         # similar lengths in a batch save padding, unless it is to a fixed length anyway
         self._similar = layout == 'padded' and model.fixed_length is None
-        each = sampling.updates_per_epoch(len(lengths), self._size)
-        self._total = recipe.steps or each * recipe.epochs
-        self._epochs = -(-self._total // each)
+        self._each = sampling.updates_per_epoch(len(lengths), self._size)
+        self._total = recipe.steps or self._each * recipe.epochs
+        self._epochs = -(-self._total // self._each)
         warmup = int(self._total * recipe.warmup_ratio)
         self._stepper = Stepper(
             model.net, comm, lambda update: linear_decay(update, recipe.lr, warmup, self._total),
@@ -194,8 +194,10 @@ class Run:
             logging.warning('stopped after update %d of %d; run the same command with --resume to '
                             'continue', step.update, self._total)
             raise SystemExit(self._interrupt.exit_code)
-        if self._output.save_interval and step.update % self._output.save_interval == 0:
-            self._save_last()
+        interval = self._output.save_interval
+        if (self._position['done'] == self._each or step.update == self._total
+                or interval and step.update % interval == 0):
+            self._save_last()       # after an epoch, too: its evaluation may be long
 
     def end_epoch(self, scores: Mapping[str, Mapping[str, float]], score: Optional[float] = None,
                   predictions: Any = None) -> bool:
@@ -224,7 +226,8 @@ class Run:
             self._best_predictions = predictions
             if self._comm.rank == 0:
                 result_folder.save_weights(self._folder.path, self._net)
-        self._save_last()
+        if scores:                  # else no evaluation has passed since the last update
+            self._save_last()
         self._publish()
         self._progress.restart_clock()
         stop = self._stalled(position['epoch'])

@@ -21,6 +21,7 @@ from helpers import (
     weights,
 )
 
+from bert.checkpoint import result_folder
 from bert.training import finetuning
 from bert.utils.errors import DataError
 from bert.utils.files import read_json, write_json
@@ -185,6 +186,40 @@ def test_a_killed_run_goes_on_bit_equal(program, start, whole, reviews, tmp_path
         assert_same(weights(whole, name), weights(tmp_path, name))
     updates = [r['update'] for r in records(tmp_path)]
     assert updates == sorted(updates)
+
+
+@pytest.mark.parametrize('dev', [True, False])
+@pytest.mark.slow
+def test_a_run_killed_after_an_epoch_makes_no_update_again(reviews, tmp_path, monkeypatch, dev):
+    monkeypatch.setenv('BERT_OFFLINE', '1')
+    original, positions = result_folder.save_last, []
+
+    def save_last(folder, net, stepper, position):
+        positions.append((position['epoch'], position['done']))
+        original(folder, net, stepper, position)
+
+    def run(out, *more):
+        arguments = flags(reviews, out, *more)
+        at = arguments.index('--dev_file')
+        finetune_classifier.main(arguments if dev else arguments[:at] + arguments[at + 2:])
+
+    monkeypatch.setattr(result_folder, 'save_last', save_last)
+    run(tmp_path / 'whole')
+    # 7 updates in an epoch, then perhaps an evaluation
+    assert positions == ([(0, 7), (1, 0), (1, 7), (2, 0)] if dev else [(0, 7), (1, 7)])
+
+    def killed(*args):
+        raise SystemExit(137)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(*((finetune_classifier, 'predict') if dev else (finetuning.Run, 'end_epoch')),
+                      killed)
+        run(tmp_path / 'out')
+    del positions[:]
+    run(tmp_path / 'out', '--resume')
+    assert positions == ([(1, 0), (1, 7), (2, 0)] if dev else [(1, 7)])
+    for name in ('model.params', 'last.params'):
+        assert_same(weights(tmp_path / 'whole', name), weights(tmp_path / 'out', name))
+    assert [r['update'] for r in records(tmp_path / 'out', 'dev')] == [7, 14] * dev
 
 
 def test_resume_wants_the_same_arguments(program, whole, reviews, tmp_path):
