@@ -1,9 +1,11 @@
 """Features that took long to make, cached on disk, keyed by a hash of their inputs.
 
 They lie in gluon-bert/features of the user's cache folder, as arrays of numbers.  Whatever is wrong
-with the cache, features are then made again.  BERT_FEATURE_CACHE=0 turns it off.
+with the cache, features are then made again.  Of several processes that want the same features one
+makes them, and the others wait for it.  BERT_FEATURE_CACHE=0 turns the cache off.
 """
 import contextlib
+import fcntl
 import hashlib
 import logging
 import os
@@ -54,15 +56,25 @@ def cached(name: str, tok: Tokenizer, content: Iterable[Any],
             path = os.path.join(_folder(), _digest(tok, content) + '.npz')
         except OSError as error:
             _log.debug('no cache for features: %s', error)
-    columns = _read(path) if path else None
-    if columns is not None:
-        _log.info('%s: features from the cache, %s', name, path)
-        return _unpack(columns)
+    if path is None:
+        return _unpack(_pack(make()))
+    columns = _read(path)
+    if columns is None:
+        with _turn(path) as waited:
+            columns = _read(path) if waited else None
+            if columns is None:
+                return _unpack(_make(path, make))
+    _log.info('%s: features from the cache, %s', name, path)
+    return _unpack(columns)
+
+
+def _make(path, make):
+    """The columns as arrays, made now and kept if that took long."""
     start = time.thread_time()      # of this thread alone: a busy machine is no reason
     columns = _pack(make())
-    if path and time.thread_time() - start > SLOW:
+    if time.thread_time() - start > SLOW:
         _write(path, columns)
-    return _unpack(columns)
+    return columns
 
 
 def _folder():
@@ -119,6 +131,26 @@ def _read(path):
         return None
 
 
+@contextlib.contextmanager
+def _turn(path):
+    """Of several processes the first goes on at once, the others together when it is done, whether
+    it kept its features or not; gives whether it waited."""
+    waited = False
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):      # a disk that is full or has no locks: all go on
+            lock = stack.enter_context(open(path + '.lock', 'w', encoding='utf-8'))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waited = True
+                fcntl.flock(lock, fcntl.LOCK_SH)
+        try:
+            yield waited
+        finally:
+            with contextlib.suppress(OSError):
+                os.remove(path + '.lock')
+
+
 def _write(path, columns):
     if sum(column.nbytes for column in columns.values()) > LIMIT:
         return
@@ -132,11 +164,13 @@ def _write(path, columns):
 
 def _make_room(folder):
     """Remove what was used least recently; also what processes left that were killed writing."""
+    files.make_folder(folder, 'the cache')      # the latter
     entries = []
     for entry in os.scandir(folder):
         with contextlib.suppress(FileNotFoundError):    # another process makes room, too
-            status = entry.stat()
-            entries.append((status.st_mtime, status.st_size, entry.path))
+            if entry.name.endswith('.npz'):     # whole: others are being written
+                status = entry.stat()
+                entries.append((status.st_mtime, status.st_size, entry.path))
     total = sum(size for _, size, _ in entries)
     for _, size, path in sorted(entries):
         if total <= LIMIT:

@@ -1,9 +1,12 @@
 """Features on disk: found again, by content; damage and obstacles only cost time; bounded."""
+import errno
+import fcntl
 import hashlib
 import logging
 import os
 import stat
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ import pytest
 from bert.data import feature_cache, features, squad, squad_features
 from bert.data.tables import Example
 from bert.text import tokenizer, transform
+from bert.utils import files
+from bert.utils.errors import DataError
 
 WORDS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'b', 'c']
 COLUMNS = {'ids': [[1, 2, 3], [4]], 'inside': [np.array([True, False]), np.array([True])],
@@ -214,6 +219,87 @@ def test_many_at_once(folder):
     assert len(out) == 40
     assert all(same(columns, out[0]) for columns in out)
     assert len(list(folder.iterdir())) == 1     # and no temporary file
+
+
+def waiting(monkeypatch):
+    """A semaphore with the number of threads that have come to wait for another."""
+    count, flock = threading.Semaphore(0), fcntl.flock
+
+    def counted(file, how):
+        if how == fcntl.LOCK_SH:
+            count.release()
+        flock(file, how)
+    monkeypatch.setattr(fcntl, 'flock', counted)
+    return count
+
+
+@pytest.mark.parametrize('kept', [True, False])
+def test_one_makes_them_and_others_wait(folder, monkeypatch, kept):
+    """Where they are not kept, the others make them at the same time."""
+    monkeypatch.setattr(feature_cache, 'SLOW', -1 if kept else 60)
+    count, together, made, out = waiting(monkeypatch), threading.Barrier(3), [], []
+
+    def wanted(make):
+        out.append(feature_cache.cached('train', tokenizer.WordPiece(WORDS, False), ['text'], make))
+
+    def other():
+        made.append(together.wait(60))
+        return COLUMNS
+
+    others = [threading.Thread(target=wanted, args=(other,)) for _ in range(3)]
+
+    def first():
+        for thread in others:
+            thread.start()
+        assert all(count.acquire(timeout=60) for _ in others)
+        assert not made
+        return COLUMNS
+
+    wanted(first)
+    for thread in others:
+        thread.join()
+    assert len(made) == (0 if kept else 3)
+    assert len(out) == 4 and all(same(columns, out[0]) for columns in out)
+    assert len(list(folder.iterdir())) == kept
+
+
+def test_who_fails_lets_the_others_go_on(folder, monkeypatch):
+    count, maker, out = waiting(monkeypatch), Maker(), []
+    other = threading.Thread(target=lambda: out.append(maker.cached()))
+
+    def first():
+        other.start()
+        assert count.acquire(timeout=60)
+        raise DataError('a label that is wrong')
+
+    with pytest.raises(DataError):
+        feature_cache.cached('train', tokenizer.WordPiece(WORDS, False), ['text'], first)
+    other.join()
+    assert maker.calls == 1 and out[0]['owner'] == [0, 7]
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_a_disk_without_locks(folder, monkeypatch):
+    def none(file, how):
+        raise OSError(errno.ENOLCK, 'No locks available')
+    monkeypatch.setattr(fcntl, 'flock', none)
+    maker = Maker()
+    assert same(maker.cached(), maker.cached())
+    assert maker.calls == 1 and len(list(folder.iterdir())) == 1
+
+
+def test_files_that_others_write_are_left_to_them(folder, monkeypatch):
+    maker = Maker()
+    maker.cached()
+    size = next(folder.iterdir()).stat().st_size
+    (folder / '.a.npz.killed.unfinished').write_bytes(b'x' * size)
+    monkeypatch.setattr(feature_cache, 'LIMIT', 2 * size)
+    with files.atomic(str(folder / 'b.npz')) as temporary:
+        Path(temporary).write_bytes(b'x' * 9 * size)
+        maker.cached(('another text',))
+        assert os.path.exists(temporary) and len(list(folder.iterdir())) == 3
+    maker.cached()
+    assert maker.calls == 2
 
 
 def test_squad(folder):
