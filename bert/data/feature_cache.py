@@ -6,6 +6,7 @@ makes them, and the others wait for it.  BERT_FEATURE_CACHE=0 turns the cache of
 """
 import contextlib
 import fcntl
+import functools
 import hashlib
 import logging
 import os
@@ -85,12 +86,21 @@ def _folder():
 
 
 def _digest(tok, content):
-    out = hashlib.sha256()
-    for part in (VERSION, tok.identity(), unicodedata.unidata_version):
-        out.update(repr(part).encode('utf-8') + b'\n')
-    for part in content:
-        out.update(repr(part).encode('utf-8') + b'\n')
+    out = _digest_of_settings(tok, VERSION).copy()
+    _update(out, content)
     return out.hexdigest()
+
+
+@functools.lru_cache(maxsize=1)         # a vocabulary is long, and a text may come in many chunks
+def _digest_of_settings(tok, version):
+    out = hashlib.sha256()
+    _update(out, (version, tok.identity(), unicodedata.unidata_version))
+    return out
+
+
+def _update(out, parts):
+    for part in parts:
+        out.update(repr(part).encode('utf-8') + b'\n')
 
 
 def _pack(columns):

@@ -6,6 +6,7 @@ import logging
 import os
 import stat
 import threading
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,19 @@ def test_key(folder):
     for content, tok in keys:
         maker.cached(iter(content), tok)
     assert maker.calls == len(keys)
+
+
+def test_the_vocabulary_is_hashed_once_for_all_chunks_of_a_text(folder, monkeypatch):
+    asked, identity = [], tokenizer.WordPiece.identity
+    monkeypatch.setattr(tokenizer.WordPiece, 'identity',
+                        lambda tok: asked.append(tok) or identity(tok))
+    tok, maker = tokenizer.WordPiece(WORDS, False), Maker()
+    for i in range(5):
+        maker.cached(('text', i), tok)
+    parts = [feature_cache.VERSION, identity(tok), unicodedata.unidata_version, 'text', 4]
+    key = hashlib.sha256(''.join(f'{part!r}\n' for part in parts).encode()).hexdigest()
+    assert (folder / f'{key}.npz').exists()
+    assert asked == [tok] and maker.calls == 5
 
 
 def test_another_version_makes_new_features(folder, monkeypatch):
