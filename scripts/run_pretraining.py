@@ -10,9 +10,10 @@ An update takes --accumulate batches per device of each worker.  Make the shards
 create_pretraining_data.py, or give text with --raw: one sentence per line, a blank line between
 documents.  To train on short instances first, and then for fewer steps on long ones:
 
-    python run_pretraining.py --data '/path/128/*.npz' --num_steps 900000 --ckpt_dir phase1
+    python run_pretraining.py --data '/path/128/*.npz' --num_steps 900000 --ckpt_dir phase1 \\
+        --batch_size 32 --accumulate 8
     python run_pretraining.py --data '/path/512/*.npz' --num_steps 100000 --ckpt_dir phase2 \\
-        --pretrained --model phase1
+        --batch_size 8 --accumulate 32 --pretrained --model phase1
 
 --ckpt_dir becomes a model folder for all other programs.  launch.py --help explains how to use
 several hosts.
