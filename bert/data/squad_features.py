@@ -97,7 +97,7 @@ def features(question: Question, tokenizer: Tokenizer, max_seq_length: int = 384
             np.repeat(np.array([0, 1], 'int32'), [before, end - begin + 1]),
             np.pad(starts[begin:end], (before, 1), constant_values=-1),
             np.pad(ends[begin:end], (before, 1), constant_values=-1),
-            np.pad(best[begin:end], (before, 1)),
+            np.pad(best, (before, 1)),
             first + shift if inside else 0, last + shift if inside else 0))
     return out
 
@@ -119,13 +119,16 @@ def _windows(count, room, stride):
 
 
 def _max_context(windows, count):
-    """(windows, count) bool: the window in which each sub-word has the most context, the first of
-    equals.  Context: the lesser number of sub-words to its left or right + 0.01 * window length."""
-    position = np.arange(count)
-    begin, end = np.array(windows).T[:, :, None]
-    score = np.minimum(position - begin, end - 1 - position) + 0.01 * (end - begin)
-    score[(position < begin) | (position >= end)] = -1
-    return score.argmax(axis=0) == np.arange(len(windows))[:, None]
+    """[(length,) bool] of each window: of which of its sub-words it has the most context, the first
+    of equals.  Context: the lesser number of sub-words to the left or right + 0.01 * length."""
+    score, best = np.full(count, -1.), np.zeros(count, 'int32')
+    for number, (begin, end) in enumerate(windows):
+        position = np.arange(end - begin)
+        context = np.minimum(position, position[::-1]) + 0.01 * (end - begin)
+        better = context > score[begin:end]
+        score[begin:end][better] = context[better]
+        best[begin:end][better] = number
+    return [best[begin:end] == number for number, (begin, end) in enumerate(windows)]
 
 
 def _answer_tokens(question, starts, ends):

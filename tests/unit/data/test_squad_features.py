@@ -1,7 +1,9 @@
 """Windows over the passages of questions."""
 import json
 import os
+import random
 
+import numpy as np
 import pytest
 from helpers import DATA_FOLDER
 from squad_questions import VOCABULARY, ask
@@ -60,6 +62,23 @@ def test_windows_of_the_stored_reference(tok, case):
     best = [k for k, count in case['max_context'] for _ in range(count)]
     expected = [[k == best[n] for n in range(*window)] for k, window in enumerate(case['windows'])]
     assert [f.max_context[3:-1].tolist() for f in found] == expected
+
+
+def test_the_window_with_the_most_context_is_that_of_all_compared_at_once():
+    def at_once(windows, count):
+        position = np.arange(count)
+        begin, end = np.array(windows).T[:, :, None]
+        score = np.minimum(position - begin, end - 1 - position) + 0.01 * (end - begin)
+        score[(position < begin) | (position >= end)] = -1
+        return score.argmax(axis=0) == np.arange(len(windows))[:, None]
+
+    draw = random.Random(0)
+    for _ in range(500):
+        count = draw.randint(0, 300)
+        windows = squad_features._windows(count, draw.randint(1, 120), draw.randint(1, 150))
+        rows = zip(windows, at_once(windows, count))
+        assert [best.tolist() for best in squad_features._max_context(windows, count)] == [
+            row[begin:end].tolist() for (begin, end), row in rows]
 
 
 def test_windows_of_the_papers_code(tok):
