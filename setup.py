@@ -8,21 +8,25 @@ with open('bert/__init__.py', encoding='utf-8') as f:
 with open('README.rst', encoding='utf-8') as f:
     readme = f.read()
 
+# MXNet 1.9.1 is its last release and gluonnlp 0.10.0 too: others' next major versions are kept out
+# until they were tried.
 MXNET = {'cpu': 'mxnet', **{cuda: 'mxnet-' + cuda
                             for cuda in ('cu101', 'cu102', 'cu110', 'cu112', 'cu117')}}
 extras = {name: [package + '==1.9.1'] for name, package in MXNET.items()}
 extras.update(
-    docs=['sphinx>=7,<10'],
+    docs=['sphinx>=7,<10'],             # which bounds docutils
     horovod=['horovod==0.28.1'],        # needs MXNet at build: scripts/install_horovod.sh
     hub=['pyarrow<20'],                 # later ones need numpy 2
     onnx=['onnx>=1.14,<1.19',           # MXNet imports onnx.mapping, gone in 1.19
+          'protobuf<8',                 # code that is generated for one may fail with the next
           'onnxruntime<1.23'],          # later ones need ml_dtypes, so numpy 2 on Python 3.13
-    plot=['matplotlib>=3.5'],
-    tensorboard=['tensorboardX>=2.2'],
-    tensorflow=['tensorflow-cpu'],      # only to convert checkpoints of google-research/bert
-    vocabulary=['tokenizers>=0.19'],    # to make a WordPiece vocabulary
+    plot=['matplotlib>=3.5,<4'],
+    tensorboard=['tensorboardX>=2.2,<3', 'protobuf<8'],
+    tensorflow=['tensorflow-cpu<3'],    # only to convert checkpoints of google-research/bert
+    # to make a WordPiece vocabulary; 0.21.0 takes Python 3.8 but has no wheel for it
+    vocabulary=['tokenizers>=0.19,<1,!=0.21.0'],
 )
-extras['test'] = ['pytest', 'ruff==0.17.6'] + [
+extras['test'] = ['pytest>=8,<10', 'ruff==0.17.6'] + [
     package for name in ('docs', 'hub', 'onnx', 'plot', 'tensorboard', 'vocabulary')
     for package in extras[name]]
 
@@ -45,15 +49,15 @@ setup(
     install_requires=[
         'gluonnlp==0.10.0',
         'numpy>=1.19,<2',               # MXNet 1.9.1 does not support numpy 2
-        'huggingface_hub>=0.20',
-        'requests',
-        'safetensors>=0.3',
-        'scikit-learn',
+        'huggingface_hub>=0.20,<3',
+        'requests<3',
+        'safetensors>=0.3,<1',
+        'scikit-learn<2',
         'scipy<2',                      # MXNet 1.9.1 uses scipy.sparse.csr
-        'sentencepiece>=0.1.95',
+        'sentencepiece>=0.1.95,<1',
         'seqeval==1.2.2',
-        'setuptools; python_version >= "3.12"',     # MXNet imports distutils
-        'tqdm',
+        'setuptools<85; python_version >= "3.12"',  # MXNet imports its distutils
+        'tqdm<5',
     ],
     extras_require=extras,
     entry_points={'console_scripts': [

@@ -1,4 +1,4 @@
-"""What setup.py installs: all modules and data, and a command for each program."""
+"""What setup.py installs: all modules and data, a command for each program, bounded versions."""
 import importlib
 import re
 import runpy
@@ -49,3 +49,9 @@ def test_each_program_is_a_command(package):
         assert callable(getattr(importlib.import_module('.'.join(path.parts)), function))
         found.add(f'{path}.py')
     assert found == set(PROGRAMS) - {'scripts/embedding.py'}     # that one is bert/embedding.py
+
+
+def test_versions_have_an_upper_bound(package):
+    """What MXNet 1.9.1 and gluonnlp 0.10.0 were not tried with is not installed."""
+    lists = [package['install_requires'], *package['extras_require'].values()]
+    assert [one for some in lists for one in some if not re.search('<|==', one.split(';')[0])] == []
