@@ -40,7 +40,7 @@ def score_rows(lengths: Sequence[int], batch_size: int, comm: Local,
     Returns
     -------
     numpy.ndarray
-        (rows, ...) float64.
+        (rows, ...), of the type of what ``forward`` returns.
     """
     parts = evaluation_batches(lengths, batch_size, BATCH_TOKENS[comm.devices[0].device_type])
     mine = parts[comm.rank::comm.size]
@@ -50,9 +50,12 @@ def score_rows(lengths: Sequence[int], batch_size: int, comm: Local,
     for part, values in zip(parts, follow(results, tokens, comm.rank)):
         if out is None:
             width = max(lengths) if by_token else values.shape[1]
-            out = np.zeros((len(lengths), width) + values.shape[2:])
+            out = np.zeros((len(lengths), width) + values.shape[2:], values.dtype)
         out[part, :values.shape[1]] = values
-    return comm.sum(out if mine else np.zeros_like(out))
+    if comm.size == 1:
+        return out
+    # each row is one worker's, so the sum has no other digits
+    return comm.sum(out if mine else np.zeros_like(out)).astype(out.dtype)
 
 
 def _results(parts, devices, forward):
