@@ -286,7 +286,7 @@ def report(folder: str, results: Dict[str, Any], hint: Optional[Hint] = None,
     print(f'results: {folder}')
     if hint:
         print(f'{hint.purpose}: ' + cli.command(hint.script, hint.flag, folder, *hint.arguments))
-        model_card.write(folder, results, cli.command(hint.script, hint.flag, '.',
-                                                      *hint.arguments))
+        model_card.write(folder, results, cli.console_command(hint.script, hint.flag, '.',
+                                                              *hint.arguments))
     if hint and curves:     # last: nothing is lost if it fails
         plot.training_curves(folder)
