@@ -19,9 +19,9 @@ ROOT = Path(ROOT)
 PAGES = {path.name: path.read_text(encoding='utf-8') for path in [
     ROOT / 'README.rst', ROOT / 'CONTRIBUTING.rst', *sorted((ROOT / 'docs').glob('*.rst'))]}
 BLOCK = re.compile(r'^\.\. code-block:: *(\w+)\n\n((?:    .*\n|\n)+)', re.M)
-# what is not ours in commands that are parsed; behind mpirun and horovodrun something of ours is
+# what is not ours in commands that are parsed; behind a launcher something of ours is
 OTHERS = {'pip', 'bash', 'ruff', 'unzip', 'cat', 'sed', 'awk', 'for', 'do', 'done'}
-LAUNCHERS = {'mpirun', 'horovodrun'}
+LAUNCHERS = {'mpirun', 'horovodrun', 'srun'}
 DECIMAL = re.compile(r'-?\d+\.\d*(?:e[-+]?\d+)?|\d+:\d\d:\d\d|\[\.\.\.\]')
 
 
