@@ -43,6 +43,8 @@ class Job(NamedTuple):
 _WORK = 'unfinished'
 _COMPRESSION = 1        # of zlib: 6 makes files 15 % smaller and takes six times as long
 _ROWS = 1024            # at once from disk to disk
+_LARGE = 50000          # instances: more make a large shard
+_TOKENS = 4000000       # in about ten MB
 _PAUSE = 10             # seconds between two lines of progress
 
 
@@ -105,6 +107,10 @@ def _make(job, workers):
         slices = _deal([count for count, _, _ in counts], min(job.shards, instances), job.seed)
         if len(slices) < job.shards:
             logging.warning('only %d instances, so there are only as many shards', len(slices))
+        if instances > _LARGE * len(slices):
+            logging.warning('each shard has %d instances, and training reads whole shards: '
+                            '--num_outputs %d makes smaller ones', instances // len(slices),
+                            max(-(-instances // _LARGE), -(-tokens // _TOKENS)))
         _in_order(run(_write_shard, range(len(slices)), slices),
                   [sum(end - first for _, first, end in shard) for shard in slices], 'shards')
     return {'instances': instances, 'tokens': tokens, 'shards': len(slices)}

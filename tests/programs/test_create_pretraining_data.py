@@ -13,6 +13,7 @@ import pytest
 from helpers import ROOT, SAMPLE, TEXT, TINY
 
 from bert.checkpoint.resolve import Checkpoint
+from bert.pretraining import shard_writer
 from bert.pretraining.shards import read
 from bert.text import tokenizer
 from bert.utils.errors import DataError
@@ -120,6 +121,20 @@ def test_the_sample_out_of_the_box(program, tmp_path):
     assert np.ptp([len(shard['valid_lengths']) for shard in shards]) <= 1
     seen = {row.tobytes() for shard in shards for row in shard['input_ids']}
     assert len(seen) > 400
+
+
+@pytest.mark.parametrize('tokens, number', [(1e9, 3), (1000, 25)])
+def test_a_large_shard_gets_a_warning_with_the_number_to_use(script, folders, caplog, monkeypatch,
+                                                             tokens, number):
+    monkeypatch.setattr(shard_writer, '_LARGE', 150)
+    monkeypatch.setattr(shard_writer, '_TOKENS', int(tokens))
+    assert script.main(flags(input_file='folder1/*')) == 0
+    warning = [r.message for r in caplog.records if r.levelname == 'WARNING']
+    assert warning == ['each shard has 388 instances, and training reads whole shards: '
+                       f'--num_outputs {number} makes smaller ones']
+    caplog.clear()
+    assert script.main(flags(input_file='folder1/*', output_dir='small', num_outputs=3)) == 0
+    assert 'whole shards' not in caplog.text
 
 
 def test_whole_words_and_casing(script, folders):
