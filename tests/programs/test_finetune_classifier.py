@@ -176,11 +176,11 @@ def test_a_stopped_run_goes_on_bit_equal(program, start, whole, reviews, tmp_pat
 def test_a_killed_run_goes_on_bit_equal(program, start, whole, reviews, tmp_path):
     process = start(command_of(SCRIPT, *flags(reviews, tmp_path, '--log_interval', '1',
                                               '--save_interval', '2'))['args'])
-    wait_for_update(process.stdout, 5)
+    wait_for_update(process.stdout, 3)
     process.kill()
     process.stdout.close()
-    process.wait()
-    assert (tmp_path / 'last.params').exists()
+    assert process.wait() == -signal.SIGKILL
+    assert (tmp_path / 'last.params').exists() and not (tmp_path / 'results.json').exists()
     program(SCRIPT, *flags(reviews, tmp_path, '--resume'), check=0)
     for name in ('model.params', 'last.params'):
         assert_same(weights(whole, name), weights(tmp_path, name))
