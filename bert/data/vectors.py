@@ -45,7 +45,7 @@ def write_sentences(path: str, items: Iterable[Tuple[str, np.ndarray]], size: in
     Raises DataError if ``path`` cannot be written, and leaves nothing there.
     """
     count = 0
-    with atomic(path) as temporary, contextlib.ExitStack() as stack:
+    with atomic(path, sweep=True) as temporary, contextlib.ExitStack() as stack:
         if suffix(path) == '.jsonl':
             out = stack.enter_context(open(temporary, 'w', encoding='utf-8', newline='\n'))
             for text, vector in items:
@@ -76,7 +76,7 @@ def write_words(path: str, items: Iterable[Tuple[str, List[str], np.ndarray]], s
     :func:`write_sentences`.
     """
     count = 0
-    with atomic(path) as temporary, contextlib.ExitStack() as stack:
+    with atomic(path, sweep=True) as temporary, contextlib.ExitStack() as stack:
         if suffix(path) == '.jsonl':
             out = stack.enter_context(open(temporary, 'w', encoding='utf-8', newline='\n'))
             for text, words, vectors in items:

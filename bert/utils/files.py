@@ -25,16 +25,19 @@ _TEMPORARY = '.unfinished'      # how the names of temporary files end
 
 
 @contextlib.contextmanager
-def atomic(path: str) -> Iterator[str]:
+def atomic(path: str, sweep: bool = False) -> Iterator[str]:
     """The name of a temporary file beside ``path`` that replaces it if the block ends well.
 
     On any error, such as a full disk, the temporary file is removed and ``path`` is unchanged.  If
-    the process is killed it stays behind; :func:`make_folder` removes it then.
+    the process is killed it stays behind; :func:`make_folder` removes it then, and so does the next
+    call for this ``path`` with ``sweep``.
     """
     path = os.path.abspath(path)
+    folder, start = os.path.dirname(path), f'.{os.path.basename(path)}.'
     try:
-        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), suffix=_TEMPORARY,
-                                             prefix=f'.{os.path.basename(path)}.')
+        if sweep:
+            _sweep(folder, start)
+        handle, temporary = tempfile.mkstemp(dir=folder, suffix=_TEMPORARY, prefix=start)
     except OSError as error:
         raise DataError(f'{path}: cannot be written ({error.strerror}); choose another folder'
                         ) from None
@@ -63,10 +66,10 @@ def _lock(handle):
     return True
 
 
-def _sweep(folder):
+def _sweep(folder, start='.'):
     """Remove the temporary files that processes left in ``folder`` when they were killed."""
     for name in os.listdir(folder):
-        if name.startswith('.') and name.endswith(_TEMPORARY):
+        if name.startswith(start) and name.endswith(_TEMPORARY):
             with contextlib.suppress(OSError), open(os.path.join(folder, name), 'rb') as f:
                 if _lock(f.fileno()):       # no process is writing it
                     os.remove(f.name)

@@ -7,6 +7,7 @@ import pytest
 
 from bert.data import vectors
 from bert.utils.errors import DataError
+from bert.utils.files import atomic
 
 
 @pytest.mark.parametrize('name', ['v.npy', 'v.npz', 'v.jsonl', 'words.npz'])
@@ -51,3 +52,14 @@ def test_a_failure_leaves_what_was_there(tmp_path, name):
     with pytest.raises(DataError, match='broken'):
         vectors.write_sentences(str(path), broken(), 3)
     assert path.read_text() == 'before' and os.listdir(str(tmp_path)) == [name]
+
+
+@pytest.mark.parametrize('write', [vectors.write_sentences, vectors.write_words])
+def test_what_killed_runs_left_of_the_file_is_removed(tmp_path, write):
+    for name in ('.v.npz.abcd1234.unfinished', '.w.npz.abcd1234.unfinished', '.v.npz', 'v.npy'):
+        (tmp_path / name).write_text('left')
+    path = str(tmp_path / 'v.npz')
+    with atomic(path) as running:       # another run
+        write(path, [], 5)
+        assert sorted(os.listdir(str(tmp_path))) == sorted([
+            os.path.basename(running), '.w.npz.abcd1234.unfinished', '.v.npz', 'v.npy', 'v.npz'])
