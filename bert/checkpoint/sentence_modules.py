@@ -39,7 +39,8 @@ class SentenceModules(NamedTuple):
 
     def vector(self, rows: np.ndarray) -> np.ndarray:
         """Vectors of tokens, (tokens, units) float32 -> one vector, (size,) float32."""
-        vector = rows[0] if self.pooling == 'cls' else getattr(rows, self.pooling)(axis=0)
+        # a copy, as a view would keep the rows in memory
+        vector = rows[0].copy() if self.pooling == 'cls' else getattr(rows, self.pooling)(axis=0)
         for step in self.steps:
             if isinstance(step, Dense):
                 vector = _ACTIVATIONS[step.activation](step.weight @ vector + step.bias)

@@ -67,6 +67,11 @@ def test_vectors(tmp_path):
     assert sentence_modules.choose(TINY) == SentenceModules('mean')
 
 
+@pytest.mark.parametrize('pooling', sentence_modules.POOLINGS)
+def test_a_vector_does_not_keep_the_rows(pooling):
+    assert SentenceModules(pooling).vector(np.ones((5, 32), np.float32)).base is None
+
+
 def test_modules_that_are_not_known(tmp_path):
     def message(name, *args, **kwargs):
         folder = make(tmp_path / name, *args, **kwargs)
