@@ -55,7 +55,7 @@ class Server:
         """What the next GETs of ``path`` meet, in this order; the last one repeats for ever.
 
         None: nothing; 'cut': the connection closes halfway; 'stall': silence from halfway on;
-        'dribble': the second half comes in small pieces; 'no range': the whole body, whatever
+        'dribble': the second half takes 2.5 s, in pieces; 'no range': the whole body, whatever
         was asked for; 'other range': the body from its start, said so; a number: this status.
         """
         self.faults[path] = list(faults)
@@ -107,7 +107,7 @@ class Server:
             self.closing.wait(20)
         if fault == 'dribble':
             for i in range(half, len(body), 1 + half // 10):
-                self.closing.wait(0.05)
+                self.closing.wait(0.25)
                 handler.wfile.write(body[i:i + 1 + half // 10])
             return
         handler.close_connection = True

