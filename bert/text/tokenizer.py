@@ -249,7 +249,8 @@ class SentencePiece(Tokenizer):
             start, position = min(origins[position], len(word) - 1), position + len(token)
             # a character that became several ('\ufb01' -> 'fi') belongs to each of them
             end = start if token == '\u2581' else next(
-                (i for i in origins[position:] if i > origins[position - 1]), len(word))
+                (origins[i] for i in range(position, len(origins))
+                 if origins[i] > origins[position - 1]), len(word))
             pieces.append((self._ids.get(token, self.unk_id), start, end))
         return pieces
 

@@ -298,6 +298,51 @@ def test_sentencepiece_offsets(model):
                 if tok.is_first_subword(token)] == ['S', 'S', 'c', ',', '\ufb01', '\U0001f600']
 
 
+class Pieces:
+    """In place of a SentencePiece processor; counts the offsets that are read."""
+
+    class Offsets(list):
+        read = 0
+
+        def __getitem__(self, place):
+            found = super().__getitem__(place)
+            self.read += len(found) if isinstance(place, slice) else 1
+            return found
+
+    def __init__(self, pieces, origins):
+        self.pieces, self.origins = pieces, self.Offsets(origins)
+
+    def unk_id(self):
+        return 0
+
+    def pad_id(self):
+        return -1
+
+    def encode(self, word, out_type):
+        return self.pieces
+
+    def normalize(self, word, with_offsets):
+        return ''.join(self.pieces), self.origins
+
+
+def test_offsets_of_a_long_word_are_not_read_for_each_of_its_pieces():
+    draw = random.Random(0)
+    for length in [*range(1, 100), 1000]:
+        pieces = [draw.choice(['\u2581', 'a', 'ab', 'abc']) for _ in range(length)]
+        word = 'x' * draw.randint(1, 2 * length)
+        origins = sorted(draw.choices(range(len(word)), k=len(''.join(pieces)))) + [len(word)]
+        expected, position = [], 0
+        for piece in pieces:
+            start, position = min(origins[position], len(word) - 1), position + len(piece)
+            end = start if piece == '\u2581' else next(
+                (i for i in origins[position:] if i > origins[position - 1]), len(word))
+            expected.append((0, start, end))
+        processor = Pieces(pieces, origins)
+        tok = tokenizer.SentencePiece(processor, SPECIALS, cased=True)
+        assert tok._split(word) == expected
+    assert processor.origins.read < 20 * length
+
+
 @pytest.mark.parametrize('options', [
     {'model_type': 'bpe'}, {'byte_fallback': True, 'vocab_size': 310},
     {'treat_whitespace_as_suffix': True}, {'add_dummy_prefix': False}])
