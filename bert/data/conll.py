@@ -1,5 +1,6 @@
 """Files of CoNLL columns: read as sentences, written with predictions."""
 import io
+import itertools
 import logging
 import re
 from typing import List, NamedTuple, Optional, Sequence
@@ -34,13 +35,15 @@ def read(path: str, token_column: int = 0, tag_column: Optional[int] = -1) -> Li
     columns than the rest are comments.  Tags that break the file's scheme cause a warning; tags of
     no scheme, ragged columns and anything that is not text raise a DataError.
     """
-    groups, before, rows, start, comments = [], [], [], 0, []
-    lines = [(number, line, _columns(line)) for number, line in enumerate(_lines(path), 1)]
+    sentences, before, rows, start, comments = [], [], [], 0, []
+    known = {}          # equal columns are one object
+    lines = list(_lines(path))
     first, width, separator = _shape(lines)
-    if first and lines[first - 1][1].startswith('{"'):
+    if first and lines[first - 1].startswith('{"'):
         raise DataError(f'{path}:{first}: a line of JSON; write one token per line, with its tag '
                         'behind it, and a blank line between sentences')
-    for number, line, columns in [*lines, (len(lines) + 1, '', [])]:
+    for number, line in enumerate(itertools.chain(lines, ['']), 1):
+        columns = _columns(line)
         if columns and line.startswith('#') and (
                 len(columns) != width or separator == '\t' and '\t' not in line):
             comments.append(number)
@@ -50,16 +53,16 @@ def read(path: str, token_column: int = 0, tag_column: Optional[int] = -1) -> Li
                                 f'{width}; write one token per line with the same columns, and a '
                                 'blank line between sentences')
             start = start if rows else number
-            rows.append(columns)
+            rows.append([known.setdefault(column, column) for column in columns])
         else:
             if rows:
-                groups.append((start, before, rows))
+                sentences.append((start, before, rows))
                 before, rows = [], []
             if columns:
                 before.append(line)
     if comments:
         _log.info('%s: skipped %d comments, the first is line %d', path, len(comments), comments[0])
-    if not groups:
+    if not sentences:
         raise DataError(f'{path}: no sentences; write one token per line, and a blank line between '
                         'sentences')
 
@@ -74,22 +77,24 @@ def read(path: str, token_column: int = 0, tag_column: Optional[int] = -1) -> Li
     if token == tag:
         raise DataError(f'{path}:{first}: column {token} cannot be both token and tag; name '
                         'another for one of them')
-    sentences = [Sentence([row[token] for row in rows],
-                          [row[tag] for row in rows] if tag < width else None,
-                          [row[:tag] + row[tag + 1:] for row in rows], line, before, separator)
-                 for line, before, rows in groups]
+    del lines           # this and the next line save memory: there may be millions of rows
+    for i, (line, before, rows) in enumerate(sentences):
+        sentences[i] = Sentence(
+            [row[token] for row in rows], [row[tag] for row in rows] if tag < width else None,
+            [row[:tag] + row[tag + 1:] for row in rows], line, before, separator)
     if tag < width:
         _check_tags(path, sentences)
     return sentences
 
 
 def _shape(lines):
-    """(number of the first row, its columns, what separates them) of (number, line, columns)."""
-    rows = [(number, line, columns) for number, line, columns in lines
-            if columns and not line.startswith('-DOCSTART-')]
-    number, _, columns = next((row for row in rows if not row[1].startswith('#')),
-                              rows[0] if rows else (0, '', []))
-    return number, len(columns), '\t' if any('\t' in line for _, line, _ in rows) else ' '
+    """(number of the first row, its columns, what separates them) of the lines of a file."""
+    rows = [number for number, line in enumerate(lines, 1)
+            if line.strip(' \t') and not line.startswith('-DOCSTART-')]
+    first = next((number for number in rows if not lines[number - 1].startswith('#')),
+                 rows[0] if rows else 0)
+    width = len(_columns(lines[first - 1])) if rows else 0
+    return first, width, '\t' if any('\t' in lines[number - 1] for number in rows) else ' '
 
 
 def _lines(path):

@@ -41,6 +41,12 @@ def test_read_four_columns_with_docstart(path):
         ['London'], ['B-LOC'], 10, ['-DOCSTART- -X- -X- O'])
 
 
+def test_equal_columns_are_in_memory_once(path):
+    first, second = conll.read(write(path, 'the DT B-ORG\nBBC NN I-ORG\n\nthe DT B-ORG\n'))
+    assert first.words[0] is second.words[0] and first.tags[0] is second.tags[0]
+    assert first.columns[0][1] is second.columns[0][1]
+
+
 def test_read_tabs_bom_crlf_and_spaces_inside_tokens(path):
     write(path, '\ufeffNew York\tB-LOC\r\n\t\r\n\u200b\tO\r\n\u00a0 \tO\r\nx\u2028y\tO\r\n')
     first, second = conll.read(path)
