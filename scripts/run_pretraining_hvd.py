@@ -1,6 +1,7 @@
 """Pre-train BERT with Horovod: one worker per GPU, or one process per few CPU cores.
 
     mpirun -np 16 -H host0_ip:8,host1_ip:8 -mca pml ob1 -mca btl ^openib -bind-to none \\
+        -mca odls_base_sigkill_timeout 30 \\
         python run_pretraining_hvd.py --data='folder1/*.txt,folder2/*.txt,' \\
         --data_eval='dev_folder/*.txt,' --num_steps 1000000 --lr 1e-4 --batch_size 4096 \\
         --accumulate 4 --use_avg_len --raw
@@ -8,8 +9,10 @@
         --data sample_text.txt --max_seq_length 64 --num_steps 200 --lr 1e-3 --log_interval 20
 
 An update takes --accumulate batches of each worker.  Each worker reads its own share of the data.
-Rank 0 writes --ckpt_dir; for --resume it must be on a disk that all workers see.  Everything else
-is as in run_pretraining.py; its --help has the recipe for two phases.  Build Horovod with
+Rank 0 writes --ckpt_dir; for --resume it must be on a disk that all workers see.  To stop in order,
+send SIGTERM to one worker.  On Ctrl-C mpirun kills the workers, after twice the seconds that are
+given (default: 1), horovodrun after 5 seconds, saved or not.  Everything else is as in
+run_pretraining.py; its --help has the recipe for two phases.  Build Horovod with
 scripts/install_horovod.sh.
 """
 if not __package__:     # run as a file: `bert` is the checkout's

@@ -129,6 +129,24 @@ def test_a_job_with_a_killed_worker_ends_and_goes_on_bit_equal(program, start, s
     assert_same(weights(tmp_path, state), weights(tmp_path / 'whole', state))
 
 
+@pytest.mark.parametrize('name', [*sorted(LAUNCHERS), 'launch.py'])
+def test_a_signal_to_one_worker_stops_all_in_order(start, shards, tmp_path, name):
+    script, command, more = HOROVOD, SERVED, ['--num_steps', '100000', '--log_interval', '1']
+    if name == 'launch.py':
+        script, more = ALONE, [*more, '--kvstore', 'dist_sync']
+    else:
+        command = launcher(name)
+    process = start([*command, sys.executable, os.path.join(ROOT, script)],
+                    *flags(shards, tmp_path, *more), env={'OMP_NUM_THREADS': '1'})
+    wait_for_update(process.stdout, 2)
+    os.kill(workers_of(script, tmp_path)[-1], signal.SIGTERM)
+    said = process.stdout.read()
+    process.wait(60)
+    stopped = re.search(r'stopped after update (\d+) of 100000; the same command', said)
+    assert stopped, said
+    assert (tmp_path / f'step-{int(stopped.group(1)):07}.params').exists()
+
+
 @pytest.mark.slow
 def test_one_workers_error_ends_the_job(start, shards, tmp_path):
     """A shard that only worker 1 finds broken."""
