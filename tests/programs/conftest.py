@@ -125,9 +125,12 @@ def start():
 
 @pytest.fixture(scope='session')
 def reviews(tmp_path_factory):
-    """The first rows of the sample set as one's own files: 50 to train on, 20 to score."""
+    """The first rows of the sample set as one's own files: 49 to train on, 20 to score.
+
+    Of two workers or devices one has no example in the last update, at 8 or 16 an update.
+    """
     folder = tmp_path_factory.mktemp('data')
-    for split, rows in (('train', 51), ('dev', 21)):
+    for split, rows in (('train', 50), ('dev', 21)):
         with open(os.path.join(SAMPLE, 'classification', split + '.tsv'), encoding='utf-8') as f:
             (folder / (split + '.tsv')).write_text(''.join(list(f)[:rows]), encoding='utf-8')
     return folder
