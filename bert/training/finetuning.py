@@ -124,7 +124,8 @@ class Run:
         self._best_predictions = None
         data = fingerprint(*columns)
         check_same_data(comm, data)
-        self._position = {'epoch': 0, 'done': 0, 'best': None, 'best_epoch': 0, 'data': data}
+        self._position = {'epoch': 0, 'done': 0, 'best': None, 'best_epoch': 0, 'data': data,
+                          'size': self._size}
         self._folder = OutputFolder(output.folder, '--output_dir', FINE_TUNING, output.resume,
                                     output.overwrite, comm)
         if output.resume:
@@ -161,6 +162,10 @@ class Run:
                             'damaged; start again without --resume')
         else:
             result_folder.check_data(folder, found, self._position['data'])
+            if found.get('size', self._size) != self._size:
+                raise DataError(f"the run in {folder} made updates of {found['size']} examples, "
+                                f'not {self._size}; keep --batch_size x --accumulate x workers '
+                                'the same')
             self._position.update(found)
 
     def epochs(self) -> Iterator[List[np.ndarray]]:
