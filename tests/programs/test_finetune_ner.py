@@ -383,7 +383,8 @@ def test_bad_training_data_are_told_in_one_line(capsys, tmp_path, train, more, m
 def test_bad_models_and_texts_are_told_in_one_line(capsys, tmp_path, trained, data):
     write_conll(tmp_path / 'new.txt', [(['ax'], ['B-NEW'])])
     said = fails(capsys, finetune_ner.main, [
-        '--model_parameters', str(trained), '--train_path', str(tmp_path / 'new.txt')])
+        '--model_parameters', str(trained), '--train_path', str(tmp_path / 'new.txt'),
+        '--output_dir', str(tmp_path / 'out')])
     assert said.startswith(f'the data have the tag B-NEW, which {trained} does not know: O B-LOC')
     said = fails(capsys, predict_ner.main, ['--load_checkpoint_prefix', TINY, '--text', 'x'])
     assert said.startswith(f'{TINY}: config.json names no tags such as O and B-PER')
