@@ -4,16 +4,15 @@ A folder that holds a result is refused, unless the run continues or replaces it
 written to the sub-folder ``.overwrite`` and moved into place once it is complete.
 """
 import contextlib
-import fcntl
 import os
 import re
 import shutil
-import time
 import weakref
 from typing import Any, Optional
 
 from ..utils.errors import DataError
 from ..utils.files import make_folder, read_json, write_json
+from ..utils.locks import Lock
 
 __all__ = ['OutputFolder', 'check', 'check_distinct', 'check_predictions', 'FINE_TUNING',
            'PRETRAINING', 'SHARDS']
@@ -32,11 +31,9 @@ _BESIDE = (r'config\.json|arguments\.json|metrics\.jsonl|results\.json|labels\.t
 _ALL = '|'.join([_CHECKPOINT, _RESULT, _BESIDE, SHARDS])
 _ROWS = 'unfinished'        # folder of the rows of shards that are being made
 _NEW, _COMPLETE = '.overwrite', '.overwrite-complete'
+_LOCK = '.lock'
 _STALE = '.stale.json'      # in both: the files of the earlier result that the new one lacks
 PATIENCE = 5                # seconds to wait for a lock: a killed run's processes may be ending
-_held = set()               # file descriptors that hold locks
-# a forked process that outlives this one must not keep its locks
-os.register_at_fork(after_in_child=lambda: [_release(handle) for handle in tuple(_held)])
 
 
 def check(folder: str, flag: str, state: Optional[str] = None, resume: bool = False,
@@ -58,11 +55,11 @@ def check(folder: str, flag: str, state: Optional[str] = None, resume: bool = Fa
         If the folder holds a result that the run may neither continue nor replace, or another run
         is writing to it.
     """
-    handle = _claim(folder, flag)
+    lock = _claim(folder, flag)
     try:
         _check(folder, flag, state, resume, overwrite)
     finally:
-        _release(handle)
+        lock.release()
 
 
 def _check(folder, flag, state, resume, overwrite):
@@ -121,7 +118,7 @@ class OutputFolder:
         new = os.path.join(folder, _NEW)
         self.close = weakref.finalize(self, lambda: None)
         if self._leads:
-            self.close = weakref.finalize(self, _release, _claim(folder, flag))
+            self.close = weakref.finalize(self, _claim(folder, flag).release)
             try:
                 _check(folder, flag, state, resume, overwrite)
                 staged = self._stage(new, state, resume, overwrite, staged)
@@ -162,29 +159,16 @@ class OutputFolder:
 
 
 def _claim(folder, flag):
-    """Make and lock a folder; returns a file descriptor that holds the lock until it is closed."""
+    """Make a folder, and lock it."""
     make_folder(folder, flag)
-    handle, limit = os.open(folder, os.O_RDONLY), time.monotonic() + PATIENCE
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() < limit:
-                time.sleep(0.1)
-                continue
-            os.close(handle)
-            raise DataError(f'{flag} {folder}: another run is writing to this folder; name another '
-                            'one, or wait until it ends') from None
-        except OSError:         # a file system without locks
-            pass
-        _held.add(handle)
-        return handle
-
-
-def _release(handle):
-    """Unlock what :func:`_claim` locked."""
-    _held.discard(handle)
-    os.close(handle)
+    try:
+        return Lock(os.path.join(folder, _LOCK), PATIENCE)
+    except TimeoutError:
+        raise DataError(f'{flag} {folder}: another run is writing to this folder; name another '
+                        'one, or wait until it ends') from None
+    except OSError as error:
+        raise DataError(f'{error.filename}: cannot be locked ({error.strerror}); remove this file, '
+                        f'or name another {flag}') from None
 
 
 def _earlier(folder):

@@ -4,9 +4,10 @@ import os
 import tempfile
 
 from ..utils.archive import extract
-from ..utils.download import DownloadError, download, locked, sha1sum
+from ..utils.download import DownloadError, download, sha1sum
 from ..utils.errors import DataError
 from ..utils.hosts import gluon_repository, mxnet_home
+from ..utils.locks import locked
 
 __all__ = ['cache', 'cached', 'fetched']
 

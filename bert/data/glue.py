@@ -13,10 +13,11 @@ import tempfile
 from typing import Optional
 
 from ..utils.archive import extract
-from ..utils.download import download, is_offline, locked, reach, why
+from ..utils.download import download, is_offline, reach, why
 from ..utils.errors import DataError, install
 from ..utils.files import SAMPLE
 from ..utils.hosts import gluon_repository, hub_file, mxnet_home
+from ..utils.locks import locked
 from .tasks import Task
 
 __all__ = ['find']

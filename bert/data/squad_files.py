@@ -7,10 +7,11 @@ import io
 import os
 from typing import Optional
 
-from ..utils.download import download, locked, reach, sha1sum, why
+from ..utils.download import download, reach, sha1sum, why
 from ..utils.errors import DataError
 from ..utils.files import SAMPLE
 from ..utils.hosts import gluon_repository, mxnet_home
+from ..utils.locks import locked
 
 __all__ = ['find', 'sample']
 

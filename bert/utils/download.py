@@ -4,8 +4,6 @@ A body is received into ``FILE.part`` (its ETag into ``FILE.part.etag``).  A lat
 an interrupted one left; of several processes that want the same file, one downloads and the others
 wait for it.
 """
-import contextlib
-import fcntl
 import hashlib
 import os
 import queue
@@ -16,11 +14,12 @@ import threading
 import time
 from http.client import responses
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Optional
 
 from .errors import DataError
+from .locks import locked
 
-__all__ = ['DownloadError', 'download', 'is_offline', 'locked', 'reach', 'refusal', 'sha1sum',
+__all__ = ['DownloadError', 'download', 'is_offline', 'reach', 'refusal', 'sha1sum',
            'why']
 
 _TRIES = 3                  # attempts in a row that bring nothing new
@@ -230,31 +229,6 @@ def why(error: BaseException) -> str:
 def refusal(status: int) -> str:
     """An HTTP status with its name: '404 Not Found'."""
     return f"{status} {responses.get(status, '')}".strip()
-
-
-@contextlib.contextmanager
-def locked(path: str) -> Iterator[None]:
-    """Keep other processes out of the same block for ``path``, by ``path + '.lock'``."""
-    lock = path + '.lock'
-    while True:
-        with open(lock, 'a') as f:
-            try:
-                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(f'waiting for another process that fetches {path}', file=sys.stderr)
-                fcntl.flock(f, fcntl.LOCK_EX)
-            except OSError:             # a file system without locks
-                pass
-            try:                        # a file that its last holder removed locks out no process
-                if not os.path.samestat(os.fstat(f.fileno()), os.stat(lock)):
-                    continue
-            except FileNotFoundError:
-                continue
-            try:
-                yield
-            finally:
-                Path(lock).unlink(missing_ok=True)
-            return
 
 
 def sha1sum(path: str) -> str:

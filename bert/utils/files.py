@@ -1,7 +1,6 @@
 """Writing and reading files: atomic, with errors in one line."""
 import contextlib
 import errno
-import fcntl
 import gzip
 import io
 import json
@@ -13,6 +12,7 @@ import zlib
 from typing import Any, BinaryIO, Iterator, Optional, Tuple
 
 from .errors import DataError
+from .locks import lock_at_once
 
 __all__ = ['SAMPLE', 'atomic', 'make_folder', 'write_json', 'parse_json', 'read_json', 'read_lines',
            'open_binary', 'unpacked_name', 'cache_folder']
@@ -42,8 +42,9 @@ def atomic(path: str, sweep: bool = False) -> Iterator[str]:
         raise DataError(f'{path}: cannot be written ({error.strerror}); choose another folder'
                         ) from None
     try:
-        _lock(handle)
-        os.chmod(temporary, 0o666 & ~_umask())
+        lock_at_once(handle)
+        with contextlib.suppress(PermissionError):  # a disk that gives all its files one mode
+            os.chmod(temporary, 0o666 & ~_umask())
         yield temporary
         with open(temporary, 'rb+') as f:
             os.fsync(f.fileno())
@@ -57,21 +58,12 @@ def atomic(path: str, sweep: bool = False) -> Iterator[str]:
             os.remove(temporary)
 
 
-def _lock(handle):
-    """Lock an open file without waiting; whether it worked.  The lock ends with the process."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
 def _sweep(folder, start='.'):
     """Remove the temporary files that processes left in ``folder`` when they were killed."""
     for name in os.listdir(folder):
         if name.startswith(start) and name.endswith(_TEMPORARY):
-            with contextlib.suppress(OSError), open(os.path.join(folder, name), 'rb') as f:
-                if _lock(f.fileno()):       # no process is writing it
+            with contextlib.suppress(OSError), open(os.path.join(folder, name), 'rb+') as f:
+                if lock_at_once(f.fileno()):       # no process is writing it
                     os.remove(f.name)
 
 

@@ -4,7 +4,6 @@ A library belongs to the machine that built it: its name holds a hash of the sou
 the CPU and MXNet's version.
 """
 import contextlib
-import fcntl
 import hashlib
 import logging
 import os
@@ -18,6 +17,7 @@ import time
 from multiprocessing.pool import ThreadPool
 
 from ...utils.files import cache_folder
+from ...utils.locks import locked
 
 __all__ = ['Unavailable', 'library', 'register']
 
@@ -61,7 +61,7 @@ def library():
     name = f'operators-{hashlib.sha256(key.encode()).hexdigest()[:32]}.so'
     try:
         folder = cache_folder()
-        with _lock(folder):
+        with locked(os.path.join(folder, 'operators')):     # others wait for what this one builds
             path = os.path.join(folder, name)
             _sweep(folder, name)
             if not _is_whole(path):
@@ -130,15 +130,6 @@ def _cpu():
         return sorted({line.strip() for line in f
                        if line.startswith(('model', 'vendor_id', 'cpu family', 'flags'))})
     return platform.processor()
-
-
-@contextlib.contextmanager
-def _lock(folder):
-    """Held by one process at a time; other processes wait and then use what it built."""
-    with open(os.path.join(folder, 'operators.lock'), 'w', encoding='utf-8') as f:
-        with contextlib.suppress(OSError):      # some network disks have no locks: all build
-            fcntl.flock(f, fcntl.LOCK_EX)
-        yield
 
 
 def _build(command, api, mxnet, path):

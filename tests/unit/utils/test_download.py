@@ -16,7 +16,7 @@ from helpers import ROOT
 from http_server import Server
 
 from bert.utils import download as downloading
-from bert.utils.download import DownloadError, download, is_offline, locked, sha1sum
+from bert.utils.download import DownloadError, download, is_offline, sha1sum
 from bert.utils.errors import DataError
 
 BODY = bytes(range(256)) * 800          # 204800 bytes: several chunks
@@ -341,19 +341,6 @@ def test_a_killed_process_leaves_no_lock(server, tmp_path):
     assert read(download(url, str(tmp_path / 'file'), SHA1)) == BODY
     assert server.gets('file')[1] is not None
     assert left(tmp_path) == ['file']
-
-
-def test_locked_keeps_others_out(tmp_path):
-    path = str(tmp_path / 'x')
-    with locked(path):
-        waiting = start('import sys; from bert.utils.download import locked\n'
-                        'with locked(sys.argv[1]): open(sys.argv[1] + ".second", "w").close()',
-                        path)
-        assert waiting.stderr.readline().startswith('waiting for another process')
-        assert left(tmp_path) == ['x.lock']
-    assert waiting.wait(timeout=60) == 0
-    waiting.stderr.close()
-    assert left(tmp_path) == ['x.second']
 
 
 @pytest.mark.parametrize('number', [errno.ENOLCK, errno.ENOSYS])

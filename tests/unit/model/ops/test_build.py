@@ -52,7 +52,7 @@ def test_builds_once_and_privately(compiler, tmp_path):
     count = len(outputs(tmp_path))
     assert build.library() == path and len(outputs(tmp_path)) == count
     assert sorted(os.listdir(os.path.dirname(path))) == sorted(
-        [os.path.basename(path), 'operators.lock'])
+        [os.path.basename(path)])
 
 
 def test_a_change_of_anything_builds_anew(compiler, tmp_path, monkeypatch):
@@ -96,7 +96,7 @@ def test_failing_compiler(compiler, tmp_path):
     compiler.write_text('#!/bin/sh\n[ "$1" = --version ] && exit\n'
                         'echo "a note"; echo "x.cc:1: error: boom" >&2; exit 1\n')
     assert 'could not build them (x.cc:1: error: boom)' in reason()
-    assert os.listdir(tmp_path / 'cache' / 'gluon-bert') == ['operators.lock']
+    assert os.listdir(tmp_path / 'cache' / 'gluon-bert') == []
     compiler.write_text('#!/bin/sh\necho "error: no licence"; exit 2\n')
     assert 'does not run (error: no licence)' in reason()
 
@@ -174,7 +174,7 @@ def test_what_nobody_needs_is_removed(compiler, tmp_path):
     os.utime(path, (0, 0))
     assert build.library() == path
     assert sorted(os.listdir(folder)) == sorted(
-        [os.path.basename(path), 'build-live', 'operators-other.so', 'operators.lock'])
+        [os.path.basename(path), 'build-live', 'operators-other.so'])
 
 
 def test_a_compiler_that_is_no_command(compiler, monkeypatch):

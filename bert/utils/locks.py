@@ -1,0 +1,89 @@
+"""Locks between processes, on files.  A lock ends with the process that holds it.
+
+Over NFS a lock holds for all hosts, but only on a file that is open for writing: on a folder Linux
+locks for one host alone.  On a disk without locks every process gets them.
+"""
+import contextlib
+import fcntl
+import math
+import os
+import sys
+import time
+from typing import Iterator
+
+__all__ = ['Lock', 'lock_at_once', 'locked']
+
+_POLL = 0.05            # seconds between two tries
+_SOON = 1               # seconds after which a line on standard error says what is waited for
+_held = set()           # file descriptors
+# a forked process that outlives this one must not keep its locks
+os.register_at_fork(after_in_child=lambda: [os.close(_held.pop()) for _ in tuple(_held)])
+
+
+class Lock:
+    """A lock, held from the construction until :meth:`release`.
+
+    Parameters
+    ----------
+    path : str
+        The file to lock.  It is made, and removed with the lock; a killed process leaves it.
+    patience : float
+        Seconds to wait for another process; TimeoutError after that.
+    """
+
+    def __init__(self, path: str, patience: float = math.inf):
+        self._path, start, told = os.path.abspath(path), time.monotonic(), False
+        while True:
+            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(self._handle)
+                waited = time.monotonic() - start
+                if waited >= patience:
+                    raise TimeoutError(f'another process holds {path}') from None
+                if waited > _SOON and not told:
+                    print(f'waiting for another process, which holds {path}', file=sys.stderr)
+                    told = True
+                time.sleep(_POLL)
+                continue
+            except OSError:             # a disk without locks
+                pass
+            if self._is_current():
+                _held.add(self._handle)
+                return
+            os.close(self._handle)
+
+    def _is_current(self):
+        """Whether the file is still there: one that its last holder removed locks out nobody."""
+        try:
+            return os.path.samestat(os.fstat(self._handle), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
+    def release(self) -> None:
+        """Unlock; once more, or in a forked process, does nothing."""
+        if self._handle in _held:
+            _held.remove(self._handle)
+            with contextlib.suppress(OSError):
+                os.remove(self._path)
+            os.close(self._handle)
+
+
+@contextlib.contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Keep other processes out of the same block for ``path``, by ``path + '.lock'``."""
+    lock = Lock(path + '.lock')
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def lock_at_once(handle: int) -> bool:
+    """Lock a file that is open for writing, without waiting; whether it worked."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
