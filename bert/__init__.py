@@ -4,7 +4,7 @@ Importing it only prepares the import of MXNet 1.9, so ``import bert`` must come
 ``import mxnet``:
 
 - numpy gets back the aliases (``np.bool``, ...) that MXNet uses and numpy 1.24 removed.
-- ``OMP_NUM_THREADS``, unless set, becomes this process's share of the machine's cores.
+- ``OMP_NUM_THREADS``, unless set, becomes this process's share of the cores that it may use.
   MXNet's own default is half the processors, which assumes two threads per core and leaves half
   of a virtual machine idle.
 - ``MXNET_MKLDNN_CACHE_NUM``, unless set, becomes 100.  Otherwise MXNet would keep every primitive
@@ -14,6 +14,8 @@ Importing it only prepares the import of MXNet 1.9, so ``import bert`` must come
 - glibc keeps memory that was freed, in one arena, unless a ``MALLOC_`` variable or
   ``GLIBC_TUNABLES`` is set.  Otherwise each training step would give tens of megabytes back to the
   kernel and take them again, page by page.
+- On GPUs, ``MXNET_GPU_MEM_POOL_TYPE`` and ``MXNET_GPU_PARALLEL_RAND_COPY``, unless set, become
+  ``Round`` and 1.
 """
 import contextlib
 import ctypes
@@ -21,6 +23,8 @@ import importlib.abc
 import os
 import sys
 import threading
+
+from .utils.processors import share
 
 __version__ = '0.1.0'
 
@@ -88,27 +92,6 @@ for _name, _type in {'bool': bool, 'int': int, 'float': float, 'complex': comple
         setattr(numpy, _name, _type)
 
 
-def _cores(processors):
-    """The number of physical cores behind ``processors``, the numbers of logical ones."""
-    cores = set()
-    for number in processors:
-        path = f'/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list'
-        try:
-            with open(path, encoding='ascii') as f:
-                cores.add(f.read())
-        except OSError:                 # unknown: count each processor as a core
-            cores.add(number)
-    return len(cores)
-
-
-def _threads():
-    """The number of cores for this process: its share if mpirun or horovodrun started several."""
-    workers = int(os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE')
-                  or os.environ.get('HOROVOD_LOCAL_SIZE') or 1)
-    share = _cores(range(os.cpu_count() or 1)) // workers
-    return max(1, min(_cores(os.sched_getaffinity(0)), share))
-
-
 def _keep_freed_memory():
     """Let glibc keep freed memory (mallopt(3)); call it before threads get arenas of their own."""
     if any(name.startswith('MALLOC_') or name == 'GLIBC_TUNABLES' for name in os.environ):
@@ -121,7 +104,7 @@ def _keep_freed_memory():
 
 
 _keep_freed_memory()
-os.environ.setdefault('OMP_NUM_THREADS', str(_threads()))
+os.environ.setdefault('OMP_NUM_THREADS', str(share()))
 os.environ.setdefault('MXNET_MKLDNN_CACHE_NUM', '100')
 # on GPUs: memory is reused for arrays of similar sizes, and one generator draws all of dropout
 os.environ.setdefault('MXNET_GPU_MEM_POOL_TYPE', 'Round')

@@ -61,8 +61,10 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                         help="MRPC's official files, for ragged (default: made-up pairs); with "
                              '--scores, a folder with MRPC/msr_paraphrase_*.txt, '
                              'WNUT17/{train,dev}.conll and QA/xquad.en.json')
-    parser.add_argument('--text_file', default=os.path.join(ROOT, 'sample_text.txt'),
-                        metavar='FILE', help='text to make the data from (default: %(default)s)')
+    text = os.path.join(ROOT, 'sample_text.txt')
+    parser.add_argument('--text_file', default=text if os.path.exists(text) else None,
+                        metavar='FILE', help="text to make the data from (default: the checkout's "
+                        'sample_text.txt)')
     parser.add_argument('--output_dir', default='./benchmark', metavar='DIR',
                         help='for results.json or scores.json, growth.png, logs, models and data; '
                              'delete it afterwards (default: %(default)s)')
@@ -92,6 +94,8 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     for wanted in args.rows or ():
         if not any(is_named(name, wanted) for name in names):
             parser.error(f'--rows: there is no row {wanted}')
+    if not (args.measure or args.text_file):
+        parser.error('--text_file is required: this installed package has no text of its own')
     if args.measure in ('tokens', 'sentences', 'pairs') and not (args.model and args.texts):
         parser.error(f'--measure {args.measure} needs --model and --texts')
     return args

@@ -20,6 +20,7 @@ import time
 from bert.pretraining import flags
 from bert.utils import cli
 from bert.utils.errors import run
+from bert.utils.processors import available
 
 
 def parse_args(argv=None):
@@ -38,7 +39,7 @@ def parse_args(argv=None):
     running.add_argument('--num_outputs', type=cli.whole_number(1, 100000), default=1, metavar='N',
                          help='shards to write, of equal size (default: %(default)s)')
     running.add_argument('--num_workers', type=cli.whole_number(1, cli.MAX_WORKERS),
-                         default=os.cpu_count(), metavar='N',
+                         default=available(), metavar='N',
                          help='processes (default: one per CPU, %(default)s)')
     running.add_argument('--resume', action='store_true',
                          help='continue where an interrupted run in --output_dir stopped')
@@ -57,7 +58,7 @@ def main(argv=None):
     from bert.pretraining.masking import Masking
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.INFO,
                         format='%(message)s')
-    start, folder = time.time(), os.path.expanduser(args.output_dir)
+    start, folder = time.monotonic(), os.path.expanduser(args.output_dir)
     wanted = flags.vocabulary_settings(args)
     tok, source = vocabulary.load_tokenizer(wanted)
     paths = corpus.expand(args.input_file)
@@ -78,7 +79,7 @@ def main(argv=None):
     except KeyboardInterrupt:
         logging.info('stopped; the same command with --resume continues')
         raise
-    seconds = time.time() - start
+    seconds = time.monotonic() - start
     logging.info('instances: %d, tokens: %d, shards: %d; %.1f s, %.2f million tokens per second',
                  made['instances'], made['tokens'], made['shards'], seconds,
                  made['tokens'] / seconds / 1e6)

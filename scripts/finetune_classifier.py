@@ -18,7 +18,7 @@ from bert.data import features, inputs, labels, outputs, tables, tasks
 from bert.metrics import classification
 from bert.training import flags
 from bert.utils import cli, files
-from bert.utils.errors import DataError, run
+from bert.utils.errors import DataError, run, show
 
 DEFAULTS = flags.Defaults(lr=5e-5, epochs=3, sample_lr=3e-4, sample_epochs=5)
 
@@ -238,9 +238,9 @@ def report(args, task, model, examples, sets, best):
         if all(example.label is not None for example in examples[split]):
             results[split] = evaluate(task, split, examples[split], logits, each=True)
             shown = ', '.join(f'{name} {results[split][name]:.4f}' for name in task.metrics)
-            print(f'{split}: {shown}')
+            show(f'{split}: {shown}')
             for name, f1 in results[split].get('labels', {}).items():
-                print(f'  {name}: f1 {f1:.4f}')
+                show(f'  {name}: f1 {f1:.4f}')
             if args.plot and task.labels and not task.multi_label:
                 ids = labels.class_ids(split, [e.label for e in examples[split]], task.labels)
                 confusions[split] = classification.confusion(
@@ -269,7 +269,7 @@ def write_predictions(args, task, split, indices, logits):
     else:
         path = os.path.join(args.output_dir, f'predictions-{split}.tsv')
         tables.write_predictions(path, indices, chosen, task.labels, probabilities)
-    print(f'predictions: {path}')
+    show(f'predictions: {path}')
 
 
 def predict_texts(args, task, model):

@@ -20,7 +20,7 @@ from bert.data import conll, tagging, tags
 from bert.data.labels import model_order, parse_order
 from bert.training import flags
 from bert.utils import cli
-from bert.utils.errors import DataError, run
+from bert.utils.errors import DataError, run, show
 
 DEFAULTS = flags.Defaults(lr=5e-5, epochs=4, sample_lr=1e-3, sample_epochs=10,
                           sample_batch_size=8)
@@ -250,8 +250,8 @@ def report(args, labels, model, sets, best):
         tagging.write(path, sentences, predicted, tag_map)
         if sentences[0].tags is not None:
             results[split] = tagging.score(sentences, predicted, tag_map)
-            print(f'{split}:\n{tagging.table(results[split])}')
-        print(f'predictions: {path}')
+            show(f'{split}:\n{tagging.table(results[split])}')
+        show(f'predictions: {path}')
     if model.runtime.comm.rank:
         return None
     finetuning.report(args.output_dir, results, finetuning.Hint(

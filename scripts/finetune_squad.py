@@ -24,7 +24,7 @@ from bert.data import inputs, squad, squad_answers, squad_features
 from bert.metrics import squad as squad_metrics
 from bert.training import flags
 from bert.utils import cli, files
-from bert.utils.errors import DataError, run
+from bert.utils.errors import DataError, run, show
 
 # what a result folder remembers, so that it can answer without these flags
 WINDOWS = {'max_seq_length': 384, 'doc_stride': 128, 'max_query_length': 64}
@@ -252,7 +252,7 @@ def report(args, model, questions, windows, best):
         squad_answers.write(folder, predictions)
     if questions and squad.is_labelled(questions):
         results['dev'] = evaluate(args, questions, predictions)
-        print('\n'.join(squad_metrics.summary(results['dev'])))
+        show('\n'.join(squad_metrics.summary(results['dev'])))
         if args.version_2:
             suggest_threshold(args, questions, predictions, results['dev'])
             curves = squad_metrics.precision_recall(
@@ -271,8 +271,8 @@ def suggest_threshold(args, questions, predictions, scores):
     """Print a threshold above the present one, if it is better."""
     wider = evaluate(args, questions, squad_answers.without_threshold(predictions))
     if wider['best_f1'] > scores['best_f1']:
-        print(f"with the answers that are now withheld, f1 would be {wider['best_f1']:.2f} at "
-              f"--null_score_diff_threshold={wider['best_f1_thresh']!r}")
+        show(f"with the answers that are now withheld, f1 would be {wider['best_f1']:.2f} at "
+             f"--null_score_diff_threshold={wider['best_f1_thresh']!r}")
 
 
 def answer_texts(args, model):

@@ -43,6 +43,8 @@ HOROVOD_WITH_MXNET=1 HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 \
 # horovodrun imports MXNet too, to see what Horovod was built with: give its launcher the aliases.
 aliases='import numpy; [setattr(numpy, t.__name__, t) for t in (bool, int, float, complex, object, str) if t.__name__ not in vars(numpy)]  # for MXNet 1.9'
 launcher=$("$python" -c 'import sysconfig; print(sysconfig.get_path("scripts"))')/horovodrun
-grep -q 'for MXNet 1.9' "$launcher" || sed -i "1a $aliases" "$launcher"
+# Before its first import: where the interpreter's path is long, the first lines are the shell's.
+grep -q 'for MXNet 1.9' "$launcher" || sed -i "0,/^import /{/^import /i $aliases
+}" "$launcher"
 PYTHONPATH="$root" "$python" -c 'import bert, horovod.mxnet as hvd; print("Horovod is ready: MPI %s, Gloo %s" % (
     "yes" if hvd.mpi_built() else "no", "yes" if hvd.gloo_built() else "no"))'

@@ -170,11 +170,11 @@ def _address_towards(host):
 def _accept(watch, jobs, started, signals):
     """The other hosts, once all have joined; an exit code if they do not."""
     missing = {job['host'] for job in jobs[1:]}
-    hosts, limit = [], time.time() + JOIN
+    hosts, limit = [], time.monotonic() + JOIN
     watch.settimeout(0.2)
     while missing:
         failed = next((p for p in started if p.poll()), None)
-        if failed or signals or time.time() > limit:
+        if failed or signals or time.monotonic() > limit:
             log(f'{", ".join(sorted(missing))}: could not be joined ' + (
                 f'({shlex.join(failed.args[:-1])} ended with exit code {failed.returncode})'
                 if failed else f'within {JOIN} s' if not signals else 'before the job was stopped'))

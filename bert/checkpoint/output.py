@@ -31,8 +31,8 @@ _BESIDE = (r'config\.json|arguments\.json|metrics\.jsonl|results\.json|labels\.t
 _ALL = '|'.join([_CHECKPOINT, _RESULT, _BESIDE, SHARDS])
 _ROWS = 'unfinished'        # folder of the rows of shards that are being made
 _NEW, _COMPLETE = '.overwrite', '.overwrite-complete'
-_LOCK = '.lock'
 _STALE = '.stale.json'      # in both: the files of the earlier result that the new one lacks
+_LOCK = '.lock'
 PATIENCE = 5                # seconds to wait for a lock: a killed run's processes may be ending
 
 

@@ -5,7 +5,6 @@ with the cache, features are then made again.  Of several processes that want th
 makes them, and the others wait for it.  BERT_FEATURE_CACHE=0 turns the cache off.
 """
 import contextlib
-import fcntl
 import functools
 import hashlib
 import logging
@@ -19,6 +18,7 @@ import numpy as np
 from ..text.tokenizer import Tokenizer
 from ..utils import files
 from ..utils.errors import DataError
+from ..utils.locks import Lock
 
 __all__ = ['cached']
 
@@ -145,20 +145,18 @@ def _read(path):
 def _turn(path):
     """Of several processes the first goes on at once, the others together when it is done, whether
     it kept its features or not; gives whether it waited."""
-    waited = False
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):      # a disk that is full or has no locks: all go on
-            lock = stack.enter_context(open(path + '.lock', 'w', encoding='utf-8'))
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                waited = True
-                fcntl.flock(lock, fcntl.LOCK_SH)
+    waited, lock = False, None
+    with contextlib.suppress(OSError):      # a disk that is full: all go on
         try:
-            yield waited
-        finally:
-            with contextlib.suppress(OSError):
-                os.remove(path + '.lock')
+            lock = Lock(path + '.lock', patience=0)
+        except TimeoutError:
+            waited = True
+            Lock(path + '.lock').release()
+    try:
+        yield waited
+    finally:
+        if lock:
+            lock.release()
 
 
 def _write(path, columns):

@@ -223,7 +223,7 @@ def _in_order(results, sizes, what):
 
     ``results`` yields (index, result); ``sizes`` are the shares of the work.
     """
-    out, start, logged = [None] * len(sizes), time.time(), time.time()
+    out, start, logged = [None] * len(sizes), time.monotonic(), time.monotonic()
     bar = None
     if sys.stderr.isatty():
         from tqdm import tqdm
@@ -233,7 +233,7 @@ def _in_order(results, sizes, what):
     for index, result in results:
         out[index] = result
         done += sizes[index]
-        now = time.time()
+        now = time.monotonic()
         if bar is not None:
             bar.update(sizes[index])
         elif now > logged + _PAUSE:

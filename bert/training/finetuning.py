@@ -16,7 +16,7 @@ from ..model.config import BertConfig
 from ..model.forward import create_forward
 from ..model.parameters import initialize, load_parameters
 from ..utils import cli, files
-from ..utils.errors import DataError
+from ..utils.errors import DataError, show
 from . import model_card, plot
 from .distributed import agree, check_same_data
 from .evaluation import Forward
@@ -75,9 +75,7 @@ def build(net: mx.gluon.HybridBlock, loaded: result_folder.LoadedModel, runtime:
 
 
 class Run:
-    """A fine-tuning run; use it as a context manager.
-
-    ::
+    """A fine-tuning run; use it as a context manager::
 
         with Run(recipe, output, model, columns, description) as training:
             for epoch in training.epochs():
@@ -195,14 +193,15 @@ class Run:
         self._position['done'] += 1
         if step.stop:
             self._save_last()
-            self._progress.close()
-            logging.warning('stopped after update %d of %d; run the same command with --resume to '
-                            'continue', step.update, self._total)
-            raise SystemExit(self._interrupt.exit_code)
+            self._exit_interrupted(f'after update {step.update} of {self._total}', 'continue')
         interval = self._output.save_interval
         if (self._position['done'] == self._each or step.update == self._total
                 or interval and step.update % interval == 0):
             self._save_last()       # after an epoch, too: its evaluation may be long
+
+    def _exit_interrupted(self, when, purpose):
+        logging.warning('stopped %s; run the same command with --resume to %s', when, purpose)
+        raise SystemExit(self._interrupt.exit_code)
 
     def end_epoch(self, scores: Mapping[str, Mapping[str, float]], score: Optional[float] = None,
                   predictions: Any = None) -> bool:
@@ -261,9 +260,12 @@ class Run:
         """Load the best epoch's weights into the network.
 
         Returns the predictions that :meth:`end_epoch` received with them; None if that was before
-        a ``--resume``.  Raises DataError if the weights are missing.
+        a ``--resume``.  Exits if the program was interrupted after the last update.  Raises
+        DataError if the weights are missing.
         """
-        self._comm.sum([0.0])       # a barrier: after it, worker 0 has written them
+        # also a barrier: after it, worker 0 has written them
+        if self._comm.sum([float(self._interrupt.requested)])[0]:
+            self._exit_interrupted('after the training', 'see the results')
         path = self._path(result_folder.WEIGHTS)
         if not os.path.exists(path):
             raise DataError(f'{path} is missing: --output_dir must be on a disk that all workers '
@@ -288,9 +290,10 @@ def report(folder: str, results: Dict[str, Any], hint: Optional[Hint] = None,
     """
     if results:
         files.write_json(os.path.join(folder, 'results.json'), results)
-    print(f'results: {folder}')
+    show(f'results: {folder}')
     if hint:
-        print(f'{hint.purpose}: ' + cli.command(hint.script, hint.flag, folder, *hint.arguments))
+        show(f'{hint.purpose}: '
+             + cli.command(hint.script, hint.flag, folder, *hint.arguments))
         model_card.write(folder, results, cli.console_command(hint.script, hint.flag, '.',
                                                               *hint.arguments))
     if hint and curves:     # last: nothing is lost if it fails

@@ -15,6 +15,7 @@ import threading
 import time
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
+from ..utils.processors import available
 from .watch import LAUNCHED
 
 __all__ = ['Host', 'Part', 'log', 'threads', 'wait']
@@ -32,7 +33,7 @@ class Host:
     """The connection to another host of the job."""
 
     def __init__(self, connection: socket.socket, name: str = '') -> None:
-        self.name, self.heard, self.done = name, time.time(), False
+        self.name, self.heard, self.done = name, time.monotonic(), False
         self.messages: queue.Queue[Tuple[str, str]] = queue.Queue()
         self._connection = connection
         connection.settimeout(None)
@@ -60,7 +61,7 @@ class Host:
         try:
             with self._connection.makefile('r', encoding='utf-8') as lines:
                 for line in lines:
-                    self.heard = time.time()
+                    self.heard = time.monotonic()
                     kind, text = json.loads(line)
                     if kind != 'here':
                         self.messages.put((kind, text))
@@ -110,7 +111,7 @@ class Part:
     def _start(self):
         env = dict(os.environ, **self._job['env'])
         count = sum(role.startswith('worker') for role in self._job['roles'])
-        share = max(1, len(os.sched_getaffinity(0)) // max(1, count))
+        share = max(1, available() // max(1, count))
         env['OMP_NUM_THREADS'] = str(min(threads(env, share), share))
         where = f" on {self._job['host']}" if self._job['host'] else ''
         for role in self._job['roles']:
@@ -142,7 +143,7 @@ class Part:
                     host.done = True
                 if kind == 'closed' and not host.done:
                     return f'{host.name} is gone, its launcher has ended; {ENDED}', 1
-            if time.time() - host.heard > SILENCE:
+            if time.monotonic() - host.heard > SILENCE:
                 return (f'{host.name} has not been heard of for {SILENCE} s, is the link cut?  '
                         f'{ENDED.capitalize()}', 1)
         return None
@@ -169,8 +170,8 @@ class Part:
                         _positive(code))
         running = [name for name, process in workers.items() if process.poll() is None]
         if self._asked and len(running) < len(workers):
-            self._first_stopped = self._first_stopped or time.time()
-            if running and time.time() - self._first_stopped > STOP_GRACE:
+            self._first_stopped = self._first_stopped or time.monotonic()
+            if running and time.monotonic() - self._first_stopped > STOP_GRACE:
                 return (f"{', '.join(running)} did not stop within {STOP_GRACE} s of the others; "
                         'ended now', 128 + self._asked)
         if running:
@@ -192,9 +193,9 @@ class Part:
         running = [process for process in self._processes.values() if process.poll() is None]
         for process in running:
             process.send_signal(signal.SIGTERM)
-        limit = time.time() + GRACE
+        limit = time.monotonic() + GRACE
         for process in running:
-            wait(process, max(0, limit - time.time()))
+            wait(process, max(0, limit - time.monotonic()))
 
 
 def _positive(code):

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import time
+import zlib
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
@@ -77,7 +78,8 @@ def _cpuinfo(field):
 def speeds() -> Speeds:
     """The result of :func:`measure`, kept in the cache folder.
 
-    It is measured once for each CPU model, number of threads and version of MXNet.
+    It is measured once for each CPU, by model and abilities, number of threads and version of
+    MXNet.
     """
     key, path, known = f'{_cpu()}, MXNet {mx.__version__}', None, {}
     try:
@@ -94,9 +96,13 @@ def speeds() -> Speeds:
 
 
 def _cpu():
-    """The model of this CPU and the number of threads, for a key."""
+    """The model of this CPU, its abilities and the number of threads, for a key.
+
+    Virtual machines of one model ("AMD EPYC") differ in their abilities.
+    """
     threads = os.environ.get('OMP_NUM_THREADS') or os.cpu_count()
-    return f"{_cpuinfo('model name') or 'CPU'} x {threads}"
+    abilities = zlib.crc32((_cpuinfo('flags') or '').encode())
+    return f"{_cpuinfo('model name') or 'CPU'} ({abilities:08x}) x {threads}"
 
 
 def choose(dtype: str, device: mx.Context) -> str:

@@ -39,8 +39,8 @@ class Progress:
                  log_interval: int = 10, unit: str = 'examples', tensorboard: bool = False):
         self._active, self._interval, self._unit = rank == 0, log_interval, unit
         self._total, self._board, self._bar = total, None, None
-        self._since, self._counted, self._loss, self._steps = time.time(), 0, 0.0, 0
-        self._started, self._at_start = time.time(), done
+        self._since, self._counted, self._loss, self._steps = time.monotonic(), 0, 0.0, 0
+        self._started, self._at_start = time.monotonic(), done
         if not self._active:
             return
         self.move(folder)
@@ -72,7 +72,7 @@ class Progress:
         values = measure() if measure and due else {}
         if not self._active:
             return
-        speed = self._counted / max(1e-9, time.time() - self._since)
+        speed = self._counted / max(1e-9, time.monotonic() - self._since)
         if self._bar is not None:
             self._bar.set_postfix_str(f'epoch {epoch}, loss {self._loss / self._steps:.4f}, lr '
                                       f'{step.lr:.2e}, {speed:.1f} {self._unit}/s', refresh=False)
@@ -82,7 +82,7 @@ class Progress:
                      'scale is halved')
         if due:
             if self._bar is None or measure:
-                pace = (time.time() - self._started) / (step.update - self._at_start)
+                pace = (time.monotonic() - self._started) / (step.update - self._at_start)
                 shown = ', '.join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in
                                  (values or {'loss': self._loss / self._steps}).items())
                 self.log(f'epoch {epoch}, update {step.update}/{self._total}: {shown}, lr '
@@ -91,7 +91,7 @@ class Progress:
             self.record('train', update=step.update, epoch=epoch, loss=self._loss / self._steps,
                         lr=step.lr, gradient_norm=step.norm,
                         **{self._unit + '_per_second': round(speed, 2)}, **values)
-            self._since, self._counted, self._loss, self._steps = time.time(), 0, 0.0, 0
+            self._since, self._counted, self._loss, self._steps = time.monotonic(), 0, 0.0, 0
 
     def record(self, kind: str, update: int, **values: Any) -> None:
         """Append a line to metrics.jsonl, and its numbers to TensorBoard.
@@ -121,7 +121,7 @@ class Progress:
 
     def restart_clock(self) -> None:
         """Exclude the time since the last update, such as an evaluation's, from the speed."""
-        self._since, self._counted = time.time(), 0
+        self._since, self._counted = time.monotonic(), 0
 
     def log(self, text: str) -> None:
         """Log a line, above the bar if there is one."""
@@ -141,10 +141,10 @@ def follow(batches: Iterable[Any], sizes: Sequence[int], rank: int = 0) -> Itera
 
     ``sizes`` are the shares of the batches in the work.
     """
-    start = logged = time.time()
+    start = logged = time.monotonic()
     done, total = 0, sum(sizes)
     for number, (size, batch) in enumerate(zip(sizes, batches), 1):
-        done, now = done + size, time.time()
+        done, now = done + size, time.monotonic()
         if rank == 0 and now >= logged + _PAUSE:
             logged = now
             _log(f'prediction: batch {number}/{len(sizes)}, '

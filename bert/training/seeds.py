@@ -10,7 +10,7 @@ import numpy as np
 from ..checkpoint.output import FINE_TUNING, OutputFolder
 from ..checkpoint.result_folder import LAST
 from ..utils import files
-from ..utils.errors import DataError
+from ..utils.errors import DataError, show
 
 __all__ = ['train_each', 'summarize']
 
@@ -71,16 +71,16 @@ def _train_each(seeds, folders, output, train, metric):
     summary = summarize(scores)
     for name, row in summary.items():
         values = scores[best][name.split(' ', 1)[0]]
-        print(f"{name}: mean {row['mean']:.4f}, standard deviation {row['deviation']:.4f}, best "
-              f"{row['best']:.4f}; seed {best} {values[name.split(' ', 1)[1]]:.4f}")
+        show(f"{name}: mean {row['mean']:.4f}, standard deviation {row['deviation']:.4f}, best "
+             f"{row['best']:.4f}; seed {best} {values[name.split(' ', 1)[1]]:.4f}")
     for name in os.listdir(folders[best]):
         if name != LAST and os.path.isfile(os.path.join(folders[best], name)):
-            shutil.copy2(os.path.join(folders[best], name), os.path.join(output.path, name))
+            shutil.copyfile(os.path.join(folders[best], name), os.path.join(output.path, name))
     files.write_json(os.path.join(output.path, SUMMARY), {
         'best_seed': best, 'chosen_by': f'{dev} {metric}', 'summary': summary,
         'scores': {str(seed): values for seed, values in scores.items()}})
     output.publish()
-    print(f'results: {folder}, the model of seed {best} (best {dev} {metric})')
+    show(f'results: {folder}, the model of seed {best} (best {dev} {metric})')
 
 
 def summarize(scores: Mapping[int, Mapping[str, Mapping[str, float]]]) -> Dict[str, Dict[str, Any]]:

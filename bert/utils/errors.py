@@ -12,7 +12,7 @@ import time
 import traceback
 from typing import Any, Callable, Optional
 
-__all__ = ['DataError', 'LEAVING', 'brief', 'install', 'run']
+__all__ = ['DataError', 'LEAVING', 'brief', 'install', 'run', 'show']
 
 _PACKAGE = 'gluon-bert'
 # an optional module -> the extra that brings it; all others come with the package itself
@@ -64,7 +64,7 @@ def run(main: Callable[[], Optional[int]]) -> None:
         code = error.code
     except BrokenPipeError:             # the reader of our output went away: `... | head`
         code = 0
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
     except KeyboardInterrupt:
         code = 130
         _leave_workers(code)
@@ -85,6 +85,27 @@ def run(main: Callable[[], Optional[int]]) -> None:
     finally:
         _bound_exit(code if isinstance(code, int) else int(code is not None))
     sys.exit(code)
+
+
+def show(text: str) -> None:
+    """Print a line of a report.
+
+    What follows it, such as files to be written, matters more than its reader: where standard
+    output is lost (``... | head``, a closed terminal, a full disk) the program goes on without it.
+    """
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        _discard_output()
+        if not isinstance(error, BrokenPipeError):
+            with contextlib.suppress(OSError):
+                print(f'standard output cannot be written ({error.strerror}); going on without it',
+                      file=sys.stderr)
+
+
+def _discard_output():
+    """Let standard output go nowhere from now on."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _bound_exit(code):

@@ -175,12 +175,17 @@ def cache_folder() -> str:
     Raises OSError where that is not possible.
     """
     base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
+    if base.startswith('~'):            # neither HOME nor an entry in /etc/passwd
+        raise FileNotFoundError(errno.ENOENT, 'there is no home folder', base)
     folder = os.path.join(os.path.abspath(base), 'gluon-bert')
     os.makedirs(base, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder, 0o700)
     status = os.stat(folder)
-    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+    if status.st_uid != os.getuid():
+        raise PermissionError(errno.EPERM, f'belongs to another user, number {status.st_uid}; '
+                              'remove it', folder)
+    if status.st_mode & 0o022:
         raise PermissionError(errno.EPERM, 'can be written by other users; chmod 700 it', folder)
     return folder
 

@@ -9,8 +9,14 @@ __all__ = ['gluon_repository', 'hub_endpoint', 'hub_file', 'mxnet_home']
 
 
 def mxnet_home(folder: Optional[str] = None) -> str:
-    """Where MXNet and GluonNLP keep what they fetch: ``folder``, ``$MXNET_HOME`` or ~/.mxnet."""
-    return os.path.expanduser(folder or os.environ.get('MXNET_HOME') or '~/.mxnet')
+    """Where MXNet and GluonNLP keep what they fetch: ``folder``, ``$MXNET_HOME`` or ~/.mxnet.
+
+    Raises DataError where the user has no home folder.
+    """
+    found = os.path.expanduser(folder or os.environ.get('MXNET_HOME') or '~/.mxnet')
+    if found.startswith('~/'):          # neither HOME nor an entry in /etc/passwd
+        raise DataError(f'{found}: there is no home folder; set HOME, or MXNET_HOME to a folder')
+    return found
 
 
 def gluon_repository() -> str:

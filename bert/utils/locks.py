@@ -15,9 +15,9 @@ __all__ = ['Lock', 'lock_at_once', 'locked']
 
 _POLL = 0.05            # seconds between two tries
 _SOON = 1               # seconds after which a line on standard error says what is waited for
-_held = set()           # file descriptors
+_held = set()           # locks
 # a forked process that outlives this one must not keep its locks
-os.register_at_fork(after_in_child=lambda: [os.close(_held.pop()) for _ in tuple(_held)])
+os.register_at_fork(after_in_child=lambda: [_held.pop()._close() for _ in tuple(_held)])
 
 
 class Lock:
@@ -50,7 +50,7 @@ class Lock:
             except OSError:             # a disk without locks
                 pass
             if self._is_current():
-                _held.add(self._handle)
+                _held.add(self)
                 return
             os.close(self._handle)
 
@@ -63,11 +63,14 @@ class Lock:
 
     def release(self) -> None:
         """Unlock; once more, or in a forked process, does nothing."""
-        if self._handle in _held:
-            _held.remove(self._handle)
+        if self in _held:
+            _held.remove(self)
             with contextlib.suppress(OSError):
                 os.remove(self._path)
-            os.close(self._handle)
+            self._close()
+
+    def _close(self):
+        os.close(self._handle)
 
 
 @contextlib.contextmanager

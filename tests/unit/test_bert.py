@@ -32,29 +32,9 @@ def test_what_mxnet_keeps_is_bounded():
     assert child(code) == '100' and child(code, MXNET_MKLDNN_CACHE_NUM='-1') == '-1'
 
 
-@pytest.mark.parametrize('processors, env, threads', [
-    (range(8), {}, 5), ([0, 4], {}, 1), ([0, 1, 4], {}, 2), ([3, 7], {}, 2),
-    (range(8), {'OMPI_COMM_WORLD_LOCAL_SIZE': '2'}, 2), (range(8), {'HOROVOD_LOCAL_SIZE': '2'}, 2),
-    ([0], {'HOROVOD_LOCAL_SIZE': '2'}, 1), (range(8), {'HOROVOD_LOCAL_SIZE': '1000'}, 1)])
-def test_threads_are_the_cores_of_this_process(monkeypatch, tmp_path, processors, env, threads):
-    """Of eight processors three pairs share a core each; of 3 and 7 nothing is known."""
-    for number in (0, 1, 2, 4, 5, 6):
-        folder = tmp_path / f'sys/devices/system/cpu/cpu{number}/topology'
-        folder.mkdir(parents=True)
-        (folder / 'thread_siblings_list').write_text(f'{number % 4},{number % 4 + 4}\n')
-    monkeypatch.setattr(bert, 'open', lambda path, **kwargs: (tmp_path / path[1:]).open(**kwargs),
-                        raising=False)
-    monkeypatch.setattr(os, 'cpu_count', lambda: 8)
-    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(processors))
-    for name in ('OMPI_COMM_WORLD_LOCAL_SIZE', 'HOROVOD_LOCAL_SIZE'):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
-    assert bert._threads() == threads
-
-
 def test_the_number_of_threads_is_set_unless_it_is_given():
-    code = 'import bert, os; print(os.environ["OMP_NUM_THREADS"], bert._threads())'
+    code = ('import bert, os; from bert.utils.processors import share\n'
+            'print(os.environ["OMP_NUM_THREADS"], share())')
     threads, cores = child(code).split()
     assert threads == cores and child(code, OMP_NUM_THREADS='77').split()[0] == '77'
 

@@ -17,6 +17,7 @@ from bert.data.tables import Example
 from bert.text import tokenizer, transform
 from bert.utils import files
 from bert.utils.errors import DataError
+from bert.utils.locks import Lock
 
 WORDS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'b', 'c']
 COLUMNS = {'ids': [[1, 2, 3], [4]], 'inside': [np.array([True, False]), np.array([True])],
@@ -237,13 +238,14 @@ def test_many_at_once(folder):
 
 def waiting(monkeypatch):
     """A semaphore with the number of threads that have come to wait for another."""
-    count, flock = threading.Semaphore(0), fcntl.flock
+    count = threading.Semaphore(0)
 
-    def counted(file, how):
-        if how == fcntl.LOCK_SH:
+    def counted(path, patience=None):
+        if patience is None:
             count.release()
-        flock(file, how)
-    monkeypatch.setattr(fcntl, 'flock', counted)
+            return Lock(path)
+        return Lock(path, patience)
+    monkeypatch.setattr(feature_cache, 'Lock', counted)
     return count
 
 

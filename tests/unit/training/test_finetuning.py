@@ -1,4 +1,6 @@
 """What a fine-tuning run makes of its recipe, and of a checkpoint."""
+import os
+import signal
 import types
 
 import mxnet as mx
@@ -58,3 +60,16 @@ def test_a_run_goes_on_with_updates_of_the_same_size(tmp_path, monkeypatch, size
     else:
         with make_run(tmp_path, resume=True) as run:
             assert len(next(run.epochs())) == 2
+
+
+@pytest.mark.parametrize('number, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_after_the_last_update_ends_the_program(tmp_path, monkeypatch, caplog, number,
+                                                         code):
+    monkeypatch.setattr(finetuning, 'Stepper', lambda *_: types.SimpleNamespace(update=6))
+    with make_run(tmp_path) as run:
+        os.kill(os.getpid(), number)
+        with pytest.raises(SystemExit) as end:
+            run.load_best()
+    assert end.value.code == code
+    assert caplog.messages[-1] == (
+        'stopped after the training; run the same command with --resume to see the results')

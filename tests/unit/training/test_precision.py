@@ -73,6 +73,14 @@ def test_the_measurement_is_made_once(measured, tmp_path):
     assert precision.speeds() == (1, 2, 3)
 
 
+def test_the_measurement_of_a_cpu_with_other_abilities(measured, monkeypatch):
+    """Virtual machines of one name may share a home folder."""
+    for flags, speeds in ('fpu avx2', (20, None)), ('fpu avx2 avx512bw', (20, 30)):
+        monkeypatch.setattr(precision, '_cpuinfo', {'model name': 'AMD EPYC', 'flags': flags}.get)
+        measured(*speeds)
+        assert precision.speeds()[:2] == speeds
+
+
 def test_a_measurement_that_cannot_be_kept_is_made_again(measured):
     os.mkdir(os.path.join(files.cache_folder(), 'speeds.json'))     # in the way of the file
     for speeds in (20, 10, 30), (1, 2, 3):

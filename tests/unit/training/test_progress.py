@@ -79,6 +79,6 @@ def test_what_is_lacking_is_known_to_worker_0(tmp_path):
     (1, (0, 10, 40, 72, 90), [])])
 def test_only_long_predictions_log_how_far_they_are(monkeypatch, caplog, rank, seconds, expected):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(progress, 'time', types.SimpleNamespace(time=iter(seconds).__next__))
+    monkeypatch.setattr(progress, 'time', types.SimpleNamespace(monotonic=iter(seconds).__next__))
     assert list(progress.follow('abcd', [3, 1, 2, 3], rank)) == list('abcd')
     assert caplog.messages == ['prediction: ' + line for line in expected]

@@ -70,6 +70,19 @@ def test_a_full_disk_behind_standard_output():
     assert b'No space left' in result.stderr
 
 
+@pytest.mark.parametrize('redirection, message', [
+    ('| true', b''), ('>/dev/full', b'standard output cannot be written (No space left on device); '
+                      b'going on without it\n')])
+def test_a_report_does_not_need_a_reader(redirection, message, tmp_path):
+    code = ('from bert.utils.errors import show\ndef main():\n    import time; time.sleep(0.5)\n'
+            '    for _ in range(3): show("x")\n'
+            f'    with open({str(tmp_path / "file")!r}, "w") as f: f.write("data")\n'
+            '    return 3\n')
+    result = ends(code, redirection)
+    assert result.stderr == message and (tmp_path / 'file').read_text() == 'data'
+    assert result.returncode == (0 if redirection == '| true' else 3)       # that of true
+
+
 def test_a_worker_of_several_ends_while_the_error_is_handled():
     """Whatever main holds (a KVStore that waits for the others) is not freed before."""
     code = ('class Store:\n    def __del__(self):\n        print("freed", flush=True)\n'

@@ -1,4 +1,5 @@
 """Files that are written whole or not at all, and what killed processes leave."""
+import errno
 import gc
 import gzip
 import lzma
@@ -11,7 +12,7 @@ import sys
 import pytest
 from helpers import ROOT, refused
 
-from bert.utils import files
+from bert.utils import files, hosts
 from bert.utils.errors import DataError
 
 
@@ -162,3 +163,37 @@ def test_a_packed_file_that_is_missing(tmp_path, suffix, monkeypatch):
         files.open_binary(str(tmp_path / f'none{suffix}'))
     gc.collect()
     assert not unraised
+
+
+def test_a_disk_that_refuses_modes(tmp_path, monkeypatch):
+    def chmod(path, mode):
+        raise PermissionError(errno.EPERM, 'Operation not permitted')
+    monkeypatch.setattr(os, 'chmod', chmod)
+    files.write_json(str(tmp_path / 'x.json'), [1])
+    assert files.read_json(str(tmp_path / 'x.json')) == [1]
+
+
+def test_no_home_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in 'XDG_CACHE_HOME', 'MXNET_HOME':
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, 'expanduser', lambda path: path)
+    with pytest.raises(FileNotFoundError, match='there is no home folder'):
+        files.cache_folder()
+    assert 'set HOME, or MXNET_HOME' in refused(hosts.mxnet_home)
+    assert hosts.mxnet_home('data') == 'data'
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_cache_of_another_user(tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    folder = files.cache_folder()
+    monkeypatch.setattr(os, 'getuid', lambda: 4321)
+    with pytest.raises(PermissionError, match=f'belongs to another user, number {os.geteuid()}; '
+                       'remove it'):
+        files.cache_folder()
+    monkeypatch.undo()
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    os.chmod(folder, 0o770)
+    with pytest.raises(PermissionError, match='can be written by other users'):
+        files.cache_folder()

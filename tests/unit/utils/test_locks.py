@@ -9,7 +9,7 @@ from helpers import ROOT
 from bert.utils.locks import Lock, locked
 
 
-def other(code, *arguments):
+def start(code, *arguments):
     return subprocess.Popen(
         [sys.executable, '-c', 'import os, sys; from bert.utils.locks import Lock, locked\n' + code,
          *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -18,7 +18,7 @@ def other(code, *arguments):
 def test_locked_keeps_others_out(tmp_path):
     path = str(tmp_path / 'x')
     with locked(path):
-        waiting = other('with locked(sys.argv[1]): open(sys.argv[1] + ".second", "w").close()',
+        waiting = start('with locked(sys.argv[1]): open(sys.argv[1] + ".second", "w").close()',
                         path)
         assert waiting.stderr.readline() == (
             f'waiting for another process, which holds {path}.lock\n')
@@ -33,14 +33,18 @@ def test_patience(tmp_path):
     with pytest.raises(TimeoutError, match=path):
         Lock(path, patience=0.1)
     lock.release()
-    lock.release()
     Lock(path, patience=0).release()
+    other = Lock(path)
+    lock.release()              # once more: it is the other's now
+    with pytest.raises(TimeoutError):
+        Lock(path, patience=0)
+    other.release()
     assert os.listdir(tmp_path) == []
 
 
 def test_a_lock_ends_with_its_process(tmp_path):
     path = str(tmp_path / 'lock')
-    process = other('lock = Lock(sys.argv[1]); print("held", flush=True); sys.stdin.read()', path)
+    process = start('lock = Lock(sys.argv[1]); print("held", flush=True); sys.stdin.read()', path)
     assert process.stdout.readline() == 'held\n'
     process.kill()
     process.communicate()
@@ -55,14 +59,14 @@ def test_one_of_many_at_a_time(tmp_path):
     code = ('import time\nfor _ in range(20):\n    with locked(sys.argv[1]):\n'
             '        number = int(open(sys.argv[1]).read())\n        time.sleep(0.001)\n'
             '        with open(sys.argv[1], "w") as f: f.write(str(number + 1))')
-    processes = [other(code, tmp_path / 'number') for _ in range(4)]
+    processes = [start(code, tmp_path / 'number') for _ in range(4)]
     assert [process.communicate(timeout=60)[0] for process in processes] == [''] * 4
     assert (tmp_path / 'number').read_text() == '80'
 
 
 def test_a_forked_process_does_not_release(tmp_path):
     path = str(tmp_path / 'lock')
-    process = other('lock = Lock(sys.argv[1])\nif os.fork() == 0: lock.release(); sys.exit()\n'
+    process = start('lock = Lock(sys.argv[1])\nif os.fork() == 0: lock.release(); sys.exit()\n'
                     'os.wait(); print(os.path.exists(sys.argv[1]), flush=True)\n'
                     'try: Lock(sys.argv[1], patience=0)\nexcept TimeoutError: print("held")', path)
     assert process.communicate(timeout=60)[0] == 'True\nheld\n'

@@ -1,0 +1,74 @@
+"""The processors of this process, on systems that are made of files."""
+import os
+
+import pytest
+
+from bert.utils import processors
+
+
+@pytest.fixture
+def system(monkeypatch, tmp_path):
+    """system({path: text}, affinity, env): of eight processors three pairs share a core each; of 3
+    and 7 nothing is known."""
+    def make(files, affinity=range(8), env=()):
+        for number in (0, 1, 2, 4, 5, 6):
+            files[f'/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list'] = (
+                f'{number % 4},{number % 4 + 4}')
+        for path, text in files.items():
+            path = tmp_path / path[1:]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f'{text}\n')
+        monkeypatch.setattr(processors, 'open', lambda path, **keywords: (
+            tmp_path / path[1:]).open(**keywords), raising=False)
+        monkeypatch.setattr(os, 'cpu_count', lambda: 8)
+        monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(affinity))
+        for name in ('OMPI_COMM_WORLD_LOCAL_SIZE', 'HOROVOD_LOCAL_SIZE'):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in env:
+            monkeypatch.setenv(name, value)
+    return make
+
+
+MPI, HOROVOD = 'OMPI_COMM_WORLD_LOCAL_SIZE', 'HOROVOD_LOCAL_SIZE'
+
+
+@pytest.mark.parametrize('affinity, env, threads', [
+    (range(8), (), 5), ([0, 4], (), 1), ([0, 1, 4], (), 2), ([3, 7], (), 2),
+    (range(8), [(MPI, '2')], 2), (range(8), [(HOROVOD, '2')], 2), ([0], [(HOROVOD, '2')], 1),
+    (range(8), [(HOROVOD, '1000')], 1)])
+def test_the_cores_of_an_affinity(system, affinity, env, threads):
+    system({}, affinity, env)
+    assert processors.share() == threads
+    assert processors.available() == len(affinity)
+
+
+V1, V2 = '3:cpu,cpuacct:/job\n2:cpuset:/job\n0::/', '0::/user/job'
+
+
+@pytest.mark.parametrize('files, available, threads', [
+    ({'/proc/self/cgroup': V2, '/sys/fs/cgroup/user/job/cpu.max': '200000 100000'}, 2, 2),
+    ({'/proc/self/cgroup': V2, '/sys/fs/cgroup/user/cpu.max': '250000 100000'}, 2, 2),
+    ({'/proc/self/cgroup': V2, '/sys/fs/cgroup/user/job/cpu.max': 'max 100000'}, 8, 5),
+    ({'/proc/self/cgroup': V2, '/sys/fs/cgroup/user/job/cpu.max': '50000 100000'}, 1, 1),
+    # the path is the host's: docker run --cpus 3
+    ({'/proc/self/cgroup': V2, '/sys/fs/cgroup/cpu.max': '300000 100000'}, 3, 3),
+    ({'/proc/self/cgroup': V1, '/sys/fs/cgroup/cpu/job/cpu.cfs_quota_us': '200000',
+      '/sys/fs/cgroup/cpu/job/cpu.cfs_period_us': '100000'}, 2, 2),
+    ({'/proc/self/cgroup': V1, '/sys/fs/cgroup/cpu/job/cpu.cfs_quota_us': '-1',
+      '/sys/fs/cgroup/cpu/job/cpu.cfs_period_us': '100000'}, 8, 5),
+    ({'/proc/self/cgroup': V2, '/sys/fs/cgroup/user/job/cpu.max': ''}, 8, 5)])
+def test_a_quota(system, files, available, threads):
+    system(files)
+    assert (processors.available(), processors.share()) == (available, threads)
+
+
+@pytest.mark.parametrize('env', [MPI, HOROVOD])
+@pytest.mark.parametrize('files', [
+    {'/proc/self/cgroup': V2, '/sys/fs/cgroup/user/job/cpuset.cpus.effective': '0-1,4-5'},
+    {'/proc/self/cgroup': V2, '/sys/fs/cgroup/user/cpuset.cpus.effective': '0-1,4-5'},
+    {'/proc/self/cgroup': V1, '/sys/fs/cgroup/cpuset/job/cpuset.effective_cpus': '0-1,4,5'},
+    {'/proc/self/cgroup': V2, '/sys/fs/cgroup/user/job/cpu.max': '200000 100000'}])
+def test_workers_share_what_their_job_may_use(system, files, env):
+    # two cores of the host's five, or the time of two
+    system(files, [0, 1, 4, 5], [(env, '2')])
+    assert processors.share() == 1
