@@ -138,12 +138,12 @@ class BertEmbedding:
         """One vector per text, float32 (size,), in constant memory.
 
         ``pooling``: 'cls', the vector of [CLS], or the 'mean' or 'max' over all tokens, [CLS] and
-        [SEP] included; None follows the pooling, Dense and Normalize modules of a model of
-        sentence-transformers, and is 'mean' for others.  ``normalize``: divide each vector by its
-        length.
+        [SEP] included; None follows the default prompt and the pooling, Dense and Normalize
+        modules of a model of sentence-transformers, and is 'mean' for others.  ``normalize``:
+        divide each vector by its length.
         """
         modules = self.modules(pooling, normalize)
-        for _, rows in self.iterate(map(str.lower, texts) if modules.lower else texts):
+        for _, rows in self.iterate(map(modules.prepare, texts)):
             yield modules.vector(rows)
 
     def iterate(self, texts: Iterable[str]) -> Iterator[Tuple[List[int], np.ndarray]]:

@@ -256,8 +256,10 @@ def describe(folder: str, model: 'LoadedModel', head: Optional[str],
     from bert.utils import files
 
     from . import tokenizer_json
-    result_folder.describe(folder, model.config, model.tokenizer, head, labels,
-                           dict(model.config.settings, export=about), arguments)
+    settings = dict(model.config.settings, export=about)
+    if labels and model.config.problem_type == 'multi_label_classification':
+        settings['multi_label'] = True
+    result_folder.describe(folder, model.config, model.tokenizer, head, labels, settings, arguments)
     if isinstance(model.tokenizer, WordPiece):
         tokenizer_json.write(folder, model.tokenizer)
     if labels:

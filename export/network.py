@@ -24,8 +24,9 @@ def find_task(config: BertConfig, arrays: Dict[str, np.ndarray]) -> Optional[str
     """The name of the task that weights have a head for, or None."""
     for name, task in TASKS.items():
         if task.head and task.head + 'weight' in arrays:
-            if name == 'classification' and (config.problem_type == 'regression'
-                                             or len(arrays['classifier.1.weight']) == 1):
+            one = len(arrays['classifier.1.weight']) == 1 if name == 'classification' else False
+            if name == 'classification' and (config.problem_type == 'regression' or one and
+                                             config.problem_type != 'multi_label_classification'):
                 return 'regression'
             return name
     return None

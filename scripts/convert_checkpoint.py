@@ -68,7 +68,7 @@ def main(argv=None):
     folder = output.OutputFolder(args.target, 'target', overwrite=args.overwrite, staged=True)
     try:
         files.write_json(os.path.join(folder.path, 'config.json'), config.to_dict())
-        tok.save(folder.path)
+        tok.save(folder.path, config.max_position_embeddings)
         if to == 'safetensors':
             write_safetensors(os.path.join(folder.path, name), theirs)
         else:

@@ -42,10 +42,14 @@ def parse_args(argv=None):
         parser.error('name a task with --task_name, or your own data with --train_file; '
                      '--task_name sample works out of the box')
     if own and args.task_name:
-        parser.error('--task_name names known data; omit it to use --train_file, --dev_file and '
-                     '--test_file')
+        parser.error('--task_name names known data; omit it to use your own files')
     if not args.model_parameters and (args.predict is not None or own and args.only_inference):
         parser.error('--only_inference and --predict need --model_parameters, a result folder')
+    if args.only_inference and not (own or args.task_name):
+        parser.error('--only_inference needs data: add --test_file, --dev_file or --task_name')
+    about_own = args.regression or args.label_column or args.text_columns or args.no_header
+    if args.task_name and about_own:
+        parser.error('--regression and flags of columns are for your own data, not --task_name')
     if len(args.predict or ()) > 2:
         parser.error('--predict takes one text or two; quote each text')
     if args.regression and (args.labels or args.multi_label):
@@ -100,7 +104,7 @@ def fine_tune(args):
     # what a trained model predicts decides how the data are read
     loaded = result_folder.load(flags.model_source(args)) if args.model_parameters else None
     task, examples = read_examples(args, outputs_of(loaded))
-    loaded = loaded or result_folder.load(flags.model_source(args))
+    loaded = loaded or result_folder.load(flags.model_source(args)).without_head()
     positions = loaded.config.max_position_embeddings
     if args.max_len > positions:
         raise DataError(f'--max_len {args.max_len}: this model has positions for {positions} '

@@ -119,9 +119,8 @@ def fine_tune(args):
     seq_len = args.seq_len or config.settings.get('seq_len', tagging.SEQ_LEN)
     tagging.check_length(seq_len, config.max_position_embeddings)
     labels, maps = resolve_labels(args, paths, sentences, loaded)
-    if not args.model_parameters:       # the head is of other labels
-        loaded = loaded._replace(arrays={
-            name: array for name, array in loaded.arrays.items() if name.startswith('bert.')})
+    if not args.model_parameters:
+        loaded = loaded.without_head()
     model = finetuning.build(Tagger(config, len(labels), args.dropout), loaded, runtime, args.seed,
                              fresh=() if args.model_parameters else ('tag_classifier.',))
     del loaded      # its arrays are as large as the network

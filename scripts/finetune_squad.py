@@ -171,9 +171,8 @@ def read_questions(args):
     questions = {split: squad.read(path, split == 'train') for split, path in paths.items() if path}
     if args.debug:
         questions = {split: rows[:DEBUG_QUESTIONS] for split, rows in questions.items()}
-    impossible = sum(question.impossible for question in questions.get('train', ()))
-    if impossible and not args.version_2:
-        raise DataError(f"{paths['train']}: {impossible} questions have no answer; add --version_2")
+    for split, rows in questions.items():
+        squad.check_version(paths[split], rows, args.version_2, split == 'train')
     if not args.only_predict and not squad.is_labelled(questions.get('dev', ())):
         raise DataError(f"{paths['dev']}: has questions without labels, so it cannot choose the "
                         'best epoch; omit --dev_file, or answer them with --only_predict')

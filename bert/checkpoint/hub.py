@@ -43,6 +43,7 @@ def model_folder(repo: str, weights: bool, local: bool) -> str:
         for module in sentence_modules.paths(folder):
             fetch(f'{module}/config.json', commit)
             fetch(f'{module}/model.safetensors', commit)
+        fetch('config_sentence_transformers.json', commit)
         fetch(inside + 'sentence_bert_config.json', commit)
         if inside and not fetch(inside + 'config.json', commit):
             raise DataError(f'no {inside}config.json')

@@ -79,19 +79,23 @@ def _check(folder, flag, state, resume, overwrite):
 def check_distinct(folder: str, flag: str, *sources: Optional[str]) -> None:
     """Raise DataError if ``folder`` is one of ``sources``, files or folders, or contains it."""
     for source in filter(None, sources):
-        source = source if os.path.isdir(source) else os.path.dirname(source) or '.'
-        if os.path.realpath(folder) == os.path.realpath(source):
+        if os.path.realpath(folder) == _folder_of(source):
             raise DataError(f'{flag} {folder}: this is the folder of the source; name another')
 
 
 def check_predictions(folder: str, flag: str, model: Optional[str]) -> None:
     """Raise DataError if ``folder`` holds a model other than ``model``, a file or a folder, whose
     predictions and scores would replace those of the former."""
-    own = model and (model if os.path.isdir(model) else os.path.dirname(model) or '.')
     if (_holds(folder, f'{_RESULT}|{_CHECKPOINT}')
-            and not (own and os.path.realpath(own) == os.path.realpath(folder))):
+            and not (model and _folder_of(model) == os.path.realpath(folder))):
         raise DataError(f'{flag} {folder}: holds another model, whose scores and predictions would '
                         'be replaced; name another folder')
+
+
+def _folder_of(path):
+    """The real path of a folder, or of that of a file."""
+    path = os.path.expanduser(path)
+    return os.path.realpath(path if os.path.isdir(path) else os.path.dirname(path))
 
 
 class OutputFolder:

@@ -41,6 +41,11 @@ class LoadedModel(NamedTuple):
     source: str                     # where it comes from, for messages
     folder: str = ''                # of the file of weights
 
+    def without_head(self) -> 'LoadedModel':
+        """The encoder, with its pooler: for a new head, of other labels."""
+        return self._replace(arrays={name: array for name, array in self.arrays.items()
+                                     if name.startswith('bert.')})
+
 
 def load(source: ModelSource, fresh: bool = False) -> LoadedModel:
     """The model that ``source`` names, in memory.
@@ -162,7 +167,7 @@ def describe(folder: str, config: BertConfig, tok: tokenizer.Tokenizer, head: Op
         'multi_label_classification' if settings.get('multi_label') else None)
     # first: a config.json without it counts as a model that we did not write
     write_json(os.path.join(folder, 'arguments.json'), arguments)
-    tok.save(folder)
+    tok.save(folder, config.max_position_embeddings)
     write_json(os.path.join(folder, 'config.json'), config.to_dict())
 
 

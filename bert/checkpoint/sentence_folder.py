@@ -7,7 +7,7 @@ from ..utils.errors import DataError
 from ..utils.files import make_folder, read_json, write_json
 from . import result_folder
 from .names import to_huggingface
-from .sentence_modules import LIST, MODES, Dense, SentenceModules
+from .sentence_modules import LIST, MODES, Dense, SentenceModules, root
 from .source import ModelSource
 from .weights import write_safetensors
 
@@ -29,10 +29,12 @@ def save(folder: str, source: ModelSource, modules: SentenceModules,
     if not isinstance(tok, WordPiece):
         raise DataError(f'--save_model: the vocabulary of {source.name} is a SentencePiece model, '
                         'which a BERT of Transformers cannot have')
-    settings = os.path.join(origin, 'sentence_bert_config.json')
-    if os.path.isfile(settings):
-        max_length = max_length or read_json(settings, dict).get('max_seq_length')
-    max_length = max_length or config.max_position_embeddings
+    for name, key in (('sentence_bert_config.json', 'max_seq_length'),
+                      ('tokenizer_config.json', 'model_max_length')):
+        settings = os.path.join(origin, name)
+        if root(origin) and os.path.isfile(settings):
+            max_length = max_length or read_json(settings, dict).get(key)
+    max_length = min(max_length or config.max_position_embeddings, config.max_position_embeddings)
     make_folder(folder, '--save_model')
     theirs, _ = to_huggingface({name: array for name, array in arrays.items()
                                 if name.startswith('bert.')
@@ -44,13 +46,13 @@ def save(folder: str, source: ModelSource, modules: SentenceModules,
     write_json(os.path.join(folder, 'config.json'), config.replace(
         architectures=('BertModel',), labels=None, problem_type=None, settings={},
         other=other).to_dict())
-    tok.save(folder)
-    tokenizer = os.path.join(folder, 'tokenizer_config.json')
-    write_json(tokenizer, dict(read_json(tokenizer), model_max_length=max_length))
+    tok.save(folder, max_length)
     write_json(os.path.join(folder, 'sentence_bert_config.json'),
                {'max_seq_length': max_length, 'do_lower_case': modules.lower})
     write_json(os.path.join(folder, 'config_sentence_transformers.json'),
-               {'prompts': {}, 'default_prompt_name': None, 'similarity_fn_name': 'cosine'})
+               {'prompts': {'default': modules.prompt} if modules.prompt else {},
+                'default_prompt_name': 'default' if modules.prompt else None,
+                'similarity_fn_name': modules.similarity})
     listed = [('Transformer', ''), ('Pooling', '1_Pooling')]
     write_json(os.path.join(make_folder(os.path.join(folder, '1_Pooling'), '--save_model'),
                             'config.json'),

@@ -4,7 +4,7 @@ from typing import List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from ..utils.errors import DataError
+from ..utils.errors import DataError, brief
 from ..utils.files import read_json
 from .integrity import check_finite
 from .weights import read_arrays
@@ -32,6 +32,13 @@ class SentenceModules(NamedTuple):
     pooling: str
     steps: Tuple[Union[Dense, str], ...] = ()       # NORMALIZE: divide by the length
     lower: bool = False                             # whether texts are lower-cased first
+    prompt: str = ''                                # what each text is preceded by
+    similarity: str = 'cosine'                      # sentence-transformers' name of it
+
+    def prepare(self, text: str) -> str:
+        """A text as the encoder takes it."""
+        text = self.prompt + text
+        return text.lower() if self.lower else text
 
     def size(self, units: int) -> int:
         """The size of a vector, if those of the encoder have ``units`` values."""
@@ -107,11 +114,12 @@ def read(folder: str) -> Optional[SentenceModules]:
     home = root(folder)
     if home is None:
         return None
-    pooling, steps = None, []
+    pooling, steps, pooled = None, [], []
     for kind, path in _modules(home)[1:]:
         place = os.path.join(home, path)
         if kind == 'Pooling' and pooling is None:
-            pooling = _pooling(os.path.join(place, 'config.json'))
+            pooled = [os.path.join(place, 'config.json')]
+            pooling = _pooling(pooled[0])
         elif kind == 'Dense' and pooling is not None:
             steps.append(_dense(place))
         elif kind == 'Normalize' and pooling is not None:
@@ -121,7 +129,27 @@ def read(folder: str) -> Optional[SentenceModules]:
                             'supported at this place; choose another way with --pooling')
     settings = os.path.join(folder, 'sentence_bert_config.json')
     lower = os.path.isfile(settings) and read_json(settings, dict).get('do_lower_case') is True
-    return SentenceModules(pooling or 'mean', tuple(steps), lower)
+    prompt, similarity = _prompt(home)
+    if prompt and not all(map(_includes_prompt, pooled)):
+        raise DataError(f'{os.path.join(home, LIST)}: pooling without the tokens of the prompt is '
+                        'not supported; choose another way with --pooling')
+    return SentenceModules(pooling or 'mean', tuple(steps), lower, prompt, similarity)
+
+
+def _prompt(home):
+    """The text that precedes each text by default, and the similarity."""
+    source = os.path.join(home, 'config_sentence_transformers.json')
+    config = read_json(source, dict) if os.path.isfile(source) else {}
+    prompts, name = config.get('prompts') or {}, config.get('default_prompt_name')
+    prompt = prompts.get(name) if isinstance(prompts, dict) and name is not None else ''
+    if not isinstance(prompt, str):
+        raise DataError(f'{source}: its default_prompt_name, {brief(name)}, is none of its '
+                        'prompts')
+    return prompt, config.get('similarity_fn_name') or 'cosine'
+
+
+def _includes_prompt(source):
+    return read_json(source, dict).get('include_prompt', True) is not False
 
 
 def _pooling(source):

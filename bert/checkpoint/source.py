@@ -34,7 +34,8 @@ def read_settings(path: Optional[str], task: Optional[str],
     ``path`` is the folder or a file in it; ``task`` None stands for any.  Empty if it is not a
     result folder of ``task``.  Raises DataError if one of ``numbers`` is not a number.
     """
-    folder = path if path and os.path.isdir(path) else os.path.dirname(path or '')
+    path = os.path.expanduser(path or '')
+    folder = path if os.path.isdir(path) else os.path.dirname(path)
     config = os.path.join(folder, 'config.json')
     if not path or not os.path.isfile(config):
         return {}

@@ -43,7 +43,10 @@ def multiple(value: Any) -> Tuple[str, ...]:
         value = parse_json(value)
     if isinstance(value, dict):
         raise ValueError('neither labels separated by commas nor a list of labels')
-    words = map(as_word, value if isinstance(value, list) else as_word(value).split(','))
+    words = list(map(as_word, value if isinstance(value, list) else as_word(value).split(',')))
+    if len(words) > len(set(words)) and set(words) <= {'0', '1'}:
+        raise ValueError('0 or 1 for each label, which needs a column of its own for each: '
+                         '--label_column A,B,...')
     return tuple(dict.fromkeys(word for word in words if word))
 
 

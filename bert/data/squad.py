@@ -12,7 +12,7 @@ from ..utils.errors import DataError
 from ..utils.files import read_json, unpacked_name
 from .table_files import read_objects
 
-__all__ = ['Answer', 'Question', 'from_lines', 'is_labelled', 'read']
+__all__ = ['Answer', 'Question', 'check_version', 'from_lines', 'is_labelled', 'read']
 
 _SHAPE = ('a SQuAD file is {"data": [{"paragraphs": [{"context": "...", "qas": [{"id": "...", '
           '"question": "...", "answers": [{"text": "...", "answer_start": 0}]}]}]}]}')
@@ -39,6 +39,17 @@ class Question(NamedTuple):
 def is_labelled(questions: Iterable[Question]) -> bool:
     """Whether all questions have labels, so that answers to them can be scored."""
     return all(question.answers or question.impossible for question in questions)
+
+
+def check_version(path: str, questions: Iterable[Question], version_2: bool, train: bool) -> None:
+    """Warn of questions without an answer where ``version_2`` does not ask for them; DataError if
+    they are to ``train`` on."""
+    impossible = sum(question.impossible for question in questions)
+    if impossible and not version_2:
+        text = f'{path}: {impossible} questions have no answer'
+        if train:
+            raise DataError(f'{text}; add --version_2')
+        log.warning('%s, but get one without --version_2', text)
 
 
 def read(path: str, train: bool) -> List[Question]:

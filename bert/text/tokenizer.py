@@ -167,16 +167,19 @@ class Tokenizer:
         """(file name, content as bytes) of the vocabulary, as :func:`load` reads it."""
         raise NotImplementedError
 
-    def save(self, folder: str) -> None:
+    def save(self, folder: str, max_length: Optional[int] = None) -> None:
         """Write the vocabulary and tokenizer_config.json to ``folder``, each atomically.
 
-        Files there that would contradict the vocabulary are removed.
+        Files there that would contradict the vocabulary are removed.  ``max_length`` is the number
+        of tokens at which Transformers cuts texts if it is asked to; without it, it does not.
         """
         os.makedirs(folder, exist_ok=True)
         name, content = self._vocabulary_file()
         config = {'do_lower_case': not self.cased, 'strip_accents': self._strip_accents,
                   'tokenize_chinese_chars': self._split_han, 'tokenizer_class': self._class_name}
         config.update(self.added.config())
+        if max_length:
+            config['model_max_length'] = max_length
         with files.atomic(os.path.join(folder, name)) as temporary, open(temporary, 'wb') as file:
             file.write(content)
         files.write_json(os.path.join(folder, vocabulary.CONFIG), config)

@@ -131,11 +131,15 @@ def _tokenizer_json(path):
         ids = dict(model['vocab'])
         ids.update((token['content'], token['id']) for token in content.get('added_tokens', ())
                    if token['content'] in SPECIALS)
+        splits = (content.get('pre_tokenizer') or {}).get('type')
     except (AttributeError, KeyError, TypeError, ValueError):
         raise DataError(f"{path}: not a Hugging Face tokenizer.json") from None
     if kind != 'WordPiece' or prefix != '##':
         raise DataError(f"{path}: a {brief(kind)} model with the prefix {prefix!r}; BERT's is "
                         "WordPiece with '##'")
+    if splits not in (None, 'BertPreTokenizer'):
+        raise DataError(f"{path}: its pre_tokenizer is {brief(splits)}, not BERT's, which splits "
+                        'at spaces and punctuation marks; it cannot be used here')
     if ids and all(map(_is_id, ids.values())) and max(ids.values()) < 2 * len(ids):
         # an id without a token is that of a doubled line of vocab.txt, of which the last counts
         by_id = {i: token for token, i in ids.items()}

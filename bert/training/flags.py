@@ -167,8 +167,8 @@ def add_conll_flags(group: Any) -> None:
 
 
 def fill_in(parser: cli.Parser, args: argparse.Namespace, defaults: Defaults) -> None:
-    """Set the defaults that depend on the model; a usage error for --seeds without training, and
-    for training in int8."""
+    """Set the defaults that depend on the model; a usage error for --seeds without training or
+    without a dev set, and for training in int8."""
     prefix = 'sample_' if args.bert_model == 'sample' else ''
     for name in ('lr', 'epochs', 'batch_size'):
         if getattr(args, name) is None:
@@ -177,6 +177,9 @@ def fill_in(parser: cli.Parser, args: argparse.Namespace, defaults: Defaults) ->
     idle |= getattr(args, 'predict', None) is not None
     if args.seeds and idle:
         parser.error('--seeds is for training')
+    named = {flag for flag, value in vars(args).items() if value}
+    if args.seeds and named & {'train_file', 'train_path'} and not named & {'dev_file', 'dev_path'}:
+        parser.error('--seeds chooses the best seed by the dev set: name one, too')
     if args.dtype == 'int8' and not idle:
         parser.error('--dtype int8 is for predicting; train in float32 or bfloat16')
 

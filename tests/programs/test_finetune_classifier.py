@@ -68,6 +68,23 @@ def test_an_epoch_in_this_process(reviews, tmp_path, capsys, monkeypatch):
     assert f"dev: accuracy {scores['accuracy']:.4f}" in capsys.readouterr().out
 
 
+def test_the_head_of_another_task_is_not_taken(whole, tmp_path, monkeypatch):
+    """A model of two classes as the encoder for three, and for two others."""
+    monkeypatch.setenv('BERT_OFFLINE', '1')
+    for labels in 'abc', 'ab':
+        (tmp_path / 'train.tsv').write_text('sentence\tlabel\n' + ''.join(
+            f'Text {label}.\t{label}\n' for label in labels), encoding='utf-8')
+        out = tmp_path / labels
+        assert finetune_classifier.main([
+            '--bert_model', str(whole), '--train_file', str(tmp_path / 'train.tsv'),
+            '--training_steps', '1', '--lr', '1e-9', '--output_dir', str(out)]) == 0
+        before, after = weights(whole), weights(out)
+        assert after['classifier.1.weight'].shape[0] == len(labels)
+        assert (after['classifier.1.bias'] < 1e-6).all()
+        name = 'bert.word_embed.0.weight'
+        assert np.allclose(after[name], before[name], atol=1e-6)
+
+
 @pytest.mark.slow
 def test_several_seeds_and_a_number_of_updates(reviews, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv('BERT_OFFLINE', '1')

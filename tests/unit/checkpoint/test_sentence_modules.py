@@ -110,6 +110,36 @@ def test_saving_keeps_the_length_of_the_source(tmp_path):
     assert read_json(folder + '/sentence_bert_config.json')['max_seq_length'] == 40
 
 
+def test_saving_keeps_the_length_in_newer_folders(tmp_path):
+    source = make(tmp_path / 'source', inside='')
+    config = source + '/tokenizer_config.json'
+    for length, expected in (20, 20), (10 ** 30, 40):
+        write_json(config, {'do_lower_case': True, 'model_max_length': length})
+        folder = str(tmp_path / str(expected))
+        sentence_folder.save(folder, ModelSource(source), SentenceModules('mean'))
+        assert read_json(folder + '/sentence_bert_config.json')['max_seq_length'] == expected
+
+
+def test_a_default_prompt(tmp_path):
+    source = make(tmp_path / 'source', inside='')
+    settings = {'prompts': {'query': 'query: ', 'doc': 'passage: '}, 'default_prompt_name': 'doc',
+                'similarity_fn_name': 'dot'}
+    write_json(source + '/config_sentence_transformers.json', settings)
+    modules = sentence_modules.read(source)
+    assert modules.prepare('Text') == 'passage: Text' and modules.similarity == 'dot'
+    assert modules._replace(lower=True).prepare('Text') == 'passage: text'
+    sentence_folder.save(str(tmp_path / 'out'), ModelSource(source), modules)
+    assert sentence_modules.read(str(tmp_path / 'out')) == modules
+    write_json(source + '/1_Pooling/config.json', {'pooling_mode': 'mean', 'include_prompt': False})
+    assert 'pooling without the tokens of the prompt' in refused(sentence_modules.read, source)
+    write_json(source + '/config_sentence_transformers.json', dict(settings, prompts={}))
+    assert 'its default_prompt_name, doc, is none of its prompts' in refused(
+        sentence_modules.read, source)
+    write_json(source + '/config_sentence_transformers.json',
+               dict(settings, default_prompt_name=None))
+    assert sentence_modules.read(source).prepare('Text') == 'Text'
+
+
 def test_saving(tmp_path):
     folder = str(tmp_path / 'out')
     modules = SentenceModules('cls', (DENSE, NORMALIZE))

@@ -12,11 +12,13 @@ def folder(tmp_path, content):
     return str(tmp_path)
 
 
-def test_settings_of_a_folder_and_of_a_file_in_it(tmp_path):
+def test_settings_of_a_folder_and_of_a_file_in_it(tmp_path, monkeypatch):
     settings = {'task': 'squad', 'doc_stride': 12}
     path = folder(tmp_path, {'gluon_bert': settings})
     for name in path, path + '/model.params':
         assert read_settings(name, 'squad', ['doc_stride', 'n_best_size']) == settings
+    monkeypatch.setenv('HOME', str(tmp_path.parent))
+    assert read_settings(f'~/{tmp_path.name}', 'squad', []) == settings
     assert read_settings(path, 'ner', []) == {} and read_settings(path, None, []) == settings
 
 

@@ -78,6 +78,14 @@ def test_numbers_are_compared_as_numbers():
     assert translate(['1.0', '-1', '2'], ['1', '-1', '0']) == {'1.0': '1', '-1': '-1'}
 
 
+def test_several_labels():
+    assert labels.multiple(['b', 'a', 'b', '']) == ('b', 'a') == labels.multiple('b, a')
+    assert labels.multiple('["b", "a"]') == ('b', 'a') and labels.multiple([1, 0]) == ('1', '0')
+    for value in [0.0, 1.0, 0.0], [1, 1], '[0, 0, 0]', '0,1,0':     # as Transformers has them
+        with pytest.raises(ValueError, match='--label_column A,B'):
+            labels.multiple(value)
+
+
 def test_the_order_of_the_command_line():
     assert labels.parse_order('a, b') == ('a', 'b') and labels.parse_order(None) is None
     with pytest.raises(ValueError, match='--labels a,b,a names a class twice'):
