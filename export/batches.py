@@ -1,5 +1,4 @@
 """Batches of text and of random ids, to check an export with and to calibrate int8."""
-import io
 import os
 from typing import List, Optional, Sequence, Tuple
 
@@ -30,14 +29,10 @@ def read_texts(path: Optional[str] = None) -> List[Tuple[str, Optional[str]]]:
         rows = tables.read_table(path, log_columns=False)[:TEXTS]
         return [(row.text_a, row.text_b) for row in rows]
     pairs = []
-    try:
-        with io.TextIOWrapper(files.open_binary(path), 'utf-8-sig') as f:
-            for line in f:
-                if line.strip() and len(pairs) < TEXTS:
-                    texts = line.rstrip('\r\n').split('\t')
-                    pairs.append((texts[0], texts[1] if len(texts) > 1 else None))
-    except UnicodeDecodeError as error:
-        raise DataError(f'{path}: not UTF-8 text ({error.reason})') from None
+    for _, line in files.read_lines(path):
+        if line.strip() and len(pairs) < TEXTS:
+            texts = line.rstrip('\r\n').split('\t')
+            pairs.append((texts[0], texts[1] if len(texts) > 1 else None))
     if not pairs:
         raise DataError(f'--text_file {path}: no text in it')
     return pairs

@@ -41,7 +41,7 @@ if TYPE_CHECKING:       # --help needs no MXNet
 LABELS = 'labels.txt'
 SEQ_LENGTH = 384
 LENGTHS = ('max_len', 'max_seq_length', 'seq_len')      # in the settings of result folders
-HEADS = ('classifier.', 'tag_classifier.', 'span_classifier.', 'bert.pooler.')
+HEADS = ('bert.pooler.', *{task.head for task in TASKS.values() if task.head})
 
 
 def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:

@@ -17,10 +17,10 @@ import os
 import re
 import tempfile
 
+from bert.text.vocabulary import SPECIALS
 from bert.utils import cli
 from bert.utils.errors import DataError, run
 
-SPECIALS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
 # a word of 1,000 letters or more (Chinese characters are words of their own): BERT's tokenizer
 # makes it [UNK], and the time of the WordPiece trainer grows with the square of its length
 LONG_WORD = re.compile('[^\\W\u3400-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]{1000,}')
@@ -86,7 +86,7 @@ def train_wordpiece(texts, folder, size, cased):
     from tokenizers import BertWordPieceTokenizer
     trainer = BertWordPieceTokenizer(lowercase=not cased)
     texts = (LONG_WORD.sub('', text) for text in texts)
-    trainer.train_from_iterator(texts, vocab_size=size, special_tokens=SPECIALS,
+    trainer.train_from_iterator(texts, vocab_size=size, special_tokens=list(SPECIALS),
                                 show_progress=False)
     if trainer.get_vocab_size() <= len(SPECIALS):
         raise DataError('--input_file: there is no text in these files')

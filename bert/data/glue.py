@@ -18,7 +18,7 @@ from ..utils.errors import DataError, install
 from ..utils.files import SAMPLE
 from ..utils.hosts import gluon_repository, hub_file, mxnet_home
 from ..utils.locks import locked
-from .tasks import Task
+from .tasks import Task, has
 
 __all__ = ['find']
 
@@ -104,8 +104,7 @@ def _wanted(task):
 
 def _missing(task, folder):
     """The splits without a file in ``folder``."""
-    return [split for split in task.splits
-            if not any(os.path.isfile(os.path.join(folder, name)) for name in task.files(split))]
+    return [split for split in task.splits if not has(task, split, folder)]
 
 
 def _fetch(task, folder):

@@ -2,7 +2,8 @@
 
 Both take rows of token ids through a network of :mod:`bert.model.heads` and return the same logits:
 one result per row or, if the network is ``per_token``, one per token of all rows, concatenated, or
-one per token at given places.  Programs use these layouts, never the network itself.
+one per token at given places.  Programs use these layouts, never the network itself; only
+``export/`` runs a network.
 """
 from typing import Optional, Sequence, Tuple, Union
 

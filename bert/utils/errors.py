@@ -48,7 +48,8 @@ def brief(value: Any) -> str:
 
 
 def run(main: Callable[[], Optional[int]]) -> None:
-    """Call ``main()`` as a program, and exit: 0, 1 for bad data, 2 for usage (argparse's own).
+    """Call ``main()`` as a program, and exit: 0, 1 for bad data, 2 for usage (argparse's own), 130
+    for Ctrl-C; 0 also where the reader of the output has gone.
 
     A :class:`DataError`, a missing optional package, an operating-system error and running
     out of memory become one line on standard error; ``BERT_DEBUG=1`` shows the traceback instead.

@@ -109,8 +109,8 @@ def unpacked_name(path: str) -> str:
 
 
 def open_binary(path: str) -> BinaryIO:
-    """Open a file to read its bytes: those in it where it is a .gz or .xz archive, which cannot
-    seek and raises DataError where it is damaged."""
+    """Open a file to read its bytes.  A .gz or .xz file is unpacked on the way: it cannot seek, and
+    raises DataError where it is damaged."""
     if unpacked_name(path) == path:
         return open(path, 'rb')
     opened = _PACKED[os.path.splitext(path)[1].lower()](path, 'rb')

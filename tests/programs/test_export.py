@@ -2,6 +2,7 @@
 """
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -16,7 +17,7 @@ from bert.checkpoint.names import ARCHITECTURES
 from bert.checkpoint.weights import read_params, read_weights, write_params
 from bert.model.config import BertConfig
 from bert.text import tokenizer
-from bert.utils.files import read_json
+from bert.utils.files import read_json, write_json
 from export import export, formats, network
 from export.formats import FORMATS
 from export.symbol import Symbol
@@ -245,6 +246,22 @@ def test_weights_of_another_task(models, tmp_path):
     assert 'no head' in error(headless + ['--task', 'classification'])
     assert '--task embedding' in error(headless)
     assert os.listdir(str(tmp_path)) == []
+
+
+def test_the_kind_of_problem_is_kept(models, tmp_path):
+    """Of three labels, and of one, which alone looks like a regression."""
+    for task, labels in ('classification', ['a', 'b', 'c']), ('regression', ['a']):
+        folder, out = tmp_path / task, tmp_path / (task + '-out')
+        shutil.copytree(models[task], str(folder))
+        config = read_json(str(folder / 'config.json'))
+        config.update(id2label=dict(enumerate(labels)), problem_type='multi_label_classification')
+        write_json(str(folder / 'config.json'), config)
+        export.main(['--model_parameters', str(folder), '--output_dir', str(out),
+                     '--seq_length', '16'])
+        exported = read_json(str(out / 'config.json'))
+        assert exported['problem_type'] == 'multi_label_classification'
+        assert list(exported['id2label'].values()) == labels
+        assert exported['gluon_bert']['export']['task'] == 'classification'
 
 
 def test_labels_that_do_not_fit(models, tmp_path):

@@ -2,15 +2,21 @@
 
 :func:`load` registers them with MXNet, as ``mx.nd.bert_*`` and ``mx.sym.bert_*``::
 
-    bert_layer_norm(x, residual, gamma, beta, seed, p=0.1, eps=1e-12)
-    bert_attention(qkv, starts, lengths, seed, heads=12, p=0.1)
-    bert_gelu(x)
+    bert_layer_norm(x, residual, gamma, beta, seed, p=0, eps=1e-12)     # nores=1: no residual
+    bert_attention(qkv, starts, lengths, seed, heads=.., p=0)
+    bert_attention(q, kv, starts, lengths, places, seed, queries=1, heads=.., p=0)
+    bert_gelu(x, approx=0)
+    bert_bfloat16(x)                                    # of float32
+    bert_cross_entropy(logits, labels)                  # -> losses, hits
+    bert_int8(weight)                                   # -> matrix, scales
+    bert_dense_int8(x, matrix, scales, bias)
+    bert_feed_forward_int8(x, *first, *second, activation='gelu')   # matrix, scales, bias each
     bert_update(*weights, *gradients, *means, *variances, rates, n=.., optimizer='adamw', ..)
     bert_sum_squares(*gradients, n=..)
 
-``x`` and ``qkv`` are float32 or bfloat16, all else is float32 (``starts`` and ``lengths`` also
-int32).  ``seed``, shape (1,), draws the dropout; a negative one turns it off.  See the C++
-files for more.
+``x``, ``q``, ``kv``, ``qkv`` and ``logits`` are float32 or bfloat16, a ``matrix`` is int8, all else
+is float32 (``starts`` and ``lengths`` also int32).  ``seed``, shape (1,), draws the dropout; a
+negative one turns it off.  See the C++ files for more.
 
 MXNet does not pass ``grad_req`` on to a library's operators, so they overwrite a gradient that they
 should add to.  Two kinds of input therefore pass through ``F.identity``, which adds: one with
@@ -26,7 +32,7 @@ _log = logging.getLogger(__name__)
 _loaded = None      # not tried yet
 
 
-def load():
+def load() -> bool:
     """Register the operators in this process; returns whether they are available.
 
     If they cannot be built or loaded, one warning says why and the result is False: the portable

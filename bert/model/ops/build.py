@@ -43,7 +43,7 @@ class Unavailable(Exception):
     """Why the operators are unavailable, and what to do, in one line."""
 
 
-def library():
+def library() -> str:
     """The path of the built library, built now if necessary; Unavailable if it cannot be."""
     if os.environ.get('BERT_OPS') == '0':
         raise Unavailable('BERT_OPS=0 asks for them')
@@ -73,7 +73,7 @@ def library():
     return path
 
 
-def register(path):
+def register(path: str) -> None:
     """Load the library into MXNet."""
     import mxnet as mx
     # A library of clang's brings its own OpenMP, whose idle threads would spin beside MXNet's.

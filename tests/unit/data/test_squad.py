@@ -132,3 +132,17 @@ def test_rows_with_an_answer_without_a_place(tmp_path):
         'text': ['b'], 'answer_start': []})]))
     with pytest.raises(DataError, match=r'data\[0\]: 1 texts of answers, but 0 answer_start'):
         squad.read(str(tmp_path / 'a.json'), train=True)
+
+
+def test_questions_without_an_answer_need_version_2(tmp_path, caplog):
+    path = squad_file(tmp_path, qa('1', ('a', 0), is_impossible=False), qa('2', is_impossible=True))
+    questions = squad.read(path, False)
+    for train in True, False:
+        squad.check_version(path, questions, True, train)
+        squad.check_version(path, questions[:1], False, train)
+    assert not caplog.records
+    with pytest.raises(DataError, match='1 questions have no answer; add --version_2'):
+        squad.check_version(path, questions, False, True)
+    squad.check_version(path, questions, False, False)
+    assert caplog.messages == [
+        f'{path}: 1 questions have no answer, but get one without --version_2']

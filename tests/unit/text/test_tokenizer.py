@@ -149,6 +149,19 @@ def test_tokenizer_json(tmp_path):
     assert not tokenizer.load(tmp_path, cased=False).cased      # and the caller before it
 
 
+def test_tokenizer_json_that_splits_words_in_another_way(tmp_path):
+    vocab = {token: i for i, token in enumerate(SPECIALS)}
+    content = {'model': {'continuing_subword_prefix': '##', 'vocab': vocab}}
+    for kind in 'BertPreTokenizer', 'Whitespace':
+        content['pre_tokenizer'] = {'type': kind}
+        path = write(tmp_path / 'tokenizer.json', json.dumps(content))
+        if kind == 'BertPreTokenizer':
+            assert len(tokenizer.load(path, cased=True)) == 5
+        else:
+            with pytest.raises(DataError, match="its pre_tokenizer is Whitespace, not BERT's"):
+                tokenizer.load(path, cased=True)
+
+
 def test_of_equal_tokens_the_last_counts(tmp_path):
     tok = tokenizer.load(write(tmp_path / 'vocab.txt', lines('a', 'b', 'a')), cased=True)
     assert tok.ids('a b') == [7, 6] and len(tok) == 8 and tok.tokens([5, 7]) == ['a', 'a']
