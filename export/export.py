@@ -19,12 +19,9 @@ if not __package__:     # run as a file: `bert` is the checkout's
     __package__ = 'export'
 
 import argparse
-import contextlib
 import logging
 import os
-import shutil
-import tempfile
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from bert.checkpoint.source import ModelSource
 from bert.training import flags
@@ -81,6 +78,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     form, trained = formats.find(args.format), bool(args.model_parameters)
     form.require_packages()
+    from bert.checkpoint import output
+
     from . import batches, checks
     from .network import predictor
     check_output(args)
@@ -96,7 +95,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     given = texts[:4] + noise
     live = [predictor(net)(batch) for batch in given]
     outputs = TASKS[task].outputs[:len(live[0])]        # one less without a pooler
-    with staged(args.output_dir) as folder:
+    with output.replacement(args.output_dir, '--output_dir', args.overwrite) as folder:
         form.write(net, folder, given[0], outputs)
         worst = checks.check(form.load(folder), given, live, form.relative)
         print(f'{task}, {args.format}: largest difference from the live model {worst:.2g}, on '
@@ -191,30 +190,6 @@ def check_output(args: argparse.Namespace) -> None:
                             'export would replace; name another folder')
     if os.path.isdir(output_dir):
         output.check(output_dir, '--output_dir', overwrite=args.overwrite)
-
-
-@contextlib.contextmanager
-def staged(output_dir: str) -> Iterator[str]:
-    """A temporary folder whose files replace those in ``output_dir`` if the block succeeds."""
-    from bert.utils import files
-
-    from . import tokenizer_json
-    new = not os.path.exists(output_dir)
-    files.make_folder(output_dir, '--output_dir')
-    folder = tempfile.mkdtemp(dir=output_dir, prefix='.export.')
-    try:
-        yield folder
-        earlier = {name for form in formats.FORMATS for name in formats.find(form).files}
-        for name in earlier | {LABELS, tokenizer_json.NAME, 'vocab.txt', 'spm.model'}:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(os.path.join(output_dir, name))
-        for name in os.listdir(folder):
-            os.replace(os.path.join(folder, name), os.path.join(output_dir, name))
-        new = False
-    finally:
-        shutil.rmtree(folder)
-        if new:
-            os.rmdir(output_dir)
 
 
 def quantize(task: str, form: Any, net: Any, folder: str, texts: list) -> Dict[str, dict]:

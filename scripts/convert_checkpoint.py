@@ -65,18 +65,13 @@ def main(argv=None):
     if config.labels is None and len(outputs):      # Transformers takes two outputs without names
         config = config.replace(labels=tuple(f'LABEL_{i}' for i in range(len(outputs))))
     name = {'params': result_folder.WEIGHTS, 'safetensors': 'model.safetensors'}[to]
-    folder = output.OutputFolder(args.target, 'target', overwrite=args.overwrite, staged=True)
-    try:
-        files.write_json(os.path.join(folder.path, 'config.json'), config.to_dict())
-        tok.save(folder.path, config.max_position_embeddings)
+    with output.replacement(args.target, 'target', args.overwrite) as folder:
+        files.write_json(os.path.join(folder, 'config.json'), config.to_dict())
+        tok.save(folder, config.max_position_embeddings)
         if to == 'safetensors':
-            write_safetensors(os.path.join(folder.path, name), theirs)
+            write_safetensors(os.path.join(folder, name), theirs)
         else:
-            write_params(os.path.join(folder.path, name), arrays)
-        folder.publish()
-    finally:
-        folder.discard()
-        folder.close()
+            write_params(os.path.join(folder, name), arrays)
     print(f'{os.path.join(args.target, name)}: {sum(array.size for array in arrays.values())} '
           f'parameters in {len(arrays)} arrays, from {found.source}')
     return 0

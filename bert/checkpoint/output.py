@@ -8,14 +8,14 @@ import os
 import re
 import shutil
 import weakref
-from typing import Any, Optional
+from typing import Any, Iterator, Optional
 
 from ..utils.errors import DataError
 from ..utils.files import make_folder, read_json, write_json
 from ..utils.locks import Lock
 
 __all__ = ['OutputFolder', 'check', 'check_distinct', 'check_predictions', 'FINE_TUNING',
-           'PRETRAINING', 'SHARDS']
+           'PRETRAINING', 'SHARDS', 'replacement']
 
 # what a run of each kind continues from, as a regular expression of names
 FINE_TUNING, PRETRAINING = r'last\.params', r'step-\d{7,}\.params'
@@ -160,6 +160,27 @@ class OutputFolder:
         """Remove what was written to the sub-folder, unless it was published."""
         if self._leads and self.path != self._folder:
             shutil.rmtree(self.path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def replacement(folder: str, flag: str, overwrite: bool = False) -> Iterator[str]:
+    """A sub-folder whose files replace the earlier result in ``folder`` if the block ends well.
+
+    ``overwrite`` is that of :func:`check`, whose DataErrors it raises.  After any error ``folder``
+    is as it was.
+    """
+    new = not os.path.exists(folder)
+    output = OutputFolder(folder, flag, overwrite=overwrite, staged=True)
+    try:
+        yield output.path
+        output.publish()
+        new = False
+    finally:
+        output.discard()
+        output.close()
+        if new:
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
 
 
 def _claim(folder, flag):

@@ -1,5 +1,6 @@
 """Output folders: an earlier result is refused, or replaced once the new one is whole."""
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -228,3 +229,20 @@ def test_predictions_do_not_replace_those_of_another_model(tmp_path):
     (tmp_path / 'results.json').touch()             # of earlier predictions
     output.check_predictions(str(tmp_path), '--output_dir', str(theirs))
     output.check_predictions(str(tmp_path / 'none'), '--output_dir', str(theirs))
+
+
+def test_a_replacement_is_whole_or_nothing(tmp_path):
+    out = tmp_path / 'out'
+    for earlier in None, {'model.onnx': 'old', 'labels.txt': 'a', 'notes.txt': 'mine'}:
+        if earlier:
+            fill(out, earlier)
+            assert 'holds an earlier result (model.onnx)' in refused(
+                lambda: output.replacement(str(out), '--output_dir').__enter__())
+        with pytest.raises(KeyError), output.replacement(str(out), '--output_dir', True) as folder:
+            (pathlib.Path(folder) / 'model.onnx').write_text('half')
+            raise KeyError
+        assert content(out) == earlier if earlier else not out.exists()
+    with output.replacement(str(out), '--output_dir', True) as folder:
+        (pathlib.Path(folder) / 'model-symbol.json').write_text('new')
+    assert content(out) == {'model-symbol.json': 'new', 'notes.txt': 'mine'}
+    assert names(out) == ['model-symbol.json', 'notes.txt']
