@@ -21,6 +21,7 @@ if not __package__:     # run as a file: `bert` is the checkout's
 import argparse
 import logging
 import os
+import re
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from bert.checkpoint.source import ModelSource
@@ -95,7 +96,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     given = texts[:4] + noise
     live = [predictor(net)(batch) for batch in given]
     outputs = TASKS[task].outputs[:len(live[0])]        # one less without a pooler
-    with output.replacement(args.output_dir, '--output_dir', args.overwrite) as folder:
+    with output.replacement(args.output_dir, '--output_dir', args.overwrite,
+                            stale_files()) as folder:
         form.write(net, folder, given[0], outputs)
         worst = checks.check(form.load(folder), given, live, form.relative)
         print(f'{task}, {args.format}: largest difference from the live model {worst:.2g}, on '
@@ -190,6 +192,13 @@ def check_output(args: argparse.Namespace) -> None:
                             'export would replace; name another folder')
     if os.path.isdir(output_dir):
         output.check(output_dir, '--output_dir', overwrite=args.overwrite)
+
+
+def stale_files() -> str:
+    """What an export replaces in its folder, as a regular expression of names; all else stays."""
+    from . import tokenizer_json
+    names = {name for form in formats.FORMATS for name in formats.find(form).files}
+    return '|'.join(map(re.escape, names | {LABELS, tokenizer_json.NAME, 'vocab.txt', 'spm.model'}))
 
 
 def quantize(task: str, form: Any, net: Any, folder: str, texts: list) -> Dict[str, dict]:

@@ -45,7 +45,7 @@ def parse_args(argv=None):
         parser.error('--task_name names known data; omit it to use your own files')
     if not args.model_parameters and (args.predict is not None or own and args.only_inference):
         parser.error('--only_inference and --predict need --model_parameters, a result folder')
-    if args.only_inference and not (own or args.task_name):
+    if args.only_inference and args.predict is None and not (own or args.task_name):
         parser.error('--only_inference needs data: add --test_file, --dev_file or --task_name')
     about_own = args.regression or args.label_column or args.text_columns or args.no_header
     if args.task_name and about_own:

@@ -143,15 +143,18 @@ class OutputFolder:
                 os.mkdir(new)
         return os.path.isdir(new)
 
-    def publish(self) -> None:
-        """Replace the earlier result by what was written, which must be complete now."""
+    def publish(self, stale: str = _ALL) -> None:
+        """Replace the earlier result by what was written, which must be complete now.
+
+        Of its other files those go whose names ``stale``, a regular expression, matches.
+        """
         if self.path == self._folder:
             return
         if self._leads:
             fresh = set(os.listdir(self.path))
-            stale = [name for name in os.listdir(self._folder)
-                     if name not in fresh and (name == _ROWS or re.fullmatch(_ALL, name))]
-            write_json(os.path.join(self.path, _STALE), stale)
+            old = [name for name in os.listdir(self._folder) if name not in fresh
+                   and (name == _ROWS and stale == _ALL or re.fullmatch(stale, name))]
+            write_json(os.path.join(self.path, _STALE), old)
             os.rename(self.path, os.path.join(self._folder, _COMPLETE))
             _finish(self._folder)
         self.path = self._folder
@@ -163,17 +166,18 @@ class OutputFolder:
 
 
 @contextlib.contextmanager
-def replacement(folder: str, flag: str, overwrite: bool = False) -> Iterator[str]:
+def replacement(folder: str, flag: str, overwrite: bool = False,
+                stale: str = _ALL) -> Iterator[str]:
     """A sub-folder whose files replace the earlier result in ``folder`` if the block ends well.
 
-    ``overwrite`` is that of :func:`check`, whose DataErrors it raises.  After any error ``folder``
-    is as it was.
+    ``overwrite`` is that of :func:`check`, whose DataErrors it raises, and ``stale`` that of
+    :meth:`OutputFolder.publish`.  After any error ``folder`` is as it was.
     """
     new = not os.path.exists(folder)
     output = OutputFolder(folder, flag, overwrite=overwrite, staged=True)
     try:
         yield output.path
-        output.publish()
+        output.publish(stale)
         new = False
     finally:
         output.discard()
@@ -191,9 +195,11 @@ def _claim(folder, flag):
     except TimeoutError:
         raise DataError(f'{flag} {folder}: another run is writing to this folder; name another '
                         'one, or wait until it ends') from None
+    except PermissionError:
+        raise DataError(f'{flag} {folder}: another user is writing to this folder, or was when the '
+                        f'run was killed ({_LOCK}); name another one') from None
     except OSError as error:
-        raise DataError(f'{error.filename}: cannot be locked ({error.strerror}); remove this file, '
-                        f'or name another {flag}') from None
+        raise DataError(f'{flag} {folder}: cannot be written ({error.strerror})') from None
 
 
 def _earlier(folder):

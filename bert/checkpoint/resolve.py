@@ -201,7 +201,11 @@ def _named(published, wanted, offline, log, only=None, cure=''):
 
     ``only`` ('gluon' or 'hub') leaves the sources of the other vocabulary out.
     """
-    gluon = [(f'cache {zoo.cache()}', lambda: _zoo(published, wanted, zoo.cached, zoo.cache())),
+    try:
+        place = zoo.cache()
+    except DataError:           # there is no home folder
+        place = '$MXNET_HOME/models'
+    gluon = [(f'cache {place}', lambda: _zoo(published, wanted, zoo.cached, zoo.cache())),
              ('Gluon repository', lambda: _zoo(
                  published, wanted, lambda name, sha1: zoo.fetched(name, sha1, offline),
                  gluon_repository()))]
@@ -215,7 +219,7 @@ def _named(published, wanted, offline, log, only=None, cure=''):
                   cure + 'name a folder with config.json, vocab.txt and model.safetensors or '
                          'model.params as the model; set MXNET_GLUON_REPO or HF_ENDPOINT to a '
                          f'mirror; or put {published.weights_file} and {published.vocab_file} into '
-                         f'{zoo.cache()}')
+                         f'{place}')
 
 
 def _first(name, sources, offline, log, cure):

@@ -37,7 +37,7 @@ class Lock:
             self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            except (BlockingIOError, PermissionError):      # the latter on CIFS
                 os.close(self._handle)
                 waited = time.monotonic() - start
                 if waited >= patience:
@@ -66,7 +66,8 @@ class Lock:
         if self in _held:
             _held.remove(self)
             with contextlib.suppress(OSError):
-                os.remove(self._path)
+                if self._is_current():
+                    os.remove(self._path)
             self._close()
 
     def _close(self):

@@ -54,6 +54,8 @@ def test_an_error_leaves_the_earlier_export(monkeypatch, models, tmp_path):
     export.main(flags(models, tmp_path))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     tampered(monkeypatch, nudge)
+    (tmp_path / 'predictions-test.tsv').write_text('mine', encoding='utf-8')
+    before['predictions-test.tsv'] = b'mine'
     assert 'holds an earlier result' in error(flags(models, tmp_path, task='ner'))
     assert 'differs from' in error(flags(models, tmp_path, '--overwrite', task='ner'))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -70,12 +72,13 @@ def test_onnx_is_checked_too(monkeypatch, models, tmp_path):
 
 def test_an_export_replaces_an_earlier_one(models, exports, tmp_path):
     exports('ner', 'onnx')              # or skip
+    (tmp_path / 'results.json').write_text('mine', encoding='utf-8')    # of a prediction
     export.main(flags(models, tmp_path))
     export.main(flags(models, tmp_path, '--format', 'onnx', '--overwrite',
                       task='question_answering'))
     assert {path.name for path in tmp_path.iterdir()} == {
         'model.onnx', 'config.json', 'arguments.json', 'vocab.txt', 'tokenizer_config.json',
-        'tokenizer.json'}
+        'tokenizer.json', 'results.json'}
 
 
 @pytest.mark.parametrize('shift, scale, scaled, passes', [

@@ -42,6 +42,18 @@ def test_patience(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_lock_whose_file_was_removed_leaves_the_file_of_the_next(tmp_path):
+    path = str(tmp_path / 'lock')
+    first = Lock(path)
+    os.remove(path)
+    second = Lock(path, patience=0)
+    first.release()
+    with pytest.raises(TimeoutError):
+        Lock(path, patience=0)
+    second.release()
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_lock_ends_with_its_process(tmp_path):
     path = str(tmp_path / 'lock')
     process = start('lock = Lock(sys.argv[1]); print("held", flush=True); sys.stdin.read()', path)
