@@ -117,7 +117,7 @@ def test_cache_that_cannot_be_used(compiler, tmp_path, monkeypatch):
     assert 'can be written by other users' in reason()
     (tmp_path / 'gluon-bert').chmod(0o700)
     monkeypatch.setattr(os, 'getuid', lambda: 12345)
-    assert 'can be written by other users' in reason()
+    assert 'belongs to another user' in reason()
 
 
 def test_wrong_machine_and_wrong_mxnet(compiler, tmp_path, monkeypatch):
