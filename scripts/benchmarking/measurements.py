@@ -39,12 +39,12 @@ def steps_of(size: str, length: int, batch: int, steps: int, dtype: str = 'float
 
 
 def pairs_of(train: str, dev: str, dtype: str = 'float32') -> Tuple[str, str]:
-    """Our command and the peer's for fine-tuning on sentence pairs, ``train`` and ``dev``."""
+    """Our command and the peer's, with random batches, for fine-tuning on sentence pairs."""
     ours = (f'finetune_classifier --bert_model {{model-6l}} --train_file {{{train}}} --dev_file '
             f'{{{dev}}} '
             f'--epochs 1 --optimizer adamw --lr 2e-5 --dtype {dtype} --output_dir {{out}}')
     return ours, (f'peer classify --model {{model-6l}} --train {{{train}}} --dev {{{dev}}} '
-                  f'--by_length --dtype {dtype} --output_dir {{out}}')
+                  f'--dtype {dtype} --output_dir {{out}}')
 
 
 def all_measurements(quick: bool = False, cores: int = 1) -> List[Measurement]:
@@ -67,7 +67,8 @@ def all_measurements(quick: bool = False, cores: int = 1) -> List[Measurement]:
     for short, dtype in DTYPES.items():
         ours, peer = pairs_of(f'mrpc-6l-train-{size(96, 3668)}', f'mrpc-6l-dev-{size(32, 1725)}',
                              dtype)
-        add('ragged-' + short, 's examples/s', ours, ('Trainer, by length', peer))
+        add('ragged-' + short, 's examples/s', ours, ('Trainer, random', peer),
+            ('Trainer, by length', peer + ' --by_length'))
     peer = '--model {model-6l} --length 384 --output_dir {out} '
     data, dev = f'{{squad-6l-{size(24, 480)}}}', f'{{squad-6l-{size(23, 481)}}}'
     add('squad', 's examples/s',
@@ -130,7 +131,7 @@ def all_measurements(quick: bool = False, cores: int = 1) -> List[Measurement]:
         add(f'growth-length-{length}', 's/step', ours, ('PyTorch step', peer))
     for times in 1, 2, 4:
         ours, peer = pairs_of(f'pairs-6l-{times * size(48, 500)}', 'pairs-6l-32')
-        add(f'growth-data-{times}', 's', ours, ('Trainer, by length', peer))
+        add(f'growth-data-{times}', 's', ours, ('Trainer, by length', peer + ' --by_length'))
     for count in range(1, cores + 1):
         ours, peer = (f'OMP_NUM_THREADS={count} {command}'
                       for command in steps_of('6l', 128, STEP, steps))
