@@ -95,7 +95,7 @@ class BertEmbedding:
         layers = [layer % (depth + 1) for layer in layers]
         unused = tuple(f'bert.encoder.transformer_cells.{i}.' for i in range(max(layers), depth))
         self._net = TokenVectors(config, layers)
-        initialize(self._net, config, devices)
+        initialize(self._net, config, devices, random=False)
         load_parameters(self._net, {name: array for name, array in loaded.arrays.items()
                                     if not name.startswith(unused)}, loaded.source)
         self.size = config.hidden_size       # of a vector of a token

@@ -28,8 +28,8 @@ _BESIDE = (r'config\.json|arguments\.json|metrics\.jsonl|results\.json|labels\.t
            r'|spm\.model|tokenizer(_config)?\.json|(nbest_)?predictions\.json|null_odds\.json'
            r'|seeds\.json|predictions-.+\.(tsv|txt)|(curves|precision-recall|confusion-.+)\.png'
            r'|events\.out\.tfevents\..+')
-_ALL = '|'.join([_CHECKPOINT, _RESULT, _BESIDE, SHARDS])
 _ROWS = 'unfinished'        # folder of the rows of shards that are being made
+_ALL = '|'.join([_CHECKPOINT, _RESULT, _BESIDE, SHARDS, _ROWS])
 _NEW, _COMPLETE = '.overwrite', '.overwrite-complete'
 _STALE = '.stale.json'      # in both: the files of the earlier result that the new one lacks
 _LOCK = '.lock'
@@ -153,7 +153,7 @@ class OutputFolder:
         if self._leads:
             fresh = set(os.listdir(self.path))
             old = [name for name in os.listdir(self._folder) if name not in fresh
-                   and (name == _ROWS and stale == _ALL or re.fullmatch(stale, name))]
+                   and re.fullmatch(stale, name)]
             write_json(os.path.join(self.path, _STALE), old)
             os.rename(self.path, os.path.join(self._folder, _COMPLETE))
             _finish(self._folder)
@@ -234,7 +234,7 @@ def _finish(folder):
         return
     if os.path.exists(os.path.join(complete, _STALE)):
         for name in read_json(os.path.join(complete, _STALE), list):
-            if name == _ROWS or re.fullmatch(_ALL, name):
+            if re.fullmatch(_ALL, name):
                 with contextlib.suppress(FileNotFoundError):
                     remove = shutil.rmtree if name == _ROWS else os.remove
                     remove(os.path.join(folder, name))

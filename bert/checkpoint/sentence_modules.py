@@ -114,12 +114,11 @@ def read(folder: str) -> Optional[SentenceModules]:
     home = root(folder)
     if home is None:
         return None
-    pooling, steps, pooled = None, [], []
+    pooling, steps, with_prompt = None, [], True
     for kind, path in _modules(home)[1:]:
         place = os.path.join(home, path)
         if kind == 'Pooling' and pooling is None:
-            pooled = [os.path.join(place, 'config.json')]
-            pooling = _pooling(pooled[0])
+            pooling, with_prompt = _pooling(os.path.join(place, 'config.json'))
         elif kind == 'Dense' and pooling is not None:
             steps.append(_dense(place))
         elif kind == 'Normalize' and pooling is not None:
@@ -130,7 +129,7 @@ def read(folder: str) -> Optional[SentenceModules]:
     settings = os.path.join(folder, 'sentence_bert_config.json')
     lower = os.path.isfile(settings) and read_json(settings, dict).get('do_lower_case') is True
     prompt, similarity = _prompt(home)
-    if prompt and not all(map(_includes_prompt, pooled)):
+    if prompt and not with_prompt:
         raise DataError(f'{os.path.join(home, LIST)}: pooling without the tokens of the prompt is '
                         'not supported; choose another way with --pooling')
     return SentenceModules(pooling or 'mean', tuple(steps), lower, prompt, similarity)
@@ -148,12 +147,8 @@ def _prompt(home):
     return prompt, config.get('similarity_fn_name') or 'cosine'
 
 
-def _includes_prompt(source):
-    return read_json(source, dict).get('include_prompt', True) is not False
-
-
 def _pooling(source):
-    """The way of pooling that a Pooling's config.json names."""
+    """The way of pooling that a Pooling's config.json names; whether the prompt's tokens count."""
     config = read_json(source, dict)
     modes = config.get('pooling_mode')
     if modes is None:
@@ -165,7 +160,7 @@ def _pooling(source):
         raise DataError(f"{source}: pooling by {' and '.join(map(str, modes)) or 'nothing'} is not "
                         f"supported, only by one of {', '.join(MODES.values())}; state another "
                         'way with --pooling')
-    return found[0]
+    return found[0], config.get('include_prompt') is not False
 
 
 def _dense(folder):

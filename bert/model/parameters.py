@@ -12,9 +12,13 @@ __all__ = ['initialize', 'collect', 'check_parameters', 'load_parameters', 'as_f
 
 
 def initialize(net: Block, config: BertConfig,
-               ctx: Optional[Sequence[mx.Context]] = None) -> None:
-    """Fresh parameters for what has none yet: N(0, initializer_range), as in the BERT paper."""
-    net.initialize(mx.init.Normal(config.initializer_range), ctx=ctx)
+               ctx: Optional[Sequence[mx.Context]] = None, random: bool = True) -> None:
+    """Fresh parameters for what has none yet: N(0, initializer_range), as in the BERT paper.
+
+    Without ``random`` matrices are zeros, for a network whose parameters are all loaded next: to
+    draw those of a base model takes seconds.
+    """
+    net.initialize(mx.init.Normal(config.initializer_range) if random else mx.init.Zero(), ctx=ctx)
 
 
 def collect(net: Block) -> Dict[str, Parameter]:

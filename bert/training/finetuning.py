@@ -65,7 +65,7 @@ def build(net: mx.gluon.HybridBlock, loaded: result_folder.LoadedModel, runtime:
     ``seed``.  ``fixed_length`` pads all batches to that many tokens.
     """
     mx.random.seed(seed)
-    initialize(net, loaded.config, runtime.comm.devices)
+    initialize(net, loaded.config, runtime.comm.devices, random=bool(fresh))
     drawn = load_parameters(net, loaded.arrays, loaded.source, tuple(fresh))
     if 'bert.pooler.weight' in drawn:
         logging.warning('%s has no pooler: a new one is trained', loaded.source)

@@ -3,12 +3,12 @@ import contextlib
 import os
 from typing import Collection, Iterator, Optional, Set
 
-__all__ = ['available', 'cores', 'share']
+__all__ = ['available', 'share']
 
 _CGROUPS = '/sys/fs/cgroup'
 
 
-def cores(processors: Collection[int]) -> int:
+def _cores(processors: Collection[int]) -> int:
     """The number of physical cores behind ``processors``, the numbers of logical ones."""
     found = set()
     for number in processors:
@@ -28,7 +28,7 @@ def share() -> int:
     workers = int(os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE')
                   or os.environ.get('HOROVOD_LOCAL_SIZE') or 1)
     host = _cpuset() or range(os.cpu_count() or 1)
-    return max(1, int(min(cores(os.sched_getaffinity(0)), cores(host) // workers,
+    return max(1, int(min(_cores(os.sched_getaffinity(0)), _cores(host) // workers,
                           _quota() / workers)))
 
 

@@ -45,6 +45,17 @@ def test_fresh_parameters():
     assert abs(values['bert.word_embed.0.weight'].std() - 0.5) < 0.05
 
 
+def test_what_is_loaded_next_need_not_be_drawn():
+    mx.random.seed(1)
+    net = Classifier(CONFIG, 2)
+    expected = mx.nd.random.uniform(shape=(4,)).asnumpy()
+    mx.random.seed(1)
+    initialize(net, CONFIG, random=False)
+    assert (mx.nd.random.uniform(shape=(4,)).asnumpy() == expected).all()      # nothing was drawn
+    values = {name: p.data().asnumpy() for name, p in collect(net).items()}
+    assert all((value == name.endswith('gamma')).all() for name, value in values.items())
+
+
 def test_optional_parameters_keep_fresh_values():
     net = Classifier(CONFIG, 2)
     initialize(net, CONFIG)
