@@ -7,8 +7,9 @@ import pytest
 from scripts import launch
 
 SCRIPT = 'scripts/launch.py'
-SHOW = [sys.executable, '-c', 'import os; print(*[os.environ.get(name) for name in ('
-        '"HOST", "DMLC_NODE_HOST", "OMP_NUM_THREADS")])']
+# one write, since two processes share the output
+SHOW = [sys.executable, '-c', 'import os, sys; sys.stdout.write("{} {} {}\\n".format(*map('
+        'os.environ.get, ("HOST", "DMLC_NODE_HOST", "OMP_NUM_THREADS"))))']
 # takes the place of ssh: the other host is this one, with an environment of its own
 SSH = '''sh -c 'exec env -i PATH="$PATH" HOST="$1" OMP_NUM_THREADS=1 sh -c "$2"' ssh'''
 
