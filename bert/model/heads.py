@@ -66,12 +66,22 @@ class PackedNetwork(HybridBlock):
 
     def __init__(self, net: Network, bfloat16: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self.net, self._bfloat16 = net, bfloat16
+        self.net, self._bfloat16, self._accumulates = net, bfloat16, False
+        self._parameters = list(net.collect_params().values())
         self.seeds = count_seeds(net.config.num_hidden_layers)
+
+    def __call__(self, *inputs):
+        """As :meth:`hybrid_forward`."""
+        accumulates = any(parameter.grad_req == 'add' for parameter in self._parameters)
+        if accumulates != self._accumulates:
+            self._accumulates = accumulates
+            self.hybridize(self._active)        # the graph made before, if any, does not fit
+        return super().__call__(*inputs)
 
     def hybrid_forward(self, F, ids, token_types, positions, starts, lengths, seeds, *places):
         """Packed tokens -> the logits."""
-        operators = Native(F, ids, token_types, positions, starts, lengths, seeds, self._bfloat16)
+        operators = Native(F, ids, token_types, positions, starts, lengths, seeds, self._bfloat16,
+                           self._accumulates)
         return self.net.logits(operators, *places)
 
 

@@ -36,15 +36,18 @@ class Native(Operators):
     seeds : (count_seeds(layers),) float32
         Whole numbers from 0 for dropout, or -1 for none.  Each dropout takes the next one.
     bfloat16 : bool
+    accumulates : bool
+        Whether parameters have grad_req 'add'.
     """
 
     prunes = True
 
     def __init__(self, F: Any, ids: Array, token_types: Array, positions: Array, starts: Array,
-                 lengths: Array, seeds: Array, bfloat16: bool = False):
+                 lengths: Array, seeds: Array, bfloat16: bool = False,
+                 accumulates: bool = False):
         self.F, self.tokens = F, (ids, token_types, positions)
         self._starts, self._lengths, self._seeds = starts, lengths, seeds
-        self._bfloat16, self._used = bfloat16, 0
+        self._bfloat16, self._accumulates, self._used = bfloat16, accumulates, 0
 
     def _seed(self, dropout):
         if dropout is None:
@@ -56,15 +59,16 @@ class Native(Operators):
         """``x``, which may be a parameter, as the input of an operator of :mod:`bert.model.ops`.
 
         MXNet lets such operators overwrite the gradients of their inputs, even with grad_req
-        'add'; the identity between them adds.
+        'add'; the identity between them adds.  It costs a copy that lives until the backward pass.
         """
-        return self.F.identity(x)
+        return self.F.identity(x) if self._accumulates else x
 
     def dense(self, x, weight, bias, outputs):
         if isinstance(weight, Int8Weight):
             return self.F.bert_dense_int8(x, *weight, bias)
-        if self._bfloat16:
-            weight, bias = self.lower(weight), self.lower(bias)
+        return self._product(x, self.lower(weight), self.lower(bias), outputs)
+
+    def _product(self, x, weight, bias, outputs):
         return self.F.FullyConnected(x, weight, bias, num_hidden=outputs, flatten=False)
 
     def lower(self, x):
@@ -104,9 +108,10 @@ class Native(Operators):
         """Several dense layers as one: (N, units) -> (N, len(weights) * units)."""
         if isinstance(weights[0], Int8Weight):
             weight = Int8Weight(*(self.F.concat(*parts, dim=0) for parts in zip(*weights)))
-        else:
-            weight = self.F.concat(*weights, dim=0)
-        return self.dense(x, weight, self.F.concat(*biases, dim=0), len(weights) * units)
+            return self.dense(x, weight, self.F.concat(*biases, dim=0), len(weights) * units)
+        weight, bias = (self.F.concat(*map(self.lower, parts), dim=0)
+                        for parts in (weights, biases))
+        return self._product(x, weight, bias, len(weights) * units)
 
     def first(self, x):
         return self.F.take(x, self.F.BlockGrad(self._starts))

@@ -257,11 +257,11 @@ class Run:
         return os.path.join(self._folder.path, name)
 
     def load_best(self) -> Any:
-        """Load the best epoch's weights into the network.
+        """End the training and load the best epoch's weights into the network.
 
-        Returns the predictions that :meth:`end_epoch` received with them; None if that was before
-        a ``--resume``.  Exits if the program was interrupted after the last update.  Raises
-        DataError if the weights are missing.
+        Returns the predictions that :meth:`end_epoch` got with them; None if that was before a
+        ``--resume``.  Exits if the program was interrupted after the last update.  Raises DataError
+        if the weights are missing.
         """
         # also a barrier: after it, worker 0 has written them
         if self._comm.sum([float(self._interrupt.requested)])[0]:
@@ -270,6 +270,7 @@ class Run:
         if not os.path.exists(path):
             raise DataError(f'{path} is missing: --output_dir must be on a disk that all workers '
                             'share')
+        self._stepper.release()
         load_parameters(self._net, read_weights(path), path)
         return self._best_predictions
 

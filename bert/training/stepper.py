@@ -181,6 +181,12 @@ class Stepper:
         elif self._good == 2000:
             self.loss_scale, self._good = self.loss_scale * 2, 0
 
+    def release(self) -> None:
+        """Free the gradients and the moments; there can be no updates afterwards."""
+        self._moments = []
+        for parameter in self.parameters:
+            parameter.grad_req = 'null'
+
     def state(self) -> Tuple[Dict[str, mx.nd.NDArray], Dict[str, Any]]:
         """(arrays, scalars): what :meth:`load_state` needs to continue exactly."""
         arrays = {}

@@ -163,6 +163,27 @@ def test_bfloat16_is_close_to_float32(kind):
 
 
 @needs_operators
+@pytest.mark.parametrize('dtype', ['float32', pytest.param('bfloat16', marks=needs_bfloat16)])
+def test_gradients_add_up_from_when_they_are_asked_to(dtype):
+    net = network('Classifier')
+    forward = create_forward(net, 'packed', dtype, 0)
+
+    def add():
+        with mx.autograd.record():
+            loss = losses(forward(IDS, SEGMENTS, mx.cpu()))
+        loss.backward()
+        return {name: p.grad().asnumpy().copy() for name, p in collect(net).items()}
+
+    add()                           # a graph is made, in which gradients replace earlier ones
+    once = add()
+    net.collect_params().setattr('grad_req', 'add')
+    for times in 1, 2, 3:
+        for name, gradient in add().items():
+            np.testing.assert_allclose(gradient, times * once[name], rtol=1e-5, atol=1e-6,
+                                       err_msg=name)
+
+
+@needs_operators
 @pytest.mark.parametrize('kind', ['Classifier', 'Tagger', 'spans', 'vectors'])
 def test_int8_is_close_to_float32(kind):
     exact = create_forward(network(kind), 'packed', 'float32', 0)(IDS, SEGMENTS, mx.cpu()).asnumpy()

@@ -116,6 +116,21 @@ def test_accumulation_and_devices_give_the_update_of_the_whole_batch(pieces, dev
 
 
 @pytest.mark.parametrize('accumulate', [False, True])
+def test_after_release_there_are_weights_but_no_gradients(accumulate):
+    net, stepper = make(accumulate=accumulate)
+    backward(net, stepper, np.arange(8))
+    stepper.step()
+    before = weights(net)
+    outputs = net(mx.nd.array(X)).asnumpy()
+    stepper.release()
+    np.testing.assert_array_equal(weights(net), before)
+    np.testing.assert_array_equal(net(mx.nd.array(X)).asnumpy(), outputs)
+    for parameter in net.collect_params().values():
+        with pytest.raises(RuntimeError, match="grad_req='null'"):
+            parameter.grad()
+
+
+@pytest.mark.parametrize('accumulate', [False, True])
 def test_a_device_without_examples_adds_nothing(accumulate):
     runs = [make(devices, clip=1e9, accumulate=accumulate) for devices in (1, 3)]
     for rows in np.arange(8), np.array([0]), np.array([2, 5]):
