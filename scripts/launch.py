@@ -29,10 +29,10 @@ import subprocess
 import sys
 import time
 
-from bert.training.jobs import Host, Part, end_with_parent, log, wait
+from bert.training.jobs import Host, Part, log, wait
 from bert.utils import cli
 from bert.utils.errors import run
-from bert.utils.signals import stop_signals
+from bert.utils.signals import end_with_parent, stop_signals
 
 JOIN = 120          # seconds for all hosts to join
 _PASSED_ON = ('BERT_', 'MXNET_', 'PS_', 'OMP_', 'PYTHONPATH', 'PATH', 'LD_LIBRARY_PATH',

@@ -235,9 +235,9 @@ def _finish(folder):
     if os.path.exists(os.path.join(complete, _STALE)):
         for name in read_json(os.path.join(complete, _STALE), list):
             if re.fullmatch(_ALL, name):
+                path = os.path.join(folder, name)
                 with contextlib.suppress(FileNotFoundError):
-                    remove = shutil.rmtree if name == _ROWS else os.remove
-                    remove(os.path.join(folder, name))
+                    (shutil.rmtree if os.path.isdir(path) else os.remove)(path)
     for name in os.listdir(complete):
         if name != _STALE:
             os.replace(os.path.join(complete, name), os.path.join(folder, name))

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Tuple
 
 from ..checkpoint import output
 from ..training import flags as training_flags
-from ..training.settings import OPTIMIZERS
 from ..utils import cli
 from ..utils.errors import DataError
 from . import settings
@@ -127,8 +126,7 @@ def _add_training_flags(group):
                        help='instances at once in evaluation (default: %(default)s)')
     group.add_argument('--total_batch_size_eval', type=_BATCH, metavar='N',
                        help='the same of all workers and devices together')
-    group.add_argument('--optimizer', choices=OPTIMIZERS, default='bertadam',
-                       help='(default: %(default)s)')
+    training_flags.add_optimizer_flags(group)
     group.add_argument('--lr', type=cli.positive_float, default=1e-4,
                        help='peak learning rate (default: %(default)s)')
     group.add_argument('--warmup_ratio', type=cli.fraction, default=0.01,
@@ -139,12 +137,6 @@ def _add_training_flags(group):
                             '--power (default: %(default)s)')
     group.add_argument('--power', type=cli.number(1e-37, 100), default=0.5,
                        help='degree of --schedule poly (default: %(default)s)')
-    group.add_argument('--epsilon', type=cli.positive_float, default=1e-6,
-                       help="the optimizer's epsilon (default: %(default)s)")
-    group.add_argument('--weight_decay', type=cli.number_from_0, default=0.01,
-                       help='except on biases and LayerNorm (default: %(default)s)')
-    group.add_argument('--clip', type=cli.positive_float, default=1.0, metavar='NORM',
-                       help='bound on the global norm of the gradient (default: %(default)s)')
     group.add_argument('--seed', type=_SEED, default=0,
                        help='the same seed gives the same result (default: %(default)s)')
 

@@ -1,7 +1,6 @@
 """Worker processes: chunks read ahead of training, and calls mapped in any order."""
 import collections
 import contextlib
-import ctypes
 import itertools
 import multiprocessing
 import os
@@ -13,13 +12,12 @@ from concurrent import futures
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, NamedTuple, Tuple
 
 from ..utils.errors import DataError
+from ..utils.signals import end_with_parent
 
 if TYPE_CHECKING:       # a data process looks for its parent before it imports much
     from .instances import Instances
 
 __all__ = ['Place', 'Reader', 'unordered_map']
-
-_PR_SET_PDEATHSIG = 1       # of Linux' prctl: the signal to get when the parent dies
 
 
 class Place(NamedTuple):
@@ -187,17 +185,10 @@ def _start_interruptible(parent, shared):
 def _start(parent, shared):
     """Begin a worker process; ``shared`` is pickled, since to load it imports much."""
     global _shared
-    _end_with(parent)
+    end_with_parent(parent)
     try:
         _shared = pickle.loads(shared)
     except (MemoryError, ImportError, OSError):     # lack of memory, which the parent reports
-        os._exit(1)
-
-
-def _end_with(parent):
-    """Let the kernel end this process with its parent; end now if that is gone already."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
         os._exit(1)
 
 

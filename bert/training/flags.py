@@ -13,9 +13,9 @@ from ..data.tasks import Columns
 from ..utils import cli
 from .settings import OPTIMIZERS, DeviceSettings, OutputSettings, Recipe
 
-__all__ = ['add_model_flags', 'add_training_flags', 'add_runtime_flags', 'add_device_flags',
-           'add_conll_flags', 'add_table_flags', 'table_columns', 'Defaults', 'fill_in',
-           'each_seed', 'check_output', 'model_source', 'recipe', 'device_settings',
+__all__ = ['add_model_flags', 'add_optimizer_flags', 'add_training_flags', 'add_runtime_flags',
+           'add_device_flags', 'add_conll_flags', 'add_table_flags', 'table_columns', 'Defaults',
+           'fill_in', 'each_seed', 'check_output', 'model_source', 'recipe', 'device_settings',
            'output_settings']
 
 _COLUMN = cli.whole_number(-9999, 9999)
@@ -57,6 +57,18 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
                        help='use local files only (same as BERT_OFFLINE=1)')
 
 
+def add_optimizer_flags(group: Any) -> None:
+    """``--optimizer`` and what all programs that train set of it alike."""
+    group.add_argument('--optimizer', choices=OPTIMIZERS, default='bertadam',
+                       help='(default: %(default)s)')
+    group.add_argument('--epsilon', type=cli.positive_float, default=1e-6,
+                       help="the optimizer's epsilon (default: %(default)s)")
+    group.add_argument('--weight_decay', type=cli.number_from_0, default=0.01,
+                       help='except on biases and LayerNorm (default: %(default)s)')
+    group.add_argument('--clip', type=cli.positive_float, default=1.0, metavar='NORM',
+                       help='bound on the global norm of the gradient (default: %(default)s)')
+
+
 def add_training_flags(parser: cli.Parser, defaults: Defaults, seed: int = 2) -> None:
     """The recipe of a fine-tuning run, with the program's defaults; see :func:`fill_in`."""
     group = parser.add_argument_group('training')
@@ -70,19 +82,12 @@ def add_training_flags(parser: cli.Parser, defaults: Defaults, seed: int = 2) ->
     group.add_argument('--accumulate', type=cli.positive_int, default=1, metavar='N',
                        help='make each update from N batches: a larger batch in the same memory '
                             '(default: %(default)s)')
-    group.add_argument('--optimizer', choices=OPTIMIZERS, default='bertadam',
-                       help='(default: %(default)s)')
+    add_optimizer_flags(group)
     group.add_argument('--lr', type=cli.positive_float,
                        help='peak learning rate ' + defaults.help('lr'))
-    group.add_argument('--epsilon', type=cli.positive_float, default=1e-6,
-                       help="the optimizer's epsilon (default: %(default)s)")
     group.add_argument('--warmup_ratio', type=cli.fraction, default=0.1,
                        help='fraction of the updates during which the learning rate increases '
                             '(default: %(default)s)')
-    group.add_argument('--weight_decay', type=cli.number_from_0, default=0.01,
-                       help='except on biases and LayerNorm (default: %(default)s)')
-    group.add_argument('--clip', type=cli.positive_float, default=1.0, metavar='NORM',
-                       help='bound on the global norm of the gradient (default: %(default)s)')
     group.add_argument('--layer_decay', type=cli.number(1e-6, 2), default=1.0, metavar='FACTOR',
                        help='ratio of the learning rate of each layer to that of the layer above, '
                             'such as 0.9 for small data (default: %(default)s, all the same)')

@@ -3,7 +3,6 @@
 Used by scripts/launch.py.  Each host is connected to the one that started the job, and they send
 each other a heartbeat every two seconds; a host that sees a failure reports it to the others.
 """
-import ctypes
 import json
 import os
 import queue
@@ -16,6 +15,7 @@ import time
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ..utils.processors import available
+from ..utils.signals import end_with_parent
 from .watch import LAUNCHED
 
 __all__ = ['Host', 'Part', 'log', 'threads', 'wait']
@@ -207,12 +207,6 @@ def threads(env: Mapping[str, str], default: int) -> int:
     """The threads that OMP_NUM_THREADS allows: of a list, which is for nested loops, the first."""
     first = env.get('OMP_NUM_THREADS', '').split(',')[0].strip()
     return (int(first) if first.isdecimal() else 0) or default      # what OpenMP ignores
-
-
-def end_with_parent() -> None:
-    """For a new process: let the kernel end it when this one dies."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def wait(process: subprocess.Popen, seconds: float) -> None:

@@ -1,9 +1,11 @@
-"""The signals that ask a program to stop in order."""
+"""The signals that ask a program to stop in order, and the one that ends it with its parent."""
 import contextlib
+import ctypes
+import os
 import signal
-from typing import Callable, Iterator
+from typing import Callable, Iterator, Optional
 
-__all__ = ['stop_signals']
+__all__ = ['end_with_parent', 'stop_signals']
 
 _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -29,3 +31,14 @@ def stop_signals(note: Callable[[int], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def end_with_parent(parent: Optional[int] = None) -> None:
+    """For a new process: let the kernel end it when its parent dies (Linux' prctl).
+
+    ``parent`` is the parent's number; if that has died already, the process ends at once.
+    """
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if parent and os.getppid() != parent:
+        os._exit(1)
