@@ -200,8 +200,10 @@ class TokenVectors(Network):
     def logits(self, operators: Operators) -> Array:
         """-> vectors (N, units) or (batch, length, units)."""
         states = self.bert(*operators.tokens, operators)                # (T, units) each
-        mean = sum(states[layer - 1] for layer in self._layers) / len(self._layers)
-        return operators.by_text(mean)
+        chosen = [states[layer - 1] for layer in self._layers]
+        if len(chosen) > 1:
+            chosen = [operators.F.add_n(*chosen) / len(chosen)]
+        return operators.by_text(chosen[0])
 
 
 class HiddenStates(Network):

@@ -107,8 +107,8 @@ class Native(Operators):
     def _concatenated(self, x, weights, biases, units):
         """Several dense layers as one: (N, units) -> (N, len(weights) * units)."""
         if isinstance(weights[0], Int8Weight):
-            weight = Int8Weight(*(self.F.concat(*parts, dim=0) for parts in zip(*weights)))
-            return self.dense(x, weight, self.F.concat(*biases, dim=0), len(weights) * units)
+            layers = [part for weight, bias in zip(weights, biases) for part in (*weight, bias)]
+            return self.F.bert_dense_int8(x, *layers, n=len(weights))
         weight, bias = (self.F.concat(*map(self.lower, parts), dim=0)
                         for parts in (weights, biases))
         return self._product(x, weight, bias, len(weights) * units)

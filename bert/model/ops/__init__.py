@@ -9,7 +9,7 @@
     bert_bfloat16(x)                                    # of float32
     bert_cross_entropy(logits, labels)                  # -> losses, hits
     bert_int8(weight)                                   # -> matrix, scales
-    bert_dense_int8(x, matrix, scales, bias)
+    bert_dense_int8(x, matrix, scales, bias)            # or n of the three, n=..
     bert_feed_forward_int8(x, *first, *second, activation='gelu')   # matrix, scales, bias each
     bert_update(*weights, *gradients, *means, *variances, rates, n=.., optimizer='adamw', ..)
     bert_sum_squares(*gradients, n=..)

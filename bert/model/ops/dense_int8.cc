@@ -1,6 +1,7 @@
-// Dense layers in 8 bits, for inference: bert_int8 quantizes the rows of a weight; bert_dense_int8
-// and, for two layers with an activation between them, bert_feed_forward_int8 quantize each row of
-// activations, multiply with exact sums, and give float32.
+// Dense layers in 8 bits, for inference: bert_int8 quantizes the rows of a weight; bert_dense_int8,
+// for n layers whose outputs are side by side, and bert_feed_forward_int8, for two layers with an
+// activation between them, quantize each row of activations, multiply with exact sums, and give
+// float32.
 #include "int8.h"
 #include "operator.h"
 
@@ -10,6 +11,8 @@ namespace {
 constexpr long kMostRows = 64;              // that a thread takes at a time
 constexpr long kHidden = 192 << 10;         // bytes of hidden activations that stay in L2
 constexpr long kLongest = 1 << 16;          // inputs whose sums of 255 * 127 fit into 32 bits
+constexpr int kMostLayers = 99;
+constexpr char kOp[] = "int8 layers";       // in messages
 
 // Rows that a thread takes at a time: whole tiles, and some for each thread.
 long block_of(long rows, long most) {
@@ -47,11 +50,12 @@ struct Layer {
     }
   }
 
-  void apply(long rows, const uint8_t *bytes, const int8::Scale *scale, float *y) const {
+  // `row`: from one row of y to the next
+  void apply(long rows, const uint8_t *bytes, const int8::Scale *scale, float *y, long row) const {
     for (long first = 0; first < outputs; first += int8::kColumns)
       int8::column(rows, int8::quads(inputs), bytes, int8::stride(inputs), scale,
                    panels + first * int8::quads(inputs),
-                   {y + first, outputs, outputs - first, scales + first, bias + first,
+                   {y + first, row, outputs - first, scales + first, bias + first,
                     totals + first});
   }
 };
@@ -79,20 +83,30 @@ struct Block {
   }
 };
 
-void dense(long rows, const float *x, Layer layer, float *y, const OpResource &resource) {
-  const long block = block_of(rows, kMostRows), each = Block::words(block, layer.inputs, 0);
-  int32_t *scratch = reinterpret_cast<int32_t *>(
-      workspace(resource, layer.words() + omp_get_max_threads() * each));
-  scratch = layer.place(scratch);
+void dense(long rows, const float *x, std::vector<Layer> layers, float *y,
+           const OpResource &resource) {
+  const long inputs = layers[0].inputs, block = block_of(rows, kMostRows);
+  const long each = Block::words(block, inputs, 0);
+  long words = omp_get_max_threads() * each, outputs = 0;
+  for (const Layer &layer : layers) {
+    words += layer.words();
+    outputs += layer.outputs;
+  }
+  int32_t *scratch = reinterpret_cast<int32_t *>(workspace(resource, words));
+  for (Layer &layer : layers) scratch = layer.place(scratch);
 #pragma omp parallel
   {
-    Block mine(scratch + omp_get_thread_num() * each, block, layer.inputs);
-    layer.pack();
+    Block mine(scratch + omp_get_thread_num() * each, block, inputs);
+    for (const Layer &layer : layers) layer.pack();
 #pragma omp for schedule(static)
     for (long first = 0; first < rows; first += block) {
       const long count = std::min(block, rows - first);
-      mine.quantize(count, x + first * layer.inputs, layer.inputs);
-      layer.apply(count, mine.bytes, mine.scales, y + first * layer.outputs);
+      mine.quantize(count, x + first * inputs, inputs);
+      float *to = y + first * outputs;
+      for (const Layer &layer : layers) {
+        layer.apply(count, mine.bytes, mine.scales, to, outputs);
+        to += layer.outputs;
+      }
     }
   }
 }
@@ -141,12 +155,12 @@ void feed_forward(long rows, const float *x, Layer up, Layer down, float *y,
     for (long first = 0; first < rows; first += block) {
       const long count = std::min(block, rows - first);
       mine.quantize(count, x + first * up.inputs, up.inputs);
-      up.apply(count, mine.bytes, mine.scales, mine.hidden);
+      up.apply(count, mine.bytes, mine.scales, mine.hidden, up.outputs);
       each(count * up.outputs, [&](long i, auto lanes) {
         store(mine.hidden + i, Activation::at(load(mine.hidden + i, lanes)), lanes);
       });
       mine.quantize(count, mine.hidden, down.inputs);
-      down.apply(count, mine.bytes, mine.scales, y + first * down.outputs);
+      down.apply(count, mine.bytes, mine.scales, y + first * down.outputs, down.outputs);
     }
   }
 }
@@ -181,47 +195,63 @@ MXReturnValue run_weight(const Attributes &, Tensors *in, Tensors *out, const Op
   return MX_SUCCESS;
 }
 
-// x, and a weight, its scales and a bias for each layer
-template <int LAYERS>
-MXReturnValue parse(const Attributes &, int *inputs, int *outputs) {
-  *inputs = 1 + 3 * LAYERS;
+// x, and a weight, its scales and a bias for each of the layers
+MXReturnValue parse_dense(const Attributes &attributes, int *inputs, int *outputs) {
+  const double layers = number(attributes, "n", 1);
+  if (!(layers >= 1 && layers <= kMostLayers)) fail("bert_dense_int8: n=" + std::to_string(layers) + " is not from 1 to 99");
+  *inputs = 1 + 3 * int(layers);
   *outputs = 1;
   return MX_SUCCESS;
 }
 
-template <int LAYERS>
+MXReturnValue parse_feed_forward(const Attributes &, int *inputs, int *outputs) {
+  *inputs = 1 + 3 * 2;
+  *outputs = 1;
+  return MX_SUCCESS;
+}
+
 MXReturnValue infer_type(const Attributes &, Types *in, Types *out) {
-  const char *op = LAYERS == 1 ? "bert_dense_int8" : "bert_feed_forward_int8";
-  expect(&(*in)[0], {kFloat32}, op, "x");
-  for (int i = 1; i < 1 + 3 * LAYERS; i += 3) {
-    expect(&(*in)[i], {kInt8}, op, "a weight");
-    expect(&(*in)[i + 1], {kFloat32}, op, "scales");
-    expect(&(*in)[i + 2], {kFloat32}, op, "a bias");
+  expect(&(*in)[0], {kFloat32}, kOp, "x");
+  for (size_t i = 1; i < in->size(); i += 3) {
+    expect(&(*in)[i], {kInt8}, kOp, "a weight");
+    expect(&(*in)[i + 1], {kFloat32}, kOp, "scales");
+    expect(&(*in)[i + 2], {kFloat32}, kOp, "a bias");
   }
   (*out)[0] = kFloat32;
   return MX_SUCCESS;
 }
 
-template <int LAYERS>
-MXReturnValue infer_shape(const Attributes &, Shapes *in, Shapes *out) {
-  const char *op = LAYERS == 1 ? "bert_dense_int8" : "bert_feed_forward_int8";
+// Check the layer that begins with input i, on x; gives its outputs.
+unsigned outputs_of(Shapes *in, size_t i, const Shape &x) {
+  const Shape &weight = (*in)[i];
+  if (x.empty() || weight.size() != 2 || x.back() != weight[1] || weight[1] > kLongest)
+    fail(std::string(kOp) + ": x has shape " + text(x) + " and a weight " + text(weight) +
+         ": need (..., inputs) and (outputs, inputs), of at most 65536 inputs");
+  expect(&(*in)[i + 1], {weight[0]}, kOp, "scales");
+  expect(&(*in)[i + 2], {weight[0]}, kOp, "a bias");
+  return weight[0];
+}
+
+MXReturnValue dense_shape(const Attributes &, Shapes *in, Shapes *out) {
+  const Shape &x = (*in)[0];
+  unsigned outputs = 0;
+  for (size_t i = 1; i < in->size(); i += 3) outputs += outputs_of(in, i, x);
+  (*out)[0] = x;
+  (*out)[0].back() = outputs;
+  return MX_SUCCESS;
+}
+
+MXReturnValue feed_forward_shape(const Attributes &, Shapes *in, Shapes *out) {
   Shape x = (*in)[0];
-  for (int i = 1; i < 1 + 3 * LAYERS; i += 3) {
-    const Shape &weight = (*in)[i];
-    if (x.empty() || weight.size() != 2 || x.back() != weight[1] || weight[1] > kLongest)
-      fail(std::string(op) + ": x has shape " + text(x) + " and a weight " + text(weight) +
-           ": need (..., inputs) and (outputs, inputs), of at most 65536 inputs");
-    expect(&(*in)[i + 1], {weight[0]}, op, "scales");
-    expect(&(*in)[i + 2], {weight[0]}, op, "a bias");
-    x.back() = weight[0];
-  }
+  for (size_t i = 1; i < in->size(); i += 3) x.back() = outputs_of(in, i, x);
   (*out)[0] = x;
   return MX_SUCCESS;
 }
 
 MXReturnValue run_dense(const Attributes &, Tensors *in, Tensors *out, const OpResource &resource) {
-  dense(rows_of((*in)[0]), pointer<float>((*in)[0]), Layer(&(*in)[1]), pointer<float>((*out)[0]),
-        resource);
+  std::vector<Layer> layers;
+  for (size_t i = 1; i < in->size(); i += 3) layers.emplace_back(&(*in)[i]);
+  dense(rows_of((*in)[0]), pointer<float>((*in)[0]), layers, pointer<float>((*out)[0]), resource);
   return MX_SUCCESS;
 }
 
@@ -252,16 +282,16 @@ REGISTER_OP(bert_int8)
 REGISTER_OP(bert_dense_int8)
     .setForward(run_dense, "cpu")
     .setBackward(run_backward, "cpu")
-    .setParseAttrs(parse<1>)
-    .setInferType(infer_type<1>)
-    .setInferShape(infer_shape<1>);
+    .setParseAttrs(parse_dense)
+    .setInferType(infer_type)
+    .setInferShape(dense_shape);
 
 REGISTER_OP(bert_feed_forward_int8)
     .setForward(run_feed_forward, "cpu")
     .setBackward(run_backward, "cpu")
-    .setParseAttrs(parse<2>)
-    .setInferType(infer_type<2>)
-    .setInferShape(infer_shape<2>);
+    .setParseAttrs(parse_feed_forward)
+    .setInferType(infer_type)
+    .setInferShape(feed_forward_shape);
 
 }  // namespace
 }  // namespace bert

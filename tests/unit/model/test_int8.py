@@ -80,6 +80,18 @@ def test_what_is_not_finite_stays_in_its_row(bad):
     np.testing.assert_array_equal(y[[0, 1, 3]], clean[[0, 1, 3]])
 
 
+@pytest.mark.parametrize('rows, inputs, outputs', [(1, 32, (32, 32)), (70, 33, (65, 1, 128)),
+                                                   (3, 384, (384, 384, 384))])
+def test_layers_side_by_side_are_those_layers(rows, inputs, outputs):
+    layers = [data(rows, inputs, each) for each in outputs]
+    x = mx.nd.array(layers[0][0])
+    layers = [[*mx.nd.bert_int8(mx.nd.array(weight)), mx.nd.array(bias)]
+              for _, weight, bias in layers]
+    y = mx.nd.bert_dense_int8(x, *sum(layers, []), n=len(layers)).asnumpy()
+    parts = [mx.nd.bert_dense_int8(x, *layer).asnumpy() for layer in layers]
+    np.testing.assert_array_equal(y, np.concatenate(parts, axis=1))
+
+
 @pytest.mark.parametrize('activation', sorted(set(ACTIVATIONS.values())))
 @pytest.mark.parametrize('rows, units, hidden', [(1, 32, 128), (70, 33, 65), (3, 384, 1536)])
 def test_feed_forward_is_its_parts(activation, rows, units, hidden):
@@ -108,6 +120,9 @@ def test_errors_say_what_is_wrong():
     assert 'a weight must be int8' in bad('bert_dense_int8', x, weight, scales, bias)
     assert 'x has shape (3, 7)' in bad('bert_dense_int8', x[:, :7], matrix, scales, bias)
     assert 'a bias has shape (3,), not (4,)' in bad('bert_dense_int8', x, matrix, scales, bias[:3])
+    assert 'n=0' in bad('bert_dense_int8', x, matrix, scales, bias, n=0)
+    assert 'x has shape (3, 8) and a weight (8, 4)' in bad(
+        'bert_dense_int8', x, matrix, scales, bias, *mx.nd.bert_int8(weight.T), mx.nd.zeros(8), n=2)
     assert 'not (outputs, inputs)' in bad('bert_int8', bias)
     back = [*mx.nd.bert_int8(weight.T), mx.nd.zeros(8)]
     assert 'swish is not known' in bad('bert_feed_forward_int8', x, matrix, scales, bias, *back,
