@@ -79,16 +79,32 @@ inline void each(long n, Body body) {
   if (i < n) body(i, First{int(n - i)});
 }
 
-inline float sum(Floats value) {
-  float total = 0;
-  for (int i = 0; i < kLanes; i++) total += value[i];
-  return total;
+// Lane i gets what lane i + N has, cyclically.
+template <int N>
+inline Floats rotate(Floats value) {
+#ifdef __clang__
+  Floats rotated;
+  for (int i = 0; i < kLanes; i++) rotated[i] = value[(i + N) % kLanes];
+  return rotated;
+#else
+  return __builtin_shuffle(value, (lane_numbers() + N) % kLanes);
+#endif
 }
 
+// The sum of all lanes, and the largest, in steps that halve how many are left.
+template <int N = kLanes / 2>
+inline float sum(Floats value) {
+  value += rotate<N>(value);
+  if constexpr (N > 1) return sum<N / 2>(value);
+  return value[0];
+}
+
+template <int N = kLanes / 2>
 inline float maximum(Floats value) {
-  float most = value[0];
-  for (int i = 1; i < kLanes; i++) most = value[i] > most ? value[i] : most;
-  return most;
+  const Floats other = rotate<N>(value);
+  value = other > value ? other : value;
+  if constexpr (N > 1) return maximum<N / 2>(value);
+  return value[0];
 }
 
 // e^x for x up to 88 with a relative error of about 1e-7; below -87 it is e^-87.  2^n times a
