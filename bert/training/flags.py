@@ -172,8 +172,8 @@ def add_conll_flags(group: Any) -> None:
 
 
 def fill_in(parser: cli.Parser, args: argparse.Namespace, defaults: Defaults) -> None:
-    """Set the defaults that depend on the model; a usage error for --seeds without training or
-    without a dev set, and for training in int8."""
+    """Set the defaults that depend on the model; a usage error for --seeds without training, for
+    --seeds or --early_stop without a dev set, and for training in int8."""
     prefix = 'sample_' if args.bert_model == 'sample' else ''
     for name in ('lr', 'epochs', 'batch_size'):
         if getattr(args, name) is None:
@@ -183,8 +183,11 @@ def fill_in(parser: cli.Parser, args: argparse.Namespace, defaults: Defaults) ->
     if args.seeds and idle:
         parser.error('--seeds is for training')
     named = {flag for flag, value in vars(args).items() if value}
-    if args.seeds and named & {'train_file', 'train_path'} and not named & {'dev_file', 'dev_path'}:
-        parser.error('--seeds chooses the best seed by the dev set: name one, too')
+    if named & {'train_file', 'train_path'} and not named & {'dev_file', 'dev_path'}:
+        if args.seeds:
+            parser.error('--seeds chooses the best seed by the dev set: name one, too')
+        if args.early_stop:
+            parser.error('--early_stop waits for a better score on the dev set: name one, too')
     if args.dtype == 'int8' and not idle:
         parser.error('--dtype int8 is for predicting; train in float32 or bfloat16')
 

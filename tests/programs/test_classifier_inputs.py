@@ -105,6 +105,8 @@ def test_bad_bytes_and_unknown_dev_label(program, tmp_path):
     (['--task_name', 'sample', '--seeds', '1,2', '--only_inference'], 2, '--seeds is for training'),
     (['--train_file', 'x.tsv', '--test_file', 'y.tsv', '--seeds', '1,2'], 2,
      '--seeds chooses the best seed by the dev set'),
+    (['--train_file', 'x.tsv', '--early_stop', '2'], 2,
+     '--early_stop waits for a better score on the dev set'),
     (['--model_parameters', 'x', '--only_inference'], 2, '--only_inference needs data'),
     (['--task_name', 'sample', '--regression'], 2, 'not --task_name'),
     (['--task_name', 'sample', '--label_column', 'x'], 2, 'not --task_name'),

@@ -293,9 +293,9 @@ def test_early_stop_and_no_dev_set(program, reviews, tmp_path):
     assert 'epoch 3, dev' not in result.stderr
     again = program(SCRIPT, *arguments, '--resume', check=0)
     assert 'epoch 3' not in again.stderr
+    arguments = flags(reviews, tmp_path, '--epochs', '1', '--overwrite')
     at = arguments.index('--dev_file')
-    result = program(SCRIPT, *arguments[:at], *arguments[at + 2:], '--epochs', '1', '--overwrite',
-                     check=0)
+    result = program(SCRIPT, *arguments[:at], *arguments[at + 2:], check=0)
     assert (tmp_path / 'model.params').exists() and 'dev:' not in result.stdout
 
 
