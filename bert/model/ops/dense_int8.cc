@@ -198,7 +198,8 @@ MXReturnValue run_weight(const Attributes &, Tensors *in, Tensors *out, const Op
 // x, and a weight, its scales and a bias for each of the layers
 MXReturnValue parse_dense(const Attributes &attributes, int *inputs, int *outputs) {
   const double layers = number(attributes, "n", 1);
-  if (!(layers >= 1 && layers <= kMostLayers)) fail("bert_dense_int8: n=" + std::to_string(layers) + " is not from 1 to 99");
+  if (!(layers >= 1 && layers <= kMostLayers))
+    fail("bert_dense_int8: n=" + std::to_string(layers) + " is not from 1 to 99");
   *inputs = 1 + 3 * int(layers);
   *outputs = 1;
   return MX_SUCCESS;

@@ -209,7 +209,8 @@ inline void tile(long depth, const uint8_t *a, long a_row, const Scale *rows,
     for (int v = 0; v < kVectors; v++) {
       const long column = v * kLanes, left = to.count - column;
       auto put = [&](auto lanes) {
-        Sums exact = sums[i][v] - rows[i].zero * *reinterpret_cast<const Sums *>(to.totals + column);
+        const Sums total = *reinterpret_cast<const Sums *>(to.totals + column);
+        const Sums exact = sums[i][v] - rows[i].zero * total;
         Floats scale = load(to.scales + column, lanes) * rows[i].scale;
         store(to.data + i * to.row + column,
               __builtin_convertvector(exact, Floats) * scale + load(to.bias + column, lanes),
