@@ -259,9 +259,8 @@ class Run:
     def load_best(self) -> Any:
         """End the training and load the best epoch's weights into the network.
 
-        Returns the predictions that :meth:`end_epoch` got with them; None if that was before a
-        ``--resume``.  Exits if the program was interrupted after the last update.  Raises DataError
-        if the weights are missing.
+        Returns the predictions of that epoch, or None if it was before a ``--resume``.  Exits if
+        the program was interrupted after the last update.  DataError if the weights are missing.
         """
         # also a barrier: after it, worker 0 has written them
         if self._comm.sum([float(self._interrupt.requested)])[0]:

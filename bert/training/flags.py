@@ -72,8 +72,7 @@ def add_optimizer_flags(group: Any) -> None:
 def add_training_flags(parser: cli.Parser, defaults: Defaults, seed: int = 2) -> None:
     """The recipe of a fine-tuning run, with the program's defaults; see :func:`fill_in`."""
     group = parser.add_argument_group('training')
-    group.add_argument('--epochs', type=cli.positive_int,
-                       help=defaults.help('epochs'))
+    group.add_argument('--epochs', type=cli.positive_int, help=defaults.help('epochs'))
     group.add_argument('--training_steps', type=cli.positive_int, metavar='N',
                        help='updates, instead of --epochs')
     group.add_argument('--batch_size', type=cli.positive_int,
@@ -96,9 +95,8 @@ def add_training_flags(parser: cli.Parser, defaults: Defaults, seed: int = 2) ->
     group.add_argument('--seed', type=int, default=seed,
                        help='the same seed gives the same result (default: %(default)s)')
     group.add_argument('--seeds', type=cli.distinct_ints, metavar='N,N,...',
-                       help='train with each of these seeds, in the folders seed-N of '
-                            '--output_dir; print mean and standard deviation; keep the best in '
-                            '--output_dir')
+                       help='train with each of these seeds, in seed-N of --output_dir; print '
+                            'mean and standard deviation; keep the best in --output_dir')
     group.add_argument('--early_stop', type=cli.positive_int, metavar='N',
                        help='stop after N epochs without a better dev score')
     for flag in '--deploy', '--only_calibration':
@@ -184,10 +182,8 @@ def fill_in(parser: cli.Parser, args: argparse.Namespace, defaults: Defaults) ->
         parser.error('--seeds is for training')
     named = {flag for flag, value in vars(args).items() if value}
     if named & {'train_file', 'train_path'} and not named & {'dev_file', 'dev_path'}:
-        if args.seeds:
-            parser.error('--seeds chooses the best seed by the dev set: name one, too')
-        if args.early_stop:
-            parser.error('--early_stop waits for a better score on the dev set: name one, too')
+        for flag in sorted(named & {'seeds', 'early_stop'}):
+            parser.error(f'--{flag} goes by the scores on the dev set: name one, too')
     if args.dtype == 'int8' and not idle:
         parser.error('--dtype int8 is for predicting; train in float32 or bfloat16')
 
@@ -297,8 +293,7 @@ def output_settings(args: argparse.Namespace, layout: str,
     arguments.json records ``args``, with the ``layout`` that ``--path`` resulted in and with
     ``changes``: values that the program found out later.
     """
-    arguments = dict(vars(args), path=layout, **(changes or {}))
     return OutputSettings(
         folder=args.output_dir, resume=args.resume, overwrite=args.overwrite,
         save_interval=args.save_interval, log_interval=args.log_interval,
-        tensorboard=args.tensorboard, arguments=arguments)
+        tensorboard=args.tensorboard, arguments=dict(vars(args), path=layout, **(changes or {})))
