@@ -9,6 +9,9 @@ Importing it only prepares the import of MXNet 1.9, so ``import bert`` must come
   of a virtual machine idle.
 - ``MXNET_MKLDNN_CACHE_NUM``, unless set, becomes 100.  Otherwise MXNet would keep every primitive
   that it has prepared, with its scratch memory, for every size that an operator has ever had.
+- MXNet does without scikit-learn and ``scipy.stats``, which it needs only for its scikit-learn
+  interface and for the entropy mode of its quantization; they take half a second and 60 MB.
+  Whoever needs these imports both packages before MXNet.  Scores import them when needed.
 - Where numpy or MXNet cannot start, because the address space (``ulimit -v``) or the number of
   threads (``ulimit -u``) is limited, the program exits with one line; they would crash or hang.
 - glibc keeps memory that was freed, in one arena, unless a ``MALLOC_`` variable or
@@ -72,17 +75,24 @@ def _check_threads(count=16):
             thread.join()
 
 
-class _Check(importlib.abc.MetaPathFinder):
-    """An import hook that finds no module; it runs the checks before numpy or MXNet is loaded."""
+class _Hook(importlib.abc.MetaPathFinder):
+    """Runs the checks before numpy or MXNet is loaded, and keeps MXNet from large imports."""
 
     def find_spec(self, name, path, target=None):
         if name in _NEEDS:
             _check_memory(name)
         if name == 'mxnet':
             _check_threads()
+        if name in ('sklearn', 'scipy.stats') and _is_loading('mxnet'):
+            raise ModuleNotFoundError(f'MXNet does without {name} here', name=name)
 
 
-sys.meta_path.insert(0, _Check())
+def _is_loading(package):
+    spec = getattr(sys.modules.get(package), '__spec__', None)
+    return getattr(spec, '_initializing', False)
+
+
+sys.meta_path.insert(0, _Hook())
 
 import numpy  # noqa: E402
 

@@ -27,6 +27,21 @@ def test_it_imports_no_mxnet_and_gives_the_aliases():
     assert child(code) == 'False True'
 
 
+@pytest.mark.parametrize('package, name', [('sklearn.base', 'BaseEstimator'),
+                                           ('scipy.stats', 'entropy')])
+def test_mxnet_does_without_large_packages_unless_they_are_there(package, name):
+    code = f'import bert, mxnet, sys; print({package!r} in sys.modules)'
+    assert child(code) == 'False'
+    code += f'\nfrom {package} import {name}; print({name}.__name__)'
+    assert child(code) == f'False\n{name}'
+
+
+def test_mxnet_takes_large_packages_that_were_imported_before():
+    code = ('import bert, scipy.stats, sklearn, mxnet; q = mxnet.contrib.quantization\n'
+            'print(q.stats is scipy.stats, mxnet.model.BASE_ESTIMATOR.__name__)')
+    assert child(code) == 'True BaseEstimator'
+
+
 def test_what_mxnet_keeps_is_bounded():
     code = 'import bert, os; print(os.environ["MXNET_MKLDNN_CACHE_NUM"])'
     assert child(code) == '100' and child(code, MXNET_MKLDNN_CACHE_NUM='-1') == '-1'
