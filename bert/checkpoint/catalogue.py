@@ -38,7 +38,7 @@ class PublishedModel(NamedTuple):
 
 def _sizes(layers, units, heads):
     return BertConfig(hidden_size=units, num_hidden_layers=layers, num_attention_heads=heads,
-                      intermediate_size=4 * units, attention_probs_dropout_prob=0.1)
+                      intermediate_size=4 * units)
 
 
 MODELS = {'bert_12_768_12': _sizes(12, 768, 12), 'bert_24_1024_16': _sizes(24, 1024, 16)}

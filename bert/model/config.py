@@ -13,7 +13,7 @@ _REQUIRED = ('hidden_size', 'num_hidden_layers', 'num_attention_heads', 'interme
 LARGEST = {'hidden_size': 1 << 16, 'num_hidden_layers': 1 << 10, 'num_attention_heads': 1 << 12,
            'intermediate_size': 1 << 18, 'vocab_size': 1 << 24, 'max_position_embeddings': 1 << 20,
            'type_vocab_size': 1 << 10}
-_DROPOUTS = ('hidden_dropout_prob', 'attention_probs_dropout_prob')
+_DROPOUTS = ('hidden_dropout_prob', 'attention_probs_dropout_prob', 'classifier_dropout')
 _POSITIVE = ('layer_norm_eps', 'initializer_range')
 
 
@@ -23,9 +23,15 @@ class BertConfig:
 
     ``vocab_size`` is None where only the vocabulary knows it.  ``labels`` are the names of the
     classes in the order of the logits, None without names (Transformers' placeholders LABEL_0,
-    LABEL_1, ... are none).  ``settings`` is what this toolkit notes under ``gluon_bert``: the
-    task, the length, and so on.  ``other`` holds the remaining keys of config.json, kept as they
-    are.
+    LABEL_1, ... are none).
+
+    Dropout is that of Transformers: ``attention_probs_dropout_prob`` is the rate on the attention
+    probabilities, ``hidden_dropout_prob`` that on embeddings and sub-layers' outputs,
+    ``classifier_dropout`` that before the head of a classifier or tagger; None there stands for
+    ``hidden_dropout_prob``.  The defaults are for keys that config.json lacks.
+
+    ``settings`` is what this toolkit notes under ``gluon_bert``: the task, the length, and so on.
+    ``other`` holds the remaining keys of config.json, kept as they are.
     """
 
     hidden_size: int
@@ -38,7 +44,8 @@ class BertConfig:
     hidden_act: str = 'gelu'
     layer_norm_eps: float = 1e-12
     hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: Optional[float] = None
+    attention_probs_dropout_prob: float = 0.1
+    classifier_dropout: Optional[float] = None
     initializer_range: float = 0.02
     architectures: Tuple[str, ...] = ()
     problem_type: Optional[str] = None
@@ -91,7 +98,8 @@ class BertConfig:
         out = dict({'model_type': 'bert'}, **self.other)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name not in ('labels', 'settings', 'other') and value is not None:
+            if field.name not in ('labels', 'settings', 'other') and (
+                    value is not None or field.name == 'classifier_dropout'):   # which may be null
                 out[field.name] = list(value) if isinstance(value, tuple) else value
         if not self.architectures:
             del out['architectures']
@@ -105,6 +113,10 @@ class BertConfig:
     def replace(self, **changes: Any) -> 'BertConfig':
         """A copy with other values."""
         return dataclasses.replace(self, **changes)
+
+    def with_dropout(self, rate: Optional[float]) -> 'BertConfig':
+        """A copy in which all dropout has this rate; with None the config as it is."""
+        return self if rate is None else self.replace(**dict.fromkeys(_DROPOUTS, rate))
 
 
 def _refuse(source, key, value, wanted):

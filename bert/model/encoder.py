@@ -53,7 +53,7 @@ class Bert(HybridBlock):
     ----------
     config : BertConfig
     dropout : float, optional
-        On embeddings, attention probabilities and sub-layer outputs; None takes config's.
+        The rate of all dropout; None takes those of config.
     pooler : bool
         Whether to have ``pooler``: (B, units) of first tokens -> (B, units).
     decoder : bool
@@ -69,7 +69,7 @@ class Bert(HybridBlock):
             raise DataError("config.json: 'vocab_size' is missing; it must describe a BERT model")
         units = config.hidden_size
         with self.name_scope():
-            self.encoder = Encoder(config, dropout)
+            self.encoder = Encoder(config.with_dropout(dropout))
             for name, size in (('word_embed', config.vocab_size),
                                ('token_type_embed', config.type_vocab_size)):
                 table = nn.HybridSequential(prefix=name + '_')      # named as GluonNLP's: name.0
@@ -98,18 +98,16 @@ class Bert(HybridBlock):
 class Encoder(_Owner):
     """Adds positions to embedded tokens and applies the layers."""
 
-    def __init__(self, config: BertConfig, dropout: Optional[float] = None, **kwargs: Any):
+    def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(**kwargs)
-        self._epsilon = config.layer_norm_eps
-        self._dropout = config.hidden_dropout_prob if dropout is None else dropout
+        self._epsilon, self._dropout = config.layer_norm_eps, config.hidden_dropout_prob
         self._shape = config.max_position_embeddings, config.hidden_size
         self.own('position_weight', self._shape)
         self.own_norm('layer_norm', config.hidden_size)
         with self.name_scope():
             self.transformer_cells = nn.HybridSequential()
             for number in range(config.num_hidden_layers):
-                self.transformer_cells.add(Layer(config, self._dropout,
-                                                 prefix=f'transformer{number}_'))
+                self.transformer_cells.add(Layer(config, prefix=f'transformer{number}_'))
 
     def hybrid_forward(self, F, x, positions, operators, read, position_weight, **weights):
         """(T, units) and positions, which broadcast to T -> what :class:`Bert` returns."""
@@ -129,11 +127,12 @@ class Encoder(_Owner):
 class Layer(_Owner):
     """Self-attention and a feed-forward network; dropout, residual sum and LayerNorm after each."""
 
-    def __init__(self, config: BertConfig, dropout: float, **kwargs: Any):
+    def __init__(self, config: BertConfig, **kwargs: Any):
         super().__init__(**kwargs)
         units, hidden = config.hidden_size, config.intermediate_size
         self._units, self._hidden, self._heads = units, hidden, config.num_attention_heads
-        self._dropout, self._epsilon = dropout, config.layer_norm_eps
+        self._epsilon, self._dropout = config.layer_norm_eps, config.hidden_dropout_prob
+        self._attention_dropout = config.attention_probs_dropout_prob
         self._activation = ACTIVATIONS[config.hidden_act]
         for name in _PROJECTIONS:
             self.own(f'attention_cell.{name}.bias', (units,), 'zeros')
@@ -153,7 +152,7 @@ class Layer(_Owner):
         y = operators.attention(
             low, [self.weight(weights, f'attention_cell.{name}') for name in _PROJECTIONS],
             [weights[f'attention_cell.{name}.bias'] for name in _PROJECTIONS],
-            self._units, self._heads, self._dropout, read)          # (T, units), or (R, units)
+            self._units, self._heads, self._attention_dropout, read)    # (T, units) or (R, units)
         x = read(x) if read else x
         y = self.dense(operators, weights, 'proj', y)
         x, low = self._add_norm(operators, weights, 'layer_norm', y, x)

@@ -229,8 +229,10 @@ class HiddenStates(Network):
 
 def _dropout_and_dense(config, outputs, dropout):
     """(..., units) -> (..., outputs); the parameters are those of its second block, ``1``."""
+    config = config.with_dropout(dropout)
+    rate = config.classifier_dropout
     net = nn.HybridSequential()
-    net.add(_Dropout(config.hidden_dropout_prob if dropout is None else dropout),
+    net.add(_Dropout(config.hidden_dropout_prob if rate is None else rate),
             nn.Dense(outputs, flatten=False, in_units=config.hidden_size))
     return net
 

@@ -75,7 +75,8 @@ def add_run_flags(parser: cli.Parser) -> None:
                             '%(default)s)')
     group.add_argument('--pretrained', action='store_true',
                        help='start from the weights of --model instead of random ones')
-    group.add_argument('--dropout', type=cli.dropout_rate, help="(default: the model's own, 0.1)")
+    group.add_argument('--dropout', type=cli.dropout_rate,
+                       help="rate of all dropout (default: the model's own, usually 0.1)")
     _add_training_flags(parser.add_argument_group('training'))
     _add_running_flags(parser.add_argument_group('running'))
     _add_flags_of_010(parser)

@@ -91,7 +91,7 @@ def add_training_flags(parser: cli.Parser, defaults: Defaults, seed: int = 2) ->
                        help='ratio of the learning rate of each layer to that of the layer above, '
                             'such as 0.9 for small data (default: %(default)s, all the same)')
     group.add_argument('--dropout', type=cli.dropout_rate,
-                       help="(default: the model's own, usually 0.1)")
+                       help="rate of all dropout (default: the model's own, usually 0.1)")
     group.add_argument('--seed', type=int, default=seed,
                        help='the same seed gives the same result (default: %(default)s)')
     group.add_argument('--seeds', type=cli.distinct_ints, metavar='N,N,...',

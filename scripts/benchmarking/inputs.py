@@ -57,8 +57,7 @@ def make_model(folder: str, layers: int, units: int, heads: int) -> None:
     files.write_json(os.path.join(folder, 'tokenizer_config.json'),
                      {'do_lower_case': True, 'tokenizer_class': 'BertTokenizer'})
     config = BertConfig(units, layers, heads, 4 * units, vocab_size=_VOCABULARY,
-                        attention_probs_dropout_prob=0.1, architectures=('BertModel',),
-                        other={'pad_token_id': 0})
+                        architectures=('BertModel',), other={'pad_token_id': 0})
     files.write_json(os.path.join(folder, 'config.json'), config.to_dict())
     with files.atomic(os.path.join(folder, 'model.safetensors')) as temporary:
         save_file(arrays, temporary, metadata={'format': 'pt'})

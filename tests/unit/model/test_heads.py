@@ -1,5 +1,4 @@
 """The heads, against what Transformers computed with the same weights."""
-import json
 import os
 
 import mxnet as mx
@@ -44,21 +43,6 @@ def test_classifier(classes):
     logits = net(*inputs())
     assert logits.shape == (3, classes)
     assert distance(logits, EXPECTED['pooled'] @ weight.T + bias) < 1e-4
-
-
-def test_dropout_is_the_configs_or_what_is_asked_for():
-    def rates(net):
-        graph = json.loads(net(*map(mx.sym.var, ('ids', 'token_types', 'lengths'))).tojson())
-        found = [node['attrs'] for node in graph['nodes'] if node['op'] == 'Dropout']
-        assert all(each['cudnn_off'] == 'True' for each in found)   # cuDNN's ignores the seed
-        return [float(each['p']) for each in found]
-    count = 1 + 3 * CONFIG.num_hidden_layers + 1
-    assert rates(Classifier(CONFIG, 2)) == [0.1] * count
-    assert rates(Classifier(CONFIG.replace(hidden_dropout_prob=0.25), 2)) == [0.25] * count
-    assert rates(Classifier(CONFIG, 2, dropout=0.5)) == [0.5] * count
-    net = Classifier(CONFIG, 2, dropout=0)
-    assert rates(net) == []
-    assert 'classifier.1.weight' in collect(net)      # the same name as with dropout
 
 
 def test_the_tagger_has_no_pooler_and_the_names_of_its_head():
