@@ -1,17 +1,18 @@
 """The files of a model on the Hugging Face hub or in its library's cache."""
 import importlib.util
+import logging
 import os
 from typing import Optional
 
 from ..utils.errors import DataError
 from ..utils.files import read_json
-from ..utils.hosts import hub_file
+from ..utils.hosts import hub_file, hub_lacks
 from . import sentence_modules
 
 __all__ = ['model_folder']
 
 
-def model_folder(repo: str, weights: bool, local: bool) -> str:
+def model_folder(repo: str, weights: bool, local: bool, offline: bool = False) -> str:
     """The folder of Hugging Face's cache that holds a repository's files, fetched if need be.
 
     Parameters
@@ -21,7 +22,10 @@ def model_folder(repo: str, weights: bool, local: bool) -> str:
     weights : bool
         Whether weights are wanted, or only config.json and the vocabulary.
     local : bool
-        Take what the cache has, without asking the hub.
+        Take what the cache has, and ask the hub for nothing but the prompts, which earlier
+        versions did not fetch.  Where they remain unknown, a line is logged.
+    offline : bool
+        Ask the hub for nothing at all.
 
     Raises DataError where the hub can't be reached or refuses, or files are missing.
     """
@@ -43,7 +47,8 @@ def model_folder(repo: str, weights: bool, local: bool) -> str:
         for module in sentence_modules.paths(folder):
             fetch(f'{module}/config.json', commit)
             fetch(f'{module}/model.safetensors', commit)
-        fetch('config_sentence_transformers.json', commit)
+        if not fetch(sentence_modules.PROMPTS, commit) and local:
+            _fetch_prompts(repo, commit, offline)
         fetch(inside + 'sentence_bert_config.json', commit)
         if inside and not fetch(inside + 'config.json', commit):
             raise DataError(f'no {inside}config.json')
@@ -64,3 +69,19 @@ def model_folder(repo: str, weights: bool, local: bool) -> str:
                             'if torch is installed to load it weights-only)')
         fetch(inside + 'pytorch_model.bin', commit)
     return folder
+
+
+def _fetch_prompts(repo, commit, offline):
+    """Complete a cache without the file of prompts, unless it records that there is none."""
+    if hub_lacks(repo, sentence_modules.PROMPTS, commit):
+        return
+    reason = 'this run is offline'
+    if not offline:
+        try:
+            hub_file(repo, sentence_modules.PROMPTS, commit)
+            return
+        except (DataError, OSError) as error:
+            reason = error
+    logging.getLogger(__name__).warning(
+        '%s: its default prompt, if it has one, is not known, and not used: the Hugging Face cache '
+        'lacks %s (%s); run once online', repo, sentence_modules.PROMPTS, reason)

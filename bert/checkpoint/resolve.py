@@ -256,7 +256,8 @@ def _zoo(published, wanted, get, source):
 def _hub_sources(repo, wanted, cased, offline):
     """The (label, callable) of Hugging Face's cache and of the hub."""
     def found(place, local):
-        return _folder(hub.model_folder(repo, wanted, local), wanted, f'{repo} from {place}', cased)
+        return _folder(hub.model_folder(repo, wanted, local, offline), wanted,
+                       f'{repo} from {place}', cased)
 
     return [(f'Hugging Face cache, {repo}', lambda: found('the Hugging Face cache', True)),
             (f'Hugging Face hub {hub_endpoint()}, {repo}',

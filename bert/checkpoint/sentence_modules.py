@@ -9,12 +9,13 @@ from ..utils.files import read_json
 from .integrity import check_finite
 from .weights import read_arrays
 
-__all__ = ['Dense', 'LIST', 'MODES', 'NORMALIZE', 'POOLINGS', 'SentenceModules', 'choose', 'paths',
-           'read', 'root', 'transformer_folder']
+__all__ = ['Dense', 'LIST', 'MODES', 'NORMALIZE', 'POOLINGS', 'PROMPTS', 'SentenceModules',
+           'choose', 'paths', 'read', 'root', 'transformer_folder']
 
 POOLINGS = ('cls', 'mean', 'max')
 NORMALIZE = 'normalize'
 LIST = 'modules.json'
+PROMPTS = 'config_sentence_transformers.json'
 MODES = {'cls': 'pooling_mode_cls_token', 'mean': 'pooling_mode_mean_tokens',
           'max': 'pooling_mode_max_tokens'}
 _ACTIVATIONS = {'Identity': lambda x: x, 'Tanh': np.tanh, 'ReLU': lambda x: np.maximum(x, 0)}
@@ -137,7 +138,7 @@ def read(folder: str) -> Optional[SentenceModules]:
 
 def _prompt(home):
     """The text that precedes each text by default, and the similarity."""
-    source = os.path.join(home, 'config_sentence_transformers.json')
+    source = os.path.join(home, PROMPTS)
     config = read_json(source, dict) if os.path.isfile(source) else {}
     prompts, name = config.get('prompts') or {}, config.get('default_prompt_name')
     prompt = prompts.get(name) if isinstance(prompts, dict) and name is not None else ''

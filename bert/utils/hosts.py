@@ -5,7 +5,7 @@ from typing import Optional
 from .download import reach, refusal, why
 from .errors import DataError
 
-__all__ = ['gluon_repository', 'hub_endpoint', 'hub_file', 'mxnet_home']
+__all__ = ['gluon_repository', 'hub_endpoint', 'hub_file', 'hub_lacks', 'mxnet_home']
 
 
 def mxnet_home(folder: Optional[str] = None) -> str:
@@ -56,3 +56,10 @@ def hub_file(repo: str, name: str, revision: Optional[str] = None, repo_type: st
                 raise DataError(refusal(status) + (status in (401, 403)) * (
                     ' (if the repository is private, set HF_TOKEN)')) from error
         raise DataError(why(error)) from error
+
+
+def hub_lacks(repo: str, name: str, revision: str) -> bool:
+    """Whether Hugging Face's cache records that a commit of a repository has no such file."""
+    from huggingface_hub import try_to_load_from_cache
+    found = try_to_load_from_cache(repo, name, os.environ.get('HF_HUB_CACHE'), revision)
+    return found is not None and not isinstance(found, str)     # None: not known; str: a path

@@ -9,7 +9,7 @@ import pytest
 from http_server import put_hub
 from published_models import HUB, PARSED, ROW, lines
 
-from bert.checkpoint import hub
+from bert.checkpoint import hub, sentence_modules
 from bert.checkpoint.resolve import resolve
 from bert.text import tokenizer
 from bert.text.vocabulary import SPECIALS
@@ -114,6 +114,65 @@ def test_a_hub_repository_of_sentence_transformers(server):
     assert os.path.basename(found.vocab) == '0_Transformer'
     assert Path(found.weights).read_bytes() == HUB['model.safetensors']
     assert Path(found.vocab, '..', '1_Pooling', 'config.json').exists()
+
+
+PROMPTS = 'config_sentence_transformers.json'
+
+
+def cache_without_prompts(server, files=()):
+    """org/st as an earlier version cached it: all but the file of prompts, and no word of it."""
+    modules = [{'type': 'x.Transformer', 'path': ''}, {'type': 'x.Pooling', 'path': '1_Pooling'}]
+    for name in '1_Pooling/model.safetensors', 'sentence_bert_config.json':
+        server.put(f"org/st/resolve/{'c' * 40}/{name}", b'', 404, False,
+                   {'X-Repo-Commit': 'c' * 40, 'X-Error-Code': 'EntryNotFound'})
+    put_hub(server, 'org/st', {**HUB, 'modules.json': json.dumps(modules).encode(),
+                               '1_Pooling/config.json': b'{"pooling_mode": "mean"}', **dict(files)})
+    folder = Path(resolve('org/st').vocab)
+    (folder / PROMPTS).unlink(missing_ok=True)
+    (folder.parents[1] / '.no_exist' / folder.name / PROMPTS).unlink(missing_ok=True)
+    server.requests.clear()
+    return str(folder)
+
+
+def test_an_older_cache_gets_the_prompts_where_it_is_online(server, caplog):
+    folder = cache_without_prompts(server, {
+        PROMPTS: b'{"prompts": {"query": "find: "}, "default_prompt_name": "query"}'})
+    for _ in range(2):      # the second asks nobody
+        assert resolve('org/st').vocab == folder
+        assert sentence_modules.read(folder).prompt == 'find: '
+        asked = {path.split('/')[-1] for _, path, _ in server.requests}
+        assert asked == {PROMPTS}
+        server.put(f"org/st/resolve/{'c' * 40}/{PROMPTS}", status=500)
+    assert resolve('org/st', offline=True).vocab == folder
+    assert not caplog.records
+
+
+def test_an_older_cache_records_that_there_are_no_prompts(server, caplog):
+    folder = cache_without_prompts(server)
+    assert resolve('org/st').vocab == folder
+    assert len(server.requests) == 1
+    for offline in False, True:
+        assert resolve('org/st', offline=offline).vocab == folder
+    assert len(server.requests) == 1 and not caplog.records
+    assert sentence_modules.read(folder).prompt == ''
+
+
+@pytest.mark.parametrize('offline, reason', [
+    (True, 'this run is offline'), (False, 'Connection refused'), (None, '403 Forbidden')])
+def test_an_older_cache_says_that_its_prompt_is_not_known(server, caplog, monkeypatch, offline,
+                                                          reason):
+    folder = cache_without_prompts(server)
+    if offline is None:
+        server.put(f"org/st/resolve/{'c' * 40}/{PROMPTS}", status=403)
+    elif not offline:
+        monkeypatch.setenv('HF_ENDPOINT', 'http://127.0.0.1:9/')
+    assert resolve('org/st', offline=offline).vocab == folder
+    assert len(server.requests) == (offline is None)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith(
+        'org/st: its default prompt, if it has one, is not known, and not used: the Hugging Face '
+        f'cache lacks {PROMPTS} ({reason}')
+    assert message.endswith('); run once online') and '\n' not in message
 
 
 def test_an_endpoint_that_is_no_hub(server):
