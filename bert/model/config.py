@@ -21,9 +21,10 @@ _POSITIVE = ('layer_norm_eps', 'initializer_range')
 class BertConfig:
     """The sizes of a BERT and what its outputs mean, under Hugging Face's names.
 
-    ``vocab_size`` is None where only the vocabulary knows it.  ``labels`` are the names of the
-    classes in the order of the logits, None without names (Transformers' placeholders LABEL_0,
-    LABEL_1, ... are none).
+    ``vocab_size`` is None where only the vocabulary knows it.  A token type of ``type_vocab_size``
+    or more counts as the last one: with 1, both texts of a pair have type 0.  ``labels`` are the
+    names of the classes in the order of the logits, None without names (Transformers'
+    placeholders LABEL_0, LABEL_1, ... are none).
 
     Dropout is that of Transformers: ``attention_probs_dropout_prob`` is the rate on the attention
     probabilities, ``hidden_dropout_prob`` that on embeddings and sub-layers' outputs,

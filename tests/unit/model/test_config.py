@@ -1,4 +1,4 @@
-"""config.json: the rates of dropout that it gives, and where they take effect."""
+"""config.json: rates of dropout, and token types."""
 import json
 import os
 
@@ -61,6 +61,27 @@ def test_without_dropout_the_names_are_the_same(given):
         assert list(collect(head(config(*given), *arguments))) == list(
             collect(head(CONFIG, *arguments)))
     assert rates(Classifier(config(*given), 2, dropout=0), 'padded') == []
+
+
+@pytest.mark.parametrize('path', PATHS)
+@pytest.mark.parametrize('count', [1, 2, 16])
+def test_a_token_type_beyond_those_of_the_model_is_its_last(path, count):
+    net = Classifier(CONFIG.replace(type_vocab_size=count), 3, dropout=0)
+    initialize(net, CONFIG.replace(initializer_range=0.3))
+    forward, gradient = create_forward(net, path, 'float32', 0), collect(net)[
+        'bert.token_type_embed.0.weight'].grad
+
+    def step(second):
+        with mx.autograd.record():
+            y = forward(IDS, [[0] * 3 + [second] * (len(row) - 3) for row in IDS], mx.cpu())
+        y.backward()
+        return y.asnumpy(), gradient().asnumpy()
+
+    pair, last, single = step(1), step(min(1, count - 1)), step(0)
+    for ours, same in zip(pair, last):
+        np.testing.assert_array_equal(ours, same)
+    assert (pair[0] == single[0]).all() == (count == 1)
+    assert np.abs(pair[1]).sum(axis=1).nonzero()[0].tolist() == list(range(min(2, count)))
 
 
 @pytest.mark.parametrize('path', PATHS)
