@@ -1,6 +1,5 @@
 // Dropout, residual sum and layer normalization (Ba et al. 2016) in one sweep over each row:
-//   y = LN(dropout(x) + residual), or with post=1: y = dropout(LN(x + residual)),
-// LN with gamma and beta.
+//   y = LN(dropout(x) + residual), LN with gamma and beta.
 // The backward pass recomputes rows from the inputs.
 #include <algorithm>
 
@@ -26,11 +25,10 @@ struct Inputs {
 struct Settings {
   long rows, width;
   float epsilon;
-  Dropout before, after;      // at most one is active
+  Dropout dropout;
   Settings(const Attributes &attributes, const MXTensor &x, float seed)
       : rows(rows_of(x)), width(x.shape.back()), epsilon(number(attributes, "eps", 1e-12)),
-        before(flag(attributes, "post") ? 0 : dropout_rate(attributes), seed),
-        after(flag(attributes, "post") ? dropout_rate(attributes) : 0, seed) {}
+        dropout(dropout_rate(attributes), seed) {}
 };
 
 struct Moments {
@@ -45,7 +43,7 @@ inline Moments residual_sum(Settings s, const DropoutRow &keep, const T *x,
   Floats total{};
   each(s.width, [&](long c, auto lanes) {
     Floats value = load(x + c, lanes);
-    if (s.before.active) value *= keep(c);
+    if (s.dropout.active) value *= keep(c);
     if (residual) value += load(residual + c, lanes);
     store(z + c, value, lanes);
     total += only(value, lanes);
@@ -65,13 +63,12 @@ void forward(Settings s, const T *x, const float *residual, const float *gamma, 
 #pragma omp parallel for schedule(static) firstprivate(s)
   for (long row = 0; row < s.rows; row++) {
     long at = row * s.width;
-    DropoutRow before = s.before.row(row), after = s.after.row(row);
     // y's own row holds z meanwhile
-    Moments m = residual_sum(s, before, x + at, residual ? residual + at : nullptr, y + at);
+    Moments m = residual_sum(s, s.dropout.row(row), x + at, residual ? residual + at : nullptr,
+                             y + at);
     each(s.width, [&](long c, auto lanes) {
       Floats value = (load(y + at + c, lanes) - m.mean) * m.scale * load(gamma + c, lanes) +
                      load(beta + c, lanes);
-      if (s.after.active) value *= after(c);
       store(y + at + c, value, lanes);
       if (y16) store(y16 + at + c, value, lanes);
     });
@@ -93,13 +90,12 @@ inline void backward_row(Settings s, long row, const T *x, const float *residual
                          const float *gamma, Gradients<T> d, float *dgamma, float *dbeta,
                          float *normal, float *slope) {
   long at = row * s.width;
-  DropoutRow before = s.before.row(row), after = s.after.row(row);
-  Moments m = residual_sum(s, before, x + at, residual ? residual + at : nullptr, normal);
+  DropoutRow keep = s.dropout.row(row);
+  Moments m = residual_sum(s, keep, x + at, residual ? residual + at : nullptr, normal);
   Floats slopes{}, projections{};
   each(s.width, [&](long c, auto lanes) {
     Floats dy = load(d.y + at + c, lanes);
     if (d.y16) dy += load(d.y16 + at + c, lanes);
-    if (s.after.active) dy *= after(c);
     Floats n = (load(normal + c, lanes) - m.mean) * m.scale;
     store(dgamma + c, load(dgamma + c, lanes) + dy * n, lanes);
     store(dbeta + c, load(dbeta + c, lanes) + dy, lanes);
@@ -114,7 +110,7 @@ inline void backward_row(Settings s, long row, const T *x, const float *residual
     Floats dz = (load(slope + c, lanes) - slope_mean - load(normal + c, lanes) * projection) *
                 m.scale;
     if (d.residual) store(d.residual + at + c, dz, lanes);
-    if (s.before.active) dz *= before(c);
+    if (s.dropout.active) dz *= keep(c);
     store(d.x + at + c, dz, lanes);
   });
 }

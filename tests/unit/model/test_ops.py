@@ -41,9 +41,14 @@ def test_derivatives_with_dropout_on(case):
 
 
 def layer_norm_mask(seed, p=0.1, rows=512, units=500):
-    """Dropout alone, seen through the normalization: beta 1, gamma 0, dropout after."""
-    return mx.nd.bert_layer_norm(normal(rows, units), mx.nd.zeros(units), mx.nd.ones(units),
-                                 mx.nd.array([seed]), p=p, nores=1, post=1).asnumpy()
+    """Dropout alone: the gradient of x by that of the residual, which has no dropout."""
+    x, residual, others = mx.nd.zeros((rows, units)), normal(rows, units), (
+        mx.nd.ones(units), mx.nd.zeros(units), mx.nd.array([seed]))
+    _, dx, dresidual = gradients(
+        lambda: mx.nd.bert_layer_norm(x, residual, *others, p=p, eps=1e-12), (x, residual),
+        normal(rows, units, seed=1))
+    assert dresidual.all()
+    return dx / dresidual
 
 
 def attention_mask(seed, p=0.1, length=256, heads=4):
