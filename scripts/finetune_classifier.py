@@ -16,7 +16,7 @@ import os
 from bert.checkpoint.source import read_settings
 from bert.data import features, inputs, labels, outputs, tables, tasks
 from bert.metrics import classification
-from bert.training import flags
+from bert.training import data_flags, flags
 from bert.utils import cli, files
 from bert.utils.errors import DataError, run, show
 
@@ -57,7 +57,7 @@ def parse_args(argv=None):
     if args.task_name and args.multi_label:
         parser.error('--multi_label is for your own data; a text of --task_name has one label')
     try:
-        flags.table_columns(args)
+        data_flags.table_columns(args)
         labels.parse_order(args.labels)
     except ValueError as error:
         parser.error(str(error))
@@ -76,7 +76,7 @@ def add_data_flags(group):
     group.add_argument('--task_name',
                        help=f"one of: {', '.join(task.name for task in tasks.TASKS)}")
     group.add_argument('--data_dir', metavar='DIR', help="the task's official files")
-    flags.add_table_flags(group)
+    data_flags.add_table_flags(group)
     group.add_argument('--max_len', type=cli.positive_int,
                        help="tokens, special ones included (default: the trained model's, or 128)")
     group.add_argument('--windows', action='store_true',
@@ -161,7 +161,7 @@ def read_examples(args, trained):
                         '--predict')
     regression = args.regression or bool(trained and trained.regression)
     several = args.multi_label or bool(trained and trained.multi_label)
-    columns = flags.table_columns(args)
+    columns = data_flags.table_columns(args)
     if isinstance(columns.label, tuple) and not trained:
         stated = stated or columns.label    # in the order of the columns
     examples = tables.read_files(paths, columns, stated, regression, several)

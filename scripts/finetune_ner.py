@@ -18,7 +18,7 @@ from typing import List, NamedTuple
 from bert.checkpoint.catalogue import MODELS
 from bert.data import conll, tagging, tags
 from bert.data.labels import model_order, parse_order
-from bert.training import flags
+from bert.training import data_flags, flags
 from bert.utils import cli
 from bert.utils.errors import DataError, run, show
 
@@ -45,7 +45,7 @@ def parse_args(argv=None):
                       help='chooses the best epoch; without it, that is the last one')
     data.add_argument('--test_path', metavar='FILE',
                       help='to tag at the end, and to score if it has tags')
-    flags.add_conll_flags(data)
+    data_flags.add_conll_flags(data)
     data.add_argument('--scheme', choices=('BIO2', 'BIOES'),
                       help="scheme of the learned tags (default: the trained model's, or BIO2)")
     data.add_argument('--labels', metavar='A,B,...',

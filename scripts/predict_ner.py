@@ -21,7 +21,7 @@ import os
 from bert.data import conll, tagging, tags
 from bert.data.labels import parse_order
 from bert.text.words import split_words
-from bert.training import flags
+from bert.training import data_flags, flags
 from bert.utils import cli, files
 from bert.utils.errors import DataError, run
 
@@ -36,7 +36,7 @@ def parse_args(argv=None):
                      help='CoNLL columns to tag, and to score if they have tags')
     one.add_argument('--text', help='plain text')
     one.add_argument('--text_path', metavar='FILE', help='a file of plain text')
-    flags.add_conll_flags(data)
+    data_flags.add_conll_flags(data)
     data.add_argument('--no_tags', action='store_true',
                       help='the file has no tags (a single column never has)')
     data.add_argument('--labels', metavar='A,B,...',

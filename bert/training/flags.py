@@ -1,24 +1,19 @@
 """The flags that several programs share, and the values that they stand for.
 
-Only this module and :mod:`bert.pretraining.flags` see an argparse namespace; the rest of the
-package takes the dataclasses of :mod:`bert.training.settings`.
+Only this module, :mod:`.data_flags` and :mod:`bert.pretraining.flags` see an argparse namespace;
+the rest of the package takes the dataclasses of :mod:`bert.training.settings`.
 """
 import argparse
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 
 from ..checkpoint import output
 from ..checkpoint.source import ModelSource
-from ..data.tagging import SEQ_LEN
-from ..data.tasks import Columns
 from ..utils import cli
 from .settings import OPTIMIZERS, DeviceSettings, OutputSettings, Recipe
 
 __all__ = ['add_model_flags', 'add_optimizer_flags', 'add_training_flags', 'add_runtime_flags',
-           'add_device_flags', 'add_conll_flags', 'add_table_flags', 'table_columns', 'Defaults',
-           'fill_in', 'each_seed', 'check_output', 'model_source', 'recipe', 'device_settings',
-           'output_settings']
-
-_COLUMN = cli.whole_number(-9999, 9999)
+           'add_device_flags', 'Defaults', 'fill_in', 'each_seed', 'check_output', 'model_source',
+           'recipe', 'device_settings', 'output_settings']
 
 
 class Defaults(NamedTuple):
@@ -157,18 +152,6 @@ def add_device_flags(group: Any) -> None:
                             '(default: %(default)s, packed if possible)')
 
 
-def add_conll_flags(group: Any) -> None:
-    """How CoNLL files are read and cut; ``group`` is a parser or a group of it."""
-    group.add_argument('--seq_len', type=cli.positive_int, metavar='TOKENS',
-                       help='sub-words, special tokens included; longer sentences are split into '
-                            f"overlapping windows (default: the trained model's, or {SEQ_LEN})")
-    group.add_argument('--token_column', type=_COLUMN, default=0, metavar='N',
-                       help='column of the words, counted from 0, or from -1 at the end '
-                            '(default: %(default)s)')
-    group.add_argument('--tag_column', type=_COLUMN, default=-1, metavar='N',
-                       help='column of the tags (default: %(default)s, the last)')
-
-
 def fill_in(parser: cli.Parser, args: argparse.Namespace, defaults: Defaults) -> None:
     """Set the defaults that depend on the model; a usage error for --seeds without training, for
     --seeds or --early_stop without a dev set, and for training in int8."""
@@ -180,10 +163,11 @@ def fill_in(parser: cli.Parser, args: argparse.Namespace, defaults: Defaults) ->
     idle |= getattr(args, 'predict', None) is not None
     if args.seeds and idle:
         parser.error('--seeds is for training')
-    named = {flag for flag, value in vars(args).items() if value}
-    if named & {'train_file', 'train_path'} and not named & {'dev_file', 'dev_path'}:
-        for flag in sorted(named & {'seeds', 'early_stop'}):
-            parser.error(f'--{flag} goes by the scores on the dev set: name one, too')
+    given = {flag for flag, value in vars(args).items() if value}
+    unscored = given & {'train_file', 'train_path'} and not given & {'dev_file', 'dev_path'}
+    by_score = '--early_stop' if args.early_stop else '--seeds' if args.seeds else None
+    if by_score and unscored:
+        parser.error(f'{by_score} goes by the scores on the dev set: name one, too')
     if args.dtype == 'int8' and not idle:
         parser.error('--dtype int8 is for predicting; train in float32 or bfloat16')
 
@@ -205,46 +189,6 @@ def each_seed(args: argparse.Namespace,
     else:
         run(args)
     return 0
-
-
-def add_table_flags(group: Any) -> None:
-    """A user's own tables of sentences and labels; ``group`` is a parser or a group of it."""
-    group.add_argument('--train_file', metavar='FILE',
-                       help='your own data: .csv, .tsv, .json or .jsonl with named columns')
-    group.add_argument('--dev_file', metavar='FILE', help='chooses the best epoch')
-    group.add_argument('--test_file', metavar='FILE', help='to predict; needs no labels')
-    group.add_argument('--text_columns', metavar='A[,B]',
-                       help='columns of the text or the pair of texts (default: found by usual '
-                            'names such as sentence, or sentence1 and sentence2)')
-    group.add_argument('--label_column', metavar='NAME',
-                       help='(default: label or score); with --multi_label also several, A,B,..., '
-                            'of 0 and 1')
-    group.add_argument('--no_header', action='store_true',
-                       help='your files have no header; give columns by number, counted from 1')
-    group.add_argument('--labels', metavar='A,B,...',
-                       help="the classes in the order of the model's outputs (default: those that "
-                            'a trained model names, or else of the task or the training data)')
-    group.add_argument('--regression', action='store_true', help='the labels are numbers')
-    group.add_argument('--multi_label', action='store_true',
-                       help='a text has any number of labels: separated by commas, a JSON list, or '
-                            'several --label_column; scored by F1 and LRAP')
-
-
-def table_columns(args: argparse.Namespace) -> Columns:
-    """The :class:`~bert.data.tasks.Columns` that :func:`add_table_flags` names.
-
-    Raises ValueError where the flags contradict each other.
-    """
-    texts, labels = (tuple(name.strip() for name in text.split(',')) if text else ()
-                     for text in (args.text_columns, args.label_column))
-    if len(texts) > 2:
-        raise ValueError(f'--text_columns {args.text_columns}: name one column or two')
-    if args.no_header and '0' in texts + labels:
-        raise ValueError('--no_header: columns are counted from 1, there is no column 0')
-    several = args.multi_label and len(labels) > 1
-    if several and args.no_header:
-        raise ValueError('several columns in --label_column need a header, which names the labels')
-    return Columns(texts, labels if several else args.label_column, None, not args.no_header)
 
 
 def check_output(args: argparse.Namespace, rank: int, trains: bool = True) -> None:
