@@ -18,6 +18,7 @@ from typing import List, NamedTuple
 from bert.checkpoint.catalogue import MODELS
 from bert.data import conll, tagging, tags
 from bert.data.labels import model_order, parse_order
+from bert.metrics import tagging as tagging_metrics
 from bert.training import data_flags, flags
 from bert.utils import cli
 from bert.utils.errors import DataError, run, show
@@ -218,7 +219,8 @@ def train(args, seq_len, labels, model, sets):
             if 'dev' in sets:
                 rows, dev_map, _ = sets['dev']
                 predicted = predict(args, labels, model, sets['dev'])
-                scores['dev'] = tagging.main_scores(tagging.score(rows, predicted, dev_map))
+                scores['dev'] = tagging_metrics.main_scores(
+                    tagging_metrics.score(rows, predicted, dev_map))
                 best = next(iter(scores['dev'].values()))       # F1, or accuracy
             if training.end_epoch(scores, best, predicted):
                 break
@@ -248,15 +250,15 @@ def report(args, labels, model, sets, best):
         path = os.path.join(args.output_dir, f'predictions-{split}.txt')
         tagging.write(path, sentences, predicted, tag_map)
         if sentences[0].tags is not None:
-            results[split] = tagging.score(sentences, predicted, tag_map)
-            show(f'{split}:\n{tagging.table(results[split])}')
+            results[split] = tagging_metrics.score(sentences, predicted, tag_map)
+            show(f'{split}:\n{tagging_metrics.table(results[split])}')
         show(f'predictions: {path}')
     if model.runtime.comm.rank:
         return None
     finetuning.report(args.output_dir, results, finetuning.Hint(
         'to predict', 'scripts/predict_ner.py', '--load-checkpoint-prefix',
         ('--text', 'Some text.')), curves=args.plot)
-    return {split: tagging.main_scores(scores) for split, scores in results.items()}
+    return {split: tagging_metrics.main_scores(scores) for split, scores in results.items()}
 
 
 def program():

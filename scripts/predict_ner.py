@@ -20,6 +20,7 @@ import os
 
 from bert.data import conll, tagging, tags
 from bert.data.labels import parse_order
+from bert.metrics import tagging as tagging_metrics
 from bert.text.words import split_words
 from bert.training import data_flags, flags
 from bert.utils import cli, files
@@ -99,7 +100,7 @@ def predict_columns(args, tag, labels):
     predicted = tag([sentence.words for sentence in sentences])
     if sentences[0].tags is not None:
         logging.info('%s: scheme: %s', args.test_path, tag_map.file)
-        print(tagging.table(tagging.score(sentences, predicted, tag_map)))
+        print(tagging_metrics.table(tagging_metrics.score(sentences, predicted, tag_map)))
     name = os.path.splitext(os.path.basename(files.unpacked_name(args.test_path)))[0]
     path = os.path.join(args.output_dir, f'predictions-{name}.txt')
     tagging.write(path, sentences, predicted, tag_map)

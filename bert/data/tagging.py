@@ -1,10 +1,10 @@
-"""Tags of words by way of their sub-words: sentences -> windows of token ids -> targets, scores.
+"""Tags of words by way of their sub-words: sentences -> windows of token ids -> targets.
 
 The tag of a word is learned and predicted at its first sub-word.  A sentence that is too long is
 covered by overlapping windows, and each word belongs to one of them.
 """
 import os
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -18,8 +18,7 @@ from .labels import translate
 from .tags import BIO2, Scheme
 
 __all__ = ['TaggingFeature', 'TagMap', 'Window', 'check_length', 'features', 'find_labels',
-           'main_scores', 'score', 'table', 'tag_map', 'targets', 'windows', 'write', 'SAMPLE',
-           'SEQ_LEN']
+           'tag_map', 'targets', 'windows', 'write', 'SAMPLE', 'SEQ_LEN']
 
 SAMPLE = os.path.join(files.SAMPLE, 'conll')
 SEQ_LEN = 180
@@ -167,40 +166,6 @@ def targets(features: Sequence[TaggingFeature], classes: Sequence[Sequence[int]]
     """
     return np.array([label for feature in features for label in classes[feature.sentence][
         feature.word:feature.word + len(feature.first)]], np.float32)
-
-
-def score(sentences: Sequence[Sentence], predicted: Sequence[Sequence[str]],
-          tag_map: TagMap) -> Dict[str, Any]:
-    """The scores of predicted labels.
-
-    Those of entities as :func:`bert.data.tags.score` returns them; of token labels {'accuracy':
-    the share of words with the right one, 'words': their number}.
-    """
-    gold = [tag_map.gold(sentence.tags) for sentence in sentences]
-    predicted = [tag_map.predicted(labels) for labels in predicted]
-    if tag_map.model.letters:
-        return schemes.score(gold, predicted)
-    pairs = [pair for both in zip(gold, predicted) for pair in zip(*both)]
-    return {'accuracy': sum(one == other for one, other in pairs) / len(pairs),
-            'words': len(pairs)}
-
-
-def main_scores(scores: Dict[str, Any]) -> Dict[str, float]:
-    """The scores of a whole set for the log, the one that chooses the best epoch first."""
-    if 'overall' in scores:
-        return {name: scores['overall'][name] for name in ('f1', 'precision', 'recall')}
-    return {'accuracy': scores['accuracy']}
-
-
-def table(scores: Dict[str, Any]) -> str:
-    """The scores as lines of text: one per type, and one for all of them together."""
-    if 'overall' not in scores:
-        return f"accuracy {scores['accuracy']:.4f} of {scores['words']} words"
-    lines = [f"{'':<20} {'precision':>9} {'recall':>9} {'f1':>9} {'support':>9}"]
-    for name, row in [*scores['types'].items(), ('overall', scores['overall'])]:
-        lines.append(f"{name:<20} {row['precision']:9.4f} {row['recall']:9.4f} {row['f1']:9.4f} "
-                     f"{row['support']:9d}")
-    return '\n'.join(lines)
 
 
 def write(path: str, sentences: Sequence[Sentence], predicted: Sequence[Sequence[str]],

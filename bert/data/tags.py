@@ -1,4 +1,4 @@
-"""Tags in any scheme <-> entity spans, and entity scores.
+"""Tags in any scheme <-> entity spans.
 
 An entity is (type, start, end), ``end`` exclusive, in words.  Tags are read as conlleval and
 seqeval read them, so that a sequence that breaks its scheme still has one meaning: an entity ends
@@ -7,8 +7,8 @@ if the type changes, at O, before B and S and after E and S; anything else conti
 import re
 from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-__all__ = ['BIO2', 'Scheme', 'convert', 'detect', 'entities', 'find_form', 'score', 'scheme_of',
-           'spans', 'tags_from', 'types']
+__all__ = ['BIO2', 'Scheme', 'convert', 'detect', 'entities', 'find_form', 'scheme_of', 'spans',
+           'tags_from', 'types']
 
 Span = Tuple[str, int, int]
 # the letters of each scheme for a first, inner, last and single word; IOB1, called BIO here, has B
@@ -164,28 +164,6 @@ def detect(sentences: Sequence[Any]) -> Tuple[Scheme, List[Tuple[int, str, str]]
                 zip(sentence.tags, expected), sentence.line) if tag != right]
     scheme = min(faults, key=lambda name: len(faults[name]))
     return scheme, faults[scheme]
-
-
-def score(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Dict[str, Any]:
-    """Entity scores by seqeval, in its default mode, which counts as conlleval does.
-
-    ``gold`` and ``predicted`` hold the tags of each sentence, such as B-PER.  Returns
-    {'overall': {'precision', 'recall', 'f1', 'support'}, 'types': {type: the same four},
-    'accuracy': the share of words with the right tag}; 0 / 0 is 0.
-    """
-    import warnings
-
-    from seqeval.metrics import accuracy_score, classification_report
-    gold, predicted = ([[_MEANING.get(tag[0], tag[0]) + tag[1:] for tag in tags] for tags in side]
-                       for side in (gold, predicted))
-    with warnings.catch_warnings():     # numpy's, if there is no entity at all
-        warnings.simplefilter('ignore')
-        report = classification_report(gold, predicted, output_dict=True, zero_division=0)
-    scores = {name: {'precision': float(row['precision']), 'recall': float(row['recall']),
-                     'f1': float(row['f1-score']), 'support': int(row['support'])}
-              for name, row in report.items() if name not in ('macro avg', 'weighted avg')}
-    return {'overall': scores.pop('micro avg'), 'types': scores,
-            'accuracy': float(accuracy_score(gold, predicted))}
 
 
 def entities(text: str, offsets: Sequence[Tuple[int, int]], tags: Sequence[str],

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from helpers import TINY, assert_same, command_of, launcher, wait_for_update, weights
 
-from bert.data import conll, tagging, tags
+from bert.data import conll, tagging
+from bert.metrics import tagging as tagging_metrics
 from bert.utils.errors import DataError, run
 from bert.utils.files import read_json
 from scripts import finetune_ner, predict_ner
@@ -172,7 +173,7 @@ def test_every_word_has_its_prediction_in_its_place(trained, data):
     assert found[0].columns[0][:2] == [given[0].words[0], 'X']
     assert found[-1].tags == ['O', 'B-ORG', 'I-ORG', 'O'] * 12      # over several windows
     assert found[-3].tags == ['B-PER', 'O', 'O', found[-3].tags[3], 'O', 'B-LOC']
-    scores = tags.score([s.tags for s in given], [s.tags for s in found])
+    scores = tagging_metrics.entity_scores([s.tags for s in given], [s.tags for s in found])
     assert scores['overall'] == read_json(str(trained / 'results.json'))['test']['overall']
 
 
@@ -288,7 +289,7 @@ def test_predict_columns(trained, data, tmp_path, capsys):
     first = (tmp_path / 'predictions-test.txt').read_bytes()
     assert first == (trained / 'predictions-test.txt').read_bytes()
     scores = read_json(str(trained / 'results.json'))['test']
-    assert tagging.table(scores) in capsys.readouterr().out
+    assert tagging_metrics.table(scores) in capsys.readouterr().out
     # words alone, more columns without a tag, and another seq_len
     words = ''.join(f"{line.split(' ')[0]}\n" for line in
                     (data / 'test.txt').read_text(encoding='utf-8').split('\n')[:-1])
