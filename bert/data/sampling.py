@@ -1,9 +1,12 @@
-"""Which examples make up an update, and which a batch."""
-from typing import Any, List, Optional, Sequence, Tuple
+"""Which examples make up an update, and which a batch; the batches of an evaluation, run."""
+import collections
+import itertools
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-__all__ = ['updates_per_epoch', 'epoch_updates', 'share', 'split', 'evaluation_batches']
+__all__ = ['updates_per_epoch', 'epoch_updates', 'share', 'split', 'evaluation_batches',
+           'run_batches']
 
 _POOL = 50      # updates whose examples are sorted by length together
 
@@ -78,3 +81,17 @@ def evaluation_batches(lengths: Sequence[int], batch_size: int,
     return batches
 
 
+def run_batches(batches: Iterable[np.ndarray], devices: Sequence[Any],
+                forward: Callable[[np.ndarray, Any], Any]) -> Iterator[np.ndarray]:
+    """The result of each batch as a numpy array, in order.
+
+    ``forward``: (indices, device) -> NDArray.  Devices take turns.  MXNet computes in the
+    background, so the next batches, at most two per device, run while a result is read.
+    """
+    pending = collections.deque()
+    for batch, device in zip(batches, itertools.cycle(devices)):
+        pending.append(forward(batch, device))
+        if len(pending) > 2 * len(devices):
+            yield pending.popleft().asnumpy()
+    while pending:
+        yield pending.popleft().asnumpy()

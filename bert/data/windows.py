@@ -1,6 +1,4 @@
 """Texts of any length through a model of limited length, in overlapping windows."""
-import collections
-import itertools
 import logging
 import re
 from typing import Callable, Iterable, Iterator, List, Sequence, Tuple
@@ -9,7 +7,7 @@ import numpy as np
 
 from ..text.tokenizer import Tokenizer
 from ..text.transform import owned_spans
-from .sampling import evaluation_batches
+from .sampling import evaluation_batches, run_batches
 
 __all__ = ['OOV_WAYS', 'WindowEncoder', 'merge_subwords']
 
@@ -78,25 +76,17 @@ class WindowEncoder:
         rows = [[self.tokenizer.cls_id] + chunk[index][start:end] + [self.tokenizer.sep_id]
                 for index, (start, end, _, _) in windows]
 
-        def place(part, result):
+        parts = evaluation_batches([len(row) for row in rows], self._batch_size,
+                                   self._batch_tokens)
+        results = run_batches(parts, self._devices, lambda part, device: self.forward(
+            [rows[i] for i in part], [[0] * len(rows[i]) for i in part], device))
+        for part, result in zip(parts, results):
             ends = np.cumsum([len(rows[window]) for window in part])
-            for window, states in zip(part, np.split(result.asnumpy(), ends[:-1])):
+            for window, states in zip(part, np.split(result, ends[:-1])):
                 index, (start, end, first, last) = windows[window]
                 found[index][0] += states[0] / len(spans[index])
                 found[index][1 + first:1 + last] = states[1 + first - start:1 + last - start]
                 found[index][-1] += states[1 + end - start] / len(spans[index])
-
-        pending = collections.deque()
-        parts = evaluation_batches([len(row) for row in rows], self._batch_size,
-                                   self._batch_tokens)
-        # MXNet computes in the background: the next batches are under way while one is read
-        for part, device in zip(parts, itertools.cycle(self._devices)):
-            pending.append((part, self.forward([rows[i] for i in part],
-                                               [[0] * len(rows[i]) for i in part], device)))
-            if len(pending) > 2 * len(self._devices):
-                place(*pending.popleft())
-        while pending:
-            place(*pending.popleft())
         _log.debug('%d texts, %d windows, %d batches', len(chunk), len(rows), len(parts))
         return zip(chunk, found)
 

@@ -1,11 +1,10 @@
 """Running a network over many rows: batches by length, divided among workers and devices."""
-import collections
 from typing import Callable, Sequence, Union
 
 import mxnet as mx
 import numpy as np
 
-from ..data.sampling import evaluation_batches
+from ..data.sampling import evaluation_batches, run_batches
 from ..model.forward import Packed, Padded
 from .distributed import Local
 from .progress import follow
@@ -46,7 +45,7 @@ def score_rows(lengths: Sequence[int], batch_size: int, comm: Local,
     mine = parts[comm.rank::comm.size]
     out, parts = None, mine or parts[:1]
     tokens = [sum(lengths[i] for i in part) for part in parts]
-    results = _results(parts, comm.devices, forward)
+    results = run_batches(parts, comm.devices, forward)
     for part, values in zip(parts, follow(results, tokens, comm.rank)):
         if out is None:
             width = max(lengths) if by_token else values.shape[1]
@@ -56,15 +55,3 @@ def score_rows(lengths: Sequence[int], batch_size: int, comm: Local,
         return out
     # each row is one worker's, so the sum has no other digits
     return comm.sum(out if mine else np.zeros_like(out)).astype(out.dtype)
-
-
-def _results(parts, devices, forward):
-    """The result of each batch as an array, in order."""
-    pending = collections.deque()
-    # MXNet computes in the background: the next batches run while a result is read
-    for i, part in enumerate(parts):
-        pending.append(forward(part, devices[i % len(devices)]))
-        if len(pending) > 2 * len(devices):
-            yield pending.popleft().asnumpy()
-    while pending:
-        yield pending.popleft().asnumpy()

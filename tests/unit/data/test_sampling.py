@@ -1,4 +1,4 @@
-"""Which examples make up an update."""
+"""Which examples make up an update, and which a batch; running batches."""
 import numpy as np
 import pytest
 
@@ -64,3 +64,30 @@ def test_evaluation_batches_hold_so_many_tokens():
     assert [list(b) for b in sampling.evaluation_batches(lengths, 3, tokens=12)] == [
         [3], [1], [4, 2, 0], [5]]
     assert sampling.evaluation_batches([], 3, tokens=12) == []
+
+
+def test_batches_run_ahead_of_the_results_in_turns_on_the_devices():
+    events = []
+
+    class Result:
+        """What MXNet returns: an array to be had later."""
+
+        def __init__(self, batch):
+            self.batch = batch
+
+        def asnumpy(self):
+            events.append(f'read {self.batch}')
+            return self.batch
+
+    def forward(batch, device):
+        events.append(f'run {batch} on {device}')
+        return Result(batch)
+
+    assert list(sampling.run_batches(range(4), ['a'], forward)) == [0, 1, 2, 3]
+    assert events == ['run 0 on a', 'run 1 on a', 'run 2 on a', 'read 0', 'run 3 on a', 'read 1',
+                      'read 2', 'read 3']
+    del events[:]
+    assert list(sampling.run_batches(range(6), 'ab', forward)) == [0, 1, 2, 3, 4, 5]
+    assert events[:6] == ['run 0 on a', 'run 1 on b', 'run 2 on a', 'run 3 on b', 'run 4 on a',
+                          'read 0']
+    assert list(sampling.run_batches([], 'ab', forward)) == []
