@@ -14,12 +14,16 @@ from ..utils.errors import DataError
 from ..utils.files import make_folder, read_json, write_json
 from ..utils.locks import Lock
 
-__all__ = ['OutputFolder', 'check', 'check_distinct', 'check_predictions', 'FINE_TUNING',
-           'PRETRAINING', 'SHARDS', 'replacement']
+__all__ = ['OutputFolder', 'check', 'check_distinct', 'check_predictions', 'replacement',
+           'step_file', 'FINE_TUNING', 'LAST', 'PRETRAINING', 'SHARDS', 'SHARDS_DESCRIPTION',
+           'UNFINISHED']
 
+LAST = 'last.params'                            # the checkpoint of fine-tuning
+SHARDS_DESCRIPTION = 'pretraining_data.json'    # beside shards: what the run was asked to make
+UNFINISHED = 'unfinished'                       # folder of the rows of shards that are being made
 # what a run of each kind continues from, as a regular expression of names
-FINE_TUNING, PRETRAINING = r'last\.params', r'step-\d{7,}\.params'
-SHARDS = r'pretraining_data\.json'
+FINE_TUNING, PRETRAINING = re.escape(LAST), r'step-(\d{7,})\.params'
+SHARDS = re.escape(SHARDS_DESCRIPTION)
 
 _CHECKPOINT = f'{FINE_TUNING}|{PRETRAINING}'
 _RESULT = (r'model\.(params|safetensors|onnx)|pytorch_model\.bin|model-symbol\.json'
@@ -28,12 +32,16 @@ _BESIDE = (r'config\.json|arguments\.json|metrics\.jsonl|results\.json|labels\.t
            r'|spm\.model|tokenizer(_config)?\.json|(nbest_)?predictions\.json|null_odds\.json'
            r'|seeds\.json|predictions-.+\.(tsv|txt)|(curves|precision-recall|confusion-.+)\.png'
            r'|events\.out\.tfevents\..+')
-_ROWS = 'unfinished'        # folder of the rows of shards that are being made
-_ALL = '|'.join([_CHECKPOINT, _RESULT, _BESIDE, SHARDS, _ROWS])
+_ALL = '|'.join([_CHECKPOINT, _RESULT, _BESIDE, SHARDS, UNFINISHED])
 _NEW, _COMPLETE = '.overwrite', '.overwrite-complete'
 _STALE = '.stale.json'      # in both: the files of the earlier result that the new one lacks
 _LOCK = '.lock'
 PATIENCE = 5                # seconds to wait for a lock: a killed run's processes may be ending
+
+
+def step_file(step: int) -> str:
+    """The name of the checkpoint of pre-training after ``step`` updates."""
+    return f'step-{step:07}.params'
 
 
 def check(folder: str, flag: str, state: Optional[str] = None, resume: bool = False,
@@ -205,9 +213,9 @@ def _claim(folder, flag):
 def _earlier(folder):
     """(name, whether it is whole) of a result in a folder, or (None, False)."""
     names = sorted(os.listdir(folder))
-    rows = os.path.join(folder, _ROWS)
+    rows = os.path.join(folder, UNFINISHED)
     if os.path.isdir(rows) and any(name.endswith('.rows') for name in os.listdir(rows)):
-        return _ROWS, False
+        return UNFINISHED, False
     for pattern, whole in (_RESULT, True), (_CHECKPOINT, False):
         found = [name for name in names if re.fullmatch(pattern, name)]
         if found:

@@ -23,14 +23,15 @@ from ..utils.files import parse_json, read_json, write_json
 from .catalogue import MODELS
 from .integrity import check_finite
 from .names import ARCHITECTURES
+from .output import LAST
 from .resolve import DEFAULT, Checkpoint, resolve
 from .source import ModelSource
 from .weights import read_params, read_weights, write_params
 
 __all__ = ['LoadedModel', 'load', 'without_weights', 'read', 'check_vocabulary', 'describe',
-           'save_weights', 'save_last', 'load_last', 'check_data', 'WEIGHTS', 'LAST']
+           'save_weights', 'save_last', 'load_last', 'check_data', 'WEIGHTS']
 
-WEIGHTS, LAST = 'model.params', 'last.params'
+WEIGHTS = 'model.params'
 
 
 class LoadedModel(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checkpoint import result_folder
 from ..checkpoint.integrity import checksum
-from ..checkpoint.output import PRETRAINING, OutputFolder
+from ..checkpoint.output import PRETRAINING, OutputFolder, step_file
 from ..checkpoint.weights import read_params
 from ..training.distributed import agree
 from ..utils.errors import DataError
@@ -62,12 +62,12 @@ class Checkpoints:
         return self._output.path
 
     def _path(self, step):
-        return os.path.join(self.folder, _name(step))
+        return os.path.join(self.folder, step_file(step))
 
     def _steps(self):
         """The updates that have checkpoints, in order."""
         names = os.listdir(self.folder) if os.path.isdir(self.folder) else ()
-        found = (re.fullmatch(r'step-(\d{7,})\.params', name) for name in names)
+        found = (re.fullmatch(PRETRAINING, name) for name in names)
         return sorted(int(match.group(1)) for match in found if match)
 
     def load(self) -> None:
@@ -82,7 +82,7 @@ class Checkpoints:
         if not step:
             return
         state = result_folder.load_last(self.folder, self._net, self._stepper,
-                                        self._settings.arguments, _name(step), _FREE)
+                                        self._settings.arguments, step_file(step), _FREE)
         same = agree(self._comm, (self._stepper.update, checksum(self._path(step))))
         if state is None:
             raise DataError(f'{self._path(step)} is missing; every worker must see --ckpt_dir, '
@@ -155,7 +155,7 @@ class Checkpoints:
         if position is not None:
             result_folder.save_last(self.folder, self._net, self._stepper, {
                 'stream': position, 'micro_batches': self._micro_batches, 'data': self._data},
-                _name(step))
+                step_file(step))
         result_folder.save_weights(self.folder, self._net)
         for old in self._steps()[:-self._settings.keep]:
             os.remove(self._path(old))
@@ -205,7 +205,3 @@ def gather_position(position: Dict[str, Any], comm: Any) -> Dict[str, Any]:
     for each in texts:
         streams.update(json.loads(each.tobytes().decode('ascii')))
     return dict(position, streams=streams)
-
-
-def _name(step):
-    return f'step-{step:07}.params'

@@ -213,7 +213,7 @@ def check(parser: cli.Parser, args: argparse.Namespace) -> argparse.Namespace:
         args.start_step = max(0, args.start_step - args.phase1_num_steps)
     if not training and (args.start_step or args.resume):
         # to evaluate a checkpoint is to evaluate its weights
-        name = f'step-{args.start_step:07}.params' if args.start_step else ''
+        name = output.step_file(args.start_step) if args.start_step else ''
         args.bert_model, args.pretrained = os.path.join(args.ckpt_dir, name), True
     return args
 

@@ -16,14 +16,13 @@ from typing import Any, Dict, List, Mapping, NamedTuple
 
 import numpy as np
 
-from ..checkpoint.output import SHARDS, OutputFolder
+from ..checkpoint.output import SHARDS, SHARDS_DESCRIPTION, UNFINISHED, OutputFolder
 from ..text.tokenizer import Tokenizer
 from ..utils import files
 from ..utils.errors import DataError
 from . import corpus
 from .masking import FIELDS, Masking
 from .processes import unordered_map
-from .shards import DESCRIPTION
 
 __all__ = ['Job', 'create']
 
@@ -40,7 +39,6 @@ class Job(NamedTuple):
     folder: str             # where to
 
 
-_WORK = 'unfinished'
 _COMPRESSION = 1        # of zlib: 6 makes files 15 % smaller and takes six times as long
 _ROWS = 1024            # at once from disk to disk
 _LARGE = 50000          # instances: more make a large shard
@@ -84,8 +82,8 @@ def create(job: Job, arguments: Mapping[str, Any], workers: int = 1,
             logging.info('%s: already complete', job.folder)
         else:
             done = _make(job, workers)
-            files.write_json(os.path.join(job.folder, DESCRIPTION), dict(state, done=done))
-        shutil.rmtree(os.path.join(job.folder, _WORK))
+            files.write_json(os.path.join(job.folder, SHARDS_DESCRIPTION), dict(state, done=done))
+        shutil.rmtree(os.path.join(job.folder, UNFINISHED))
         output.publish()
     return done
 
@@ -118,7 +116,7 @@ def _make(job, workers):
 
 def _prepare(folder, state, resume):
     """Prepare the folder; if the run is complete already, return what :func:`create` returns."""
-    work, path = os.path.join(folder, _WORK), os.path.join(folder, DESCRIPTION)
+    work, path = os.path.join(folder, UNFINISHED), os.path.join(folder, SHARDS_DESCRIPTION)
     files.make_folder(work, '--output_dir')
     if resume and os.path.exists(path):
         before = files.read_json(path, dict)
@@ -150,7 +148,7 @@ def _part_path(folder, index):
 
 
 def _rows_path(job, index):
-    return os.path.join(job.folder, _WORK, f'{index:06}.rows')
+    return os.path.join(job.folder, UNFINISHED, f'{index:06}.rows')
 
 
 def _make_rows(job, chunks, index):

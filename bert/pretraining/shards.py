@@ -14,9 +14,7 @@ from ..text.tokenizer import Tokenizer
 from ..utils.errors import DataError
 from .masking import FIELDS
 
-__all__ = ['DESCRIPTION', 'read', 'vocabulary_sha1', 'width']
-
-DESCRIPTION = 'pretraining_data.json'    # beside the shards: what the run was asked to make
+__all__ = ['read', 'vocabulary_sha1', 'width']
 
 
 def vocabulary_sha1(tok: Tokenizer) -> str:

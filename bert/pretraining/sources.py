@@ -9,6 +9,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..checkpoint.output import SHARDS_DESCRIPTION
 from ..text.tokenizer import Tokenizer
 from ..utils import files
 from ..utils.errors import DataError
@@ -144,7 +145,7 @@ def _check_shards(paths: Sequence[str], tok: Tokenizer) -> None:
     if others:
         raise DataError(f'{others[0]}: not a shard (.npz); for text add --raw')
     for folder in sorted({os.path.dirname(path) for path in paths}):
-        made = os.path.join(folder, shards.DESCRIPTION)
+        made = os.path.join(folder, SHARDS_DESCRIPTION)
         if os.path.exists(made) and files.read_json(made, dict).get(
                 'vocabulary_sha1') != shards.vocabulary_sha1(tok):
             raise DataError(f'{folder}: made with another vocabulary; name that with '

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checkpoint import result_folder
 from ..checkpoint.integrity import checksum, fingerprint
-from ..checkpoint.output import FINE_TUNING, OutputFolder
+from ..checkpoint.output import FINE_TUNING, LAST, OutputFolder
 from ..checkpoint.weights import read_weights
 from ..data import sampling
 from ..model.config import BertConfig
@@ -150,14 +150,14 @@ class Run:
     def _resume(self):
         folder = self._folder.path
         found = result_folder.load_last(folder, self._net, self._stepper, self._output.arguments)
-        if not agree(self._comm, (self._stepper.update, checksum(self._path(result_folder.LAST)))):
+        if not agree(self._comm, (self._stepper.update, checksum(self._path(LAST)))):
             raise DataError(f'--resume: not all workers have the checkpoint of worker 0 in '
                             f'{folder}; --output_dir must be on a disk that all workers share')
         if found is None:
             logging.info('%s has no checkpoint to resume from: starting at the beginning', folder)
         elif not _is_position(found):
-            raise DataError(f'{self._path(result_folder.LAST)}: its position in the data is '
-                            'damaged; start again without --resume')
+            raise DataError(f'{self._path(LAST)}: its position in the data is damaged; start '
+                            'again without --resume')
         else:
             result_folder.check_data(folder, found, self._position['data'])
             if found.get('size', self._size) != self._size:

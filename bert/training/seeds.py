@@ -7,8 +7,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 import numpy as np
 
-from ..checkpoint.output import FINE_TUNING, OutputFolder
-from ..checkpoint.result_folder import LAST
+from ..checkpoint.output import FINE_TUNING, LAST, OutputFolder
 from ..utils import files
 from ..utils.errors import DataError, show
 

@@ -8,6 +8,7 @@ import pytest
 from helpers import TINY, refused
 
 from bert.checkpoint import result_folder
+from bert.checkpoint.output import LAST
 from bert.checkpoint.source import ModelSource
 from bert.checkpoint.weights import read_params, write_params
 from bert.model.config import BertConfig
@@ -118,7 +119,7 @@ def test_arguments_of_another_kind(training, folder):
 
 def spoiled(training, folder, text):
     """Load the checkpoint with another state of the training."""
-    path = str(folder / result_folder.LAST)
+    path = str(folder / LAST)
     arrays = read_params(path)
     arrays['training.state'] = np.frombuffer(text.encode() or b' ', np.uint8)
     write_params(path, arrays)
