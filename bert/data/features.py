@@ -11,7 +11,7 @@ from .tables import Example
 
 __all__ = ['SentenceFeatures', 'featurize']
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class SentenceFeatures(NamedTuple):
@@ -62,9 +62,9 @@ def featurize(name: str, tokenizer: Tokenizer, examples: Sequence[Example],
                                    make)
     longer = sum(columns['longer'])
     if longer:
-        logger.info('%s: %d of %d texts are longer than --max_len %d and were %s', name, longer,
-                    len(examples), max_len, f"split into windows ({len(columns['ids'])} in "
-                    'all)' if stride else 'cut; --windows uses all of them')
+        _log.info('%s: %d of %d texts are longer than --max_len %d and were %s', name, longer,
+                  len(examples), max_len, f"split into windows ({len(columns['ids'])} in "
+                  'all)' if stride else 'cut; --windows uses all of them')
     owner = columns['owner']
     return SentenceFeatures(columns['ids'], columns['token_types'],
                             [targets[index] for index in owner], owner)

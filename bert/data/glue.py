@@ -22,7 +22,7 @@ from .tasks import Task, has
 
 __all__ = ['find']
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _TOYS = {'sample': 'classification', 'sample-pairs': 'pairs', 'sample-regression': 'regression'}
 
@@ -133,7 +133,7 @@ def _fetch(task, folder):
                 reason = getattr(error, 'reason', None) or why(error)
             failures.append(f'{name}: {reason}')
         else:                           # otherwise the caller's error has the failures
-            logger.info('%s: fetched from %s%s', task.name, name, ''.join(
+            _log.info('%s: fetched from %s%s', task.name, name, ''.join(
                 f'; {failure}' for failure in failures))
     return failures
 

@@ -18,7 +18,7 @@ _SHAPE = ('a SQuAD file is {"data": [{"paragraphs": [{"context": "...", "qas": [
           '"question": "...", "answers": [{"text": "...", "answer_start": 0}]}]}]}]}')
 _KINDS = {str: 'a string', list: 'a list', int: 'an integer', bool: 'true or false'}
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Answer(NamedTuple):
@@ -49,7 +49,7 @@ def check_version(path: str, questions: Iterable[Question], version_2: bool, tra
         text = f'{path}: {impossible} questions have no answer'
         if train:
             raise DataError(f'{text}; add --version_2')
-        log.warning('%s, but get one without --version_2', text)
+        _log.warning('%s, but get one without --version_2', text)
 
 
 def read(path: str, train: bool) -> List[Question]:
@@ -80,11 +80,11 @@ def read(path: str, train: bool) -> List[Question]:
         questions.append(Question(id_, _get(qa, 'question', str, where), context, answers,
                                   impossible))
     if moved:
-        log.warning('%s: %d answers are not at their answer_start; using the nearest place where '
-                    'they occur', path, moved)
+        _log.warning('%s: %d answers are not at their answer_start; using the nearest place where '
+                     'they occur', path, moved)
     if lost:
-        log.warning('%s: skipped %d questions whose answers do not occur in the passage (the '
-                    'first is %s)', path, len(lost), lost[0])
+        _log.warning('%s: skipped %d questions whose answers do not occur in the passage (the '
+                     'first is %s)', path, len(lost), lost[0])
     if not questions:
         raise DataError(f"{path}: has no questions{' left' if lost else ''}; {_SHAPE}")
     return questions

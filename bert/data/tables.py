@@ -21,7 +21,7 @@ from .table_files import open_table
 __all__ = ['Example', 'read_table', 'read_official', 'read_task', 'read_files', 'find_labels',
            'from_lines', 'write_submission', 'write_predictions']
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Example(NamedTuple):
@@ -108,13 +108,13 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
         index = str(len(examples)) if where.index is None else as_word(fields[where.index])
         examples.append(Example(texts[0], texts[1] if len(texts) == 2 else None, label, index))
     if ragged:
-        logger.warning('%s: skipped %d broken line(s), the first is line %d', path, len(ragged),
-                       ragged[0])
+        _log.warning('%s: skipped %d broken line(s), the first is line %d', path, len(ragged),
+                     ragged[0])
     if not examples:
         raise DataError(f"{path}: no examples; the file needs "
                         f"{'a header and ' if columns.header else ''}one example per line")
     if log_columns:
-        logger.info('%s: %s', path, describe(where, names))
+        _log.info('%s: %s', path, describe(where, names))
     return _forget_placeholders(examples) if 'label' in optional else examples
 
 
@@ -142,7 +142,7 @@ def read_task(task: tasks.Task, splits: Sequence[str], folder: str) -> Dict[str,
     examples = {}
     for split in splits:
         if split in task.test and not tasks.has(task, split, folder):
-            logger.info('%s has no %s file of %s: nothing to predict', folder, split, task.name)
+            _log.info('%s has no %s file of %s: nothing to predict', folder, split, task.name)
         else:
             examples[split] = read_official(task, split, folder)
     return examples

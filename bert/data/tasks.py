@@ -15,7 +15,7 @@ from ..utils.errors import DataError, brief
 
 __all__ = ['Columns', 'Task', 'TASKS', 'get', 'custom', 'has', 'official']
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Columns(NamedTuple):
@@ -157,6 +157,6 @@ def official(task: Task, split: str, folder: str) -> Tuple[str, Columns]:
         raise DataError(f"{folder} has no {' or '.join(names)}, the {split} file of {task.name}; "
                         'put it there or name another folder with --data_dir')
     if here[0] != names[0]:
-        logger.info('%s: %s has no %s; the %s set is %s', task.name, folder, names[0], split,
-                    here[0])
+        _log.info('%s: %s has no %s; the %s set is %s', task.name, folder, names[0], split,
+                  here[0])
     return os.path.join(folder, here[0]), task.columns_of(split)
