@@ -66,7 +66,7 @@ def main(argv=None):
     logging.info('%d files, %.1f MB; vocabulary: %s, %d tokens, %s', len(paths),
                  sum(map(os.path.getsize, paths)) / 1e6, source, len(tok),
                  'cased' if tok.cased else 'uncased')
-    job = shard_writer.Job(
+    job = shard_writer.ShardJob(
         paths, tok, Masking(tok, **vars(flags.masking_settings(args))), copies=args.dupe_factor,
         seed=args.random_seed, sampled=vocabulary.draws_subwords(tok, wanted),
         shards=args.num_outputs, folder=folder)

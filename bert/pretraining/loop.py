@@ -19,7 +19,7 @@ from .checkpoints import Checkpoints
 from .evaluation import Meter, evaluate, losses_of
 from .profile import Profile
 from .settings import RunSettings
-from .sources import fingerprint, open_sources
+from .sources import open_sources, source_fingerprint
 from .stream import Stream, Update
 
 __all__ = ['Trainer', 'evaluate_only', 'train']
@@ -47,7 +47,7 @@ def train(settings: RunSettings, machine: runtime.Runtime) -> None:
     if source is None:
         evaluate_only(settings, machine, start, dev)
         return
-    data = fingerprint(source, start.tokenizer)
+    data = source_fingerprint(source, start.tokenizer)
     check_same_data(comm, data)
     trainer = Trainer(settings, machine, start, data)
     stream = Stream(source, training.batch_size, trainer.micro_batches, training.by_tokens,

@@ -24,10 +24,10 @@ from . import corpus
 from .masking import FIELDS, Masking
 from .processes import unordered_map
 
-__all__ = ['Job', 'create']
+__all__ = ['ShardJob', 'create']
 
 
-class Job(NamedTuple):
+class ShardJob(NamedTuple):
     """What to make shards from, and how."""
     paths: List[str]        # files as bert.pretraining.corpus reads them
     tok: Tokenizer
@@ -46,13 +46,13 @@ _TOKENS = 4000000       # in about ten MB
 _PAUSE = 10             # seconds between two lines of progress
 
 
-def create(job: Job, arguments: Mapping[str, Any], workers: int = 1,
+def create(job: ShardJob, arguments: Mapping[str, Any], workers: int = 1,
            resume: bool = False, overwrite: bool = False) -> Dict[str, int]:
     """Make the shards ``part-000.npz``, ... of a corpus, the same with any number of workers.
 
     Parameters
     ----------
-    job : Job
+    job : ShardJob
     arguments : dict
         What else the result depends on, for the record and for ``resume``; for JSON.
     workers : int

@@ -19,7 +19,7 @@ from .masking import Masking
 from .settings import DataSettings, VocabularySettings
 from .vocabulary import draws_subwords
 
-__all__ = ['Shards', 'Synthetic', 'Text', 'fingerprint', 'open_sources']
+__all__ = ['Shards', 'Synthetic', 'Text', 'open_sources', 'source_fingerprint']
 
 _SYNTHETIC_ROWS, _SYNTHETIC_CHUNKS = 1024, 256
 
@@ -133,7 +133,7 @@ def open_sources(data: DataSettings, tok: Tokenizer, vocabulary: VocabularySetti
     return train, dev
 
 
-def fingerprint(source: Any, tok: Tokenizer) -> int:
+def source_fingerprint(source: Any, tok: Tokenizer) -> int:
     """A CRC-32 that tells whether a run continues with the same data: vocabulary and file sizes."""
     sizes = [os.path.getsize(path) for path in source.paths]
     return zlib.crc32(repr((shards.vocabulary_sha1(tok), sizes)).encode('ascii'))

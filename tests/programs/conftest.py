@@ -100,7 +100,8 @@ def shards(tmp_path_factory):
     """Three shards of the sample text, for at most 32 tokens; a pattern."""
     folder = tmp_path_factory.mktemp('shards')
     tok = tokenizer.load(SAMPLE)
-    job = shard_writer.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, 3, str(folder))
+    job = shard_writer.ShardJob([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, 3,
+                                str(folder))
     shard_writer.create(job, {'vocabulary_sha1': vocabulary_sha1(tok)})
     return str(folder / '*.npz')
 

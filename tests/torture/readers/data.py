@@ -22,8 +22,8 @@ class Shards(Reader):
         from bert.pretraining.shards import vocabulary_sha1
         from bert.text import tokenizer
         tok, text = tokenizer.load(str(TINY)), folder.parent / 'text.txt'
-        job = shard_writer.Job([str(text)], tok, masking.Masking(tok, 16, 3), 1, 0, False, 1,
-                               str(folder))
+        job = shard_writer.ShardJob([str(text)], tok, masking.Masking(tok, 16, 3), 1, 0, False, 1,
+                                    str(folder))
         shard_writer.create(job, {'vocabulary_sha1': vocabulary_sha1(tok)}, **options)
 
     def read(self, folder):

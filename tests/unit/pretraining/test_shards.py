@@ -10,7 +10,7 @@ import pytest
 
 from bert.pretraining import corpus, processes, shard_writer
 from bert.pretraining.masking import FIELDS, Masking
-from bert.pretraining.shard_writer import Job, create
+from bert.pretraining.shard_writer import ShardJob, create
 from bert.pretraining.shards import read
 from bert.text import tokenizer
 from bert.utils.errors import DataError
@@ -44,7 +44,7 @@ def make(text, tmp_path):
     def call(name='out', workers=1, resume=False, paths=text, seed=1, shards=1, copies=2,
              arguments=None):
         folder = tmp_path / name
-        job = Job(paths, TOK, Masking(TOK, 32, 5), copies, seed, False, shards, str(folder))
+        job = ShardJob(paths, TOK, Masking(TOK, 32, 5), copies, seed, False, shards, str(folder))
         return create(job, arguments or {'seed': seed}, workers, resume), folder
     return call
 

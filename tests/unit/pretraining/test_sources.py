@@ -44,8 +44,8 @@ def test_text_has_other_masks_in_each_pass(tok):
 
 
 def make_shards(folder, tok, count=2):
-    job = shard_writer.Job([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, count,
-                           str(folder))
+    job = shard_writer.ShardJob([TEXT], tok, masking.Masking(tok, 32, 5), 1, 0, False, count,
+                                str(folder))
     (folder / 'unfinished').mkdir()
     made = shard_writer.create(job, {}, 1)
     return [str(folder / (f'part-{i:03}.npz')) for i in range(count)], made
