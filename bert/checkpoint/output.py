@@ -244,8 +244,9 @@ def _finish(folder):
         for name in read_json(os.path.join(complete, _STALE), list):
             if re.fullmatch(_ALL, name):
                 path = os.path.join(folder, name)
+                is_folder = os.path.isdir(path) and not os.path.islink(path)
                 with contextlib.suppress(FileNotFoundError):
-                    (shutil.rmtree if os.path.isdir(path) else os.remove)(path)
+                    (shutil.rmtree if is_folder else os.remove)(path)
     for name in os.listdir(complete):
         if name != _STALE:
             os.replace(os.path.join(complete, name), os.path.join(folder, name))

@@ -15,7 +15,7 @@ from .errors import DataError
 from .locks import lock_at_once
 
 __all__ = ['SAMPLE', 'atomic', 'make_folder', 'write_json', 'parse_json', 'read_json', 'read_lines',
-           'open_binary', 'unpacked_name', 'cache_folder']
+           'open_binary', 'unpacked_name', 'expand_home', 'cache_folder']
 
 # the embedded default: a toy model, and a small data set for every task
 SAMPLE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'sample')
@@ -169,14 +169,23 @@ def read_json(path: str, kind: Optional[type] = None) -> Any:
     return value
 
 
+def expand_home(path: str) -> str:
+    """``path`` with the user's home folder in place of a ``~`` at its start.
+
+    Raises FileNotFoundError where there is none: neither HOME nor an entry in /etc/passwd.
+    """
+    found = os.path.expanduser(path)
+    if found == '~' or found.startswith('~/'):
+        raise FileNotFoundError(errno.ENOENT, 'there is no home folder', found)
+    return found
+
+
 def cache_folder() -> str:
     """The user's folder for what can be made again, created if need be; only they may write there.
 
     Raises OSError where that is not possible.
     """
-    base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
-    if base.startswith('~'):            # neither HOME nor an entry in /etc/passwd
-        raise FileNotFoundError(errno.ENOENT, 'there is no home folder', base)
+    base = expand_home(os.environ.get('XDG_CACHE_HOME') or '~/.cache')
     folder = os.path.join(os.path.abspath(base), 'gluon-bert')
     os.makedirs(base, exist_ok=True)
     with contextlib.suppress(FileExistsError):

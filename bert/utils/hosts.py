@@ -4,6 +4,7 @@ from typing import Optional
 
 from .download import reach, refusal, why
 from .errors import DataError
+from .files import expand_home
 
 __all__ = ['gluon_repository', 'hub_endpoint', 'hub_file', 'hub_lacks', 'mxnet_home']
 
@@ -13,10 +14,11 @@ def mxnet_home(folder: Optional[str] = None) -> str:
 
     Raises DataError where the user has no home folder.
     """
-    found = os.path.expanduser(folder or os.environ.get('MXNET_HOME') or '~/.mxnet')
-    if found.startswith('~/'):          # neither HOME nor an entry in /etc/passwd
-        raise DataError(f'{found}: there is no home folder; set HOME, or MXNET_HOME to a folder')
-    return found
+    try:
+        return expand_home(folder or os.environ.get('MXNET_HOME') or '~/.mxnet')
+    except FileNotFoundError as error:
+        raise DataError(f'{error.filename}: {error.strerror}; set HOME, or MXNET_HOME to a folder'
+                        ) from None
 
 
 def gluon_repository() -> str:

@@ -135,6 +135,18 @@ def test_the_earlier_result_stays_until_the_new_one_is_whole(tmp_path):
     assert content(tmp_path) == dict(new, **{'notes.txt': 'mine'})
     assert names(tmp_path) == sorted([*new, 'notes.txt'])
 
+@pytest.mark.parametrize('name', ['vocab.txt', 'unfinished'])
+def test_a_stale_link_to_a_folder_is_removed_and_its_target_stays(tmp_path, name):
+    target, out = tmp_path / 'target', tmp_path / 'out'
+    fill(target, {'mine': 'kept'})
+    fill(out, {'model.params': 'old'})
+    (out / name).symlink_to(target, target_is_directory=True)
+    folder = OutputFolder(str(out), '--output_dir', FINE_TUNING, overwrite=True)
+    fill(out / '.overwrite', {'model.params': 'new'})
+    folder.publish()
+    assert content(out) == {'model.params': 'new'} and names(out) == ['model.params']
+    assert content(target) == {'mine': 'kept'}
+
 
 def test_what_is_discarded_leaves_the_earlier_result(tmp_path):
     fill(tmp_path, MODEL)

@@ -185,6 +185,14 @@ def test_no_home_folder(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_home_folder_in_the_variables(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('XDG_CACHE_HOME', '~/mine')
+    monkeypatch.setenv('MXNET_HOME', '~/models')
+    assert files.cache_folder() == str(tmp_path / 'mine' / 'gluon-bert')
+    assert hosts.mxnet_home() == str(tmp_path / 'models')
+
+
 def test_the_cache_of_another_user(tmp_path, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     folder = files.cache_folder()
