@@ -157,14 +157,14 @@ def read_examples(args, trained):
     if args.only_inference or args.predict is not None:
         del paths['train']
     elif not args.train_file:
-        raise DataError('--train_file is missing; to use a trained model add --only_inference or '
-                        '--predict')
+        raise DataError('--train_file is missing; to predict add --only_inference or --predict')
     regression = args.regression or bool(trained and trained.regression)
     several = args.multi_label or bool(trained and trained.multi_label)
     columns = data_flags.table_columns(args)
     if isinstance(columns.label, tuple) and not trained:
         stated = stated or columns.label    # in the order of the columns
-    examples = tables.read_files(paths, columns, stated, regression, several)
+    examples = tables.read_files(paths, columns, stated, regression, several,
+                                 stated or trained and trained.labels)
     return outputs.resolve(None, examples, trained, stated, regression, several)
 
 

@@ -12,13 +12,14 @@ class LabelReader:
     """Reads and checks the labels of one table; see :func:`bert.data.tables.read_table`.
 
     ``optional`` says whether a label may be unknown; ``columns`` are the names of several columns
-    of 0 and 1, each a label.
+    of 0 and 1, each a label; ``order`` those that lists of 0 and 1 are about.
     """
 
     def __init__(self, allowed: Optional[Sequence[str]], regression: bool, multi_label: bool,
                  aliases: Optional[Mapping[str, str]], optional: bool,
-                 columns: Optional[Sequence[str]]):
+                 columns: Optional[Sequence[str]], order: Optional[Sequence[str]] = None):
         self._allowed, self._optional, self._columns = allowed, optional, columns
+        self._order = order or ()
         self._regression, self._multi_label = regression, multi_label
         # the allowed label that a word means, or None; words recur
         self._means = functools.lru_cache(maxsize=None)(translator(allowed or (), aliases))
@@ -42,7 +43,7 @@ class LabelReader:
             # unknown; without a list of labels, only if all are: see read_table
             return None if self._allowed or self._multi_label else word
         if self._multi_label:
-            return tuple(map(self._class, multiple(value)))
+            return tuple(map(self._class, multiple(value, self._order)))
         if isinstance(value, (list, dict)):
             raise ValueError('several labels in one field; --multi_label reads them')
         if not word:

@@ -16,6 +16,7 @@ from ..utils.files import parse_json
 __all__ = ['as_word', 'class_ids', 'model_order', 'multiple', 'number', 'parse_order', 'sort',
            'translate', 'translator']
 
+_FLAGS = {'0', '1'}     # also the names of two classes
 _log = logging.getLogger(__name__)
 
 
@@ -34,19 +35,25 @@ def number(word: str) -> float:
         return math.nan
 
 
-def multiple(value: Any) -> Tuple[str, ...]:
+def multiple(value: Any, order: Sequence[str] = ()) -> Tuple[str, ...]:
     """The labels of one text: of a list, of a JSON list as text, or separated by commas.
 
-    Raises ValueError for what is none of them.
+    As many numbers 0 and 1 as ``order`` has labels tell of each whether the text has it, unless
+    these labels are 0 and 1.  Raises ValueError for what is none of them.
     """
     if isinstance(value, str) and value.lstrip().startswith('['):
         value = parse_json(value)
     if isinstance(value, dict):
         raise ValueError('neither labels separated by commas nor a list of labels')
     words = list(map(as_word, value if isinstance(value, list) else as_word(value).split(',')))
-    if len(words) > len(set(words)) and set(words) <= {'0', '1'}:
-        raise ValueError('0 or 1 for each label, which needs a column of its own for each: '
-                         '--label_column A,B,...')
+    if set(words) <= _FLAGS and set(order) != _FLAGS and len(words) == len(order):
+        return tuple(label for label, word in zip(order, words) if word == '1')
+    if set(words) <= _FLAGS and len(words) > len(set(words)):
+        count = f'{len(words)} numbers 0 and 1, one for each label; '
+        raise ValueError(count + (
+            f"but the labels are {len(order)}: {', '.join(order)}"
+            if order and len(order) != len(words) else
+            'name the labels, in the order of these, with --labels A,B,...'))
     return tuple(dict.fromkeys(word for word in words if word))
 
 

@@ -39,7 +39,8 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
                labels: Optional[Sequence[str]] = None, regression: bool = False,
                optional: Sequence[str] = (), aliases: Optional[Mapping[str, str]] = None,
                skip_ragged: bool = False, multi_label: bool = False,
-               log_columns: bool = True) -> List[Example]:
+               log_columns: bool = True,
+               order: Optional[Sequence[str]] = None) -> List[Example]:
     """The examples of a .csv, .tsv (.txt) or .jsonl (.json) file.
 
     Parameters
@@ -63,9 +64,10 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
         Skip lines with a wrong number of columns and log their number, rather than raise.
     multi_label : bool
         Each text has any number of labels: separated by commas, a JSON list, or several columns.
-
     log_columns : bool
         Log which columns are read; those of a published task are known.
+    order : sequence of str, optional
+        The labels that lists of 0 and 1, one for each label, are about (``multi_label``).
 
     Returns
     -------
@@ -80,7 +82,7 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
     names, rows = open_table(path, columns.header)
     where, examples, ragged = None, [], []
     reader = LabelReader(labels, regression, multi_label, aliases, 'label' in optional,
-                         columns.label if isinstance(columns.label, tuple) else None)
+                         columns.label if isinstance(columns.label, tuple) else None, order)
     for line, fields in rows:
         if where is None:
             width = len(names or fields)
@@ -113,9 +115,20 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
     if not examples:
         raise DataError(f"{path}: no examples; the file needs "
                         f"{'a header and ' if columns.header else ''}one example per line")
+    if multi_label and not (labels or order or isinstance(where.label, tuple)):
+        _refuse_unclear(path, examples, name_of(where.label, names))
     if log_columns:
         _log.info('%s: %s', path, describe(where, names))
     return _forget_placeholders(examples) if 'label' in optional else examples
+
+
+def _refuse_unclear(path, examples, column):
+    """Raise DataError if all that is known of the labels is the lists [0, 1] and [1, 0]."""
+    given = [example.label for example in examples if example.label is not None]
+    if given and all(len(label) == 2 and set(label) == {'0', '1'} for label in given):
+        raise DataError(f'{path}: column {column}: every label is [0, 1] or [1, 0]; if that is 0 '
+                        'or 1 for each of two labels, name these with --labels A,B; if each text '
+                        'has both classes 0 and 1, add --labels 0,1')
 
 
 def _forget_placeholders(examples):
@@ -150,17 +163,19 @@ def read_task(task: tasks.Task, splits: Sequence[str], folder: str) -> Dict[str,
 
 def read_files(paths: Mapping[str, Optional[str]], columns: tasks.Columns,
                labels: Optional[Sequence[str]] = None, regression: bool = False,
-               multi_label: bool = False) -> Dict[str, List[Example]]:
+               multi_label: bool = False,
+               order: Optional[Sequence[str]] = None) -> Dict[str, List[Example]]:
     """{split: examples} of a user's own files, 'train' first; those without a path are left out.
 
-    The labels of the training data are the only ones allowed, unless ``labels`` are given.
+    The labels of the training data are the only ones allowed, unless ``labels`` are given;
+    ``order`` as for :func:`read_table`.
     """
     examples = {}
     for split, path in paths.items():
         if path:
             examples[split] = read_table(path, columns, labels, regression,
                                          ('label',) if split == 'test' else (),
-                                         multi_label=multi_label)
+                                         multi_label=multi_label, order=order)
         if split == 'train' and path and not (labels or regression):
             labels = find_labels(examples['train'])
     return examples

@@ -42,8 +42,9 @@ def add_table_flags(group: Any) -> None:
                             'a trained model names, or else of the task or the training data)')
     group.add_argument('--regression', action='store_true', help='the labels are numbers')
     group.add_argument('--multi_label', action='store_true',
-                       help='a text has any number of labels: separated by commas, a JSON list, or '
-                            'several --label_column; scored by F1 and LRAP')
+                       help='a text has any number of labels: separated by commas, a JSON list of '
+                            'names or (with --labels) of 0 and 1, or several --label_column; '
+                            'scored by F1 and LRAP')
 
 
 def table_columns(args: argparse.Namespace) -> Columns:

@@ -122,6 +122,14 @@ def test_a_multi_label_model_has_sigmoids(tmp_path, capsys, model):
         '0\ttoxic,rude\t0.880797\t0.119203\t0.622459')
 
 
+def test_lists_of_0_and_1_are_in_the_order_of_the_model(tmp_path, capsys, model):
+    folder = model([2., -2.], ['toxic', 'spam'], problem_type='multi_label_classification')
+    (tmp_path / 'test.jsonl').write_text('{"text": "a", "labels": [1, 0]}\n')
+    out = run_main(capsys, '--model_parameters', folder, '--only_inference', '--test_file',
+                   tmp_path / 'test.jsonl', '--output_dir', tmp_path / 'out')
+    assert 'test: micro_f1 1.0000' in out
+
+
 @pytest.mark.slow
 def test_training_with_several_labels(tmp_path, capsys):
     rows = [f'{"good " * good}{"cheap " * cheap}thing,{good},{cheap}'

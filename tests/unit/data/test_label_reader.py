@@ -76,6 +76,30 @@ def test_several_labels_of_a_text(tmp_path):
     assert read(tmp_path / 'out.tsv') == 'index\tprediction\n1\ta,b\n2\t\n'
 
 
+def test_lists_of_two_numbers_need_labels(tmp_path):
+    rows = '{"text": "x", "labels": [0, 1]}', '{"text": "y", "labels": [1, 0]}'
+    path = write(tmp_path / 'a.jsonl', *rows)
+    assert wrong(path, multi_label=True) == (
+        ': column "labels": every label is [0, 1] or [1, 0]; if that is 0 or 1 for each of two '
+        'labels, name these with --labels A,B; if each text has both classes 0 and 1, add '
+        '--labels 0,1')
+    assert wrong(path, multi_label=True, optional=['label']).startswith(': column "labels"')
+
+    def found(*more, **options):
+        path = write(tmp_path / 'b.jsonl', *rows, *more)
+        return [row.label for row in tables.read_table(path, multi_label=True, **options)]
+    assert found(labels=('b', 'a'), order=('b', 'a')) == [('a',), ('b',)]
+    assert found(order=('B', 'A')) == [('A',), ('B',)]
+    assert found(labels=('0', '1'), order=('0', '1')) == [('0', '1'), ('1', '0')]
+    assert found(labels=('0', '1')) == [('0', '1'), ('1', '0')]
+    assert found('{"text": "z", "labels": [0]}')[2] == ('0',)
+    path = write(tmp_path / 'c.jsonl', *rows, '{"text": "z", "labels": [1, 1]}')
+    assert wrong(path, multi_label=True).startswith(':3: column "labels": 2 numbers 0 and 1')
+    path = write(tmp_path / 'd.csv', 'text,0,1', 'x,1,1')
+    columns = Columns(label=('0', '1'))
+    assert tables.read_table(path, columns, multi_label=True)[0].label == ('0', '1')
+
+
 def test_many_labels_are_not_compared_anew_for_each_word(monkeypatch):
     compared, key = [], labels._key
     monkeypatch.setattr(labels, '_key', lambda label: compared.append(label) or key(label))

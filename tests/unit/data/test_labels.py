@@ -82,8 +82,21 @@ def test_several_labels():
     assert labels.multiple(['b', 'a', 'b', '']) == ('b', 'a') == labels.multiple('b, a')
     assert labels.multiple('["b", "a"]') == ('b', 'a') and labels.multiple([1, 0]) == ('1', '0')
     for value in [0.0, 1.0, 0.0], [1, 1], '[0, 0, 0]', '0,1,0':     # as Transformers has them
-        with pytest.raises(ValueError, match='--label_column A,B'):
+        with pytest.raises(ValueError, match='in the order of these, with --labels A,B'):
             labels.multiple(value)
+
+
+def test_lists_of_0_and_1_with_the_labels_that_they_are_about():
+    assert labels.multiple([0, 1], ('a', 'b')) == ('b',) == labels.multiple('[0, 1]', ('a', 'b'))
+    assert labels.multiple([1.0, 0.0], ('a', 'b')) == ('a',)
+    assert labels.multiple([0, 0], ('a', 'b')) == () == labels.multiple([], ('a', 'b'))
+    assert labels.multiple([False, True, True], ('2', '1', '0')) == ('1', '0')
+    assert labels.multiple([1, 0], ('0', '1')) == ('1', '0')
+    assert labels.multiple(['b', 'a'], ('a', 'b')) == ('b', 'a')
+    with pytest.raises(ValueError, match='3 numbers 0 and 1, .* but the labels are 2: a, b$'):
+        labels.multiple([0, 1, 1], ('a', 'b'))
+    with pytest.raises(ValueError, match='name the labels'):
+        labels.multiple([1, 1], ('0', '1'))
 
 
 def test_the_order_of_the_command_line():
