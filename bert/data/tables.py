@@ -57,7 +57,7 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
         Labels are numbers.
     optional : sequence of str
         Which of 'label' and 'index' the file may lack.  If 'label': where all labels are -1, they
-        are unknown.
+        are unknown; where some are unknown, a warning says so.
     aliases : dict, optional
         A label in the file -> the label it stands for.
     skip_ragged : bool
@@ -80,7 +80,7 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
     """
     columns = columns or tasks.Columns()
     names, rows = open_table(path, columns.header)
-    where, examples, ragged = None, [], []
+    where, examples, ragged, unknown = None, [], [], []
     reader = LabelReader(labels, regression, multi_label, aliases, 'label' in optional,
                          columns.label if isinstance(columns.label, tuple) else None, order)
     for line, fields in rows:
@@ -107,6 +107,8 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
         except ValueError as error:
             column = name_of(place, names)
             raise DataError(f'{path}:{line}: column {column}: {error}') from None
+        if label is None:
+            unknown.append(line)
         index = str(len(examples)) if where.index is None else as_word(fields[where.index])
         examples.append(Example(texts[0], texts[1] if len(texts) == 2 else None, label, index))
     if ragged:
@@ -115,6 +117,9 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
     if not examples:
         raise DataError(f"{path}: no examples; the file needs "
                         f"{'a header and ' if columns.header else ''}one example per line")
+    if 0 < len(unknown) < len(examples):
+        logger.warning('%s: %d of %d rows have no label, the first is line %d: the set is '
+                       'predicted, but not scored', path, len(unknown), len(examples), unknown[0])
     if multi_label and not (labels or order or isinstance(where.label, tuple)):
         _refuse_unclear(path, examples, name_of(where.label, names))
     if log_columns:

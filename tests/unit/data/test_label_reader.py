@@ -19,6 +19,22 @@ def test_unlabelled_test_file(tmp_path):
     assert tables.read_table(path, optional=optional)[0].label is None
 
 
+def test_labels_that_a_test_file_lacks_in_part(tmp_path, caplog):
+    def warned(*rows, **options):
+        path = write(tmp_path / 'a.csv', 'text,label', *rows)
+        caplog.clear()
+        tables.read_table(path, optional=['label'], **options)
+        return [message.replace(path, 'a.csv') for message in caplog.messages]
+    line = ('a.csv: 2 of 4 rows have no label, the first is line 3: the set is predicted, but not '
+            'scored')
+    assert warned('x,1', 'y,', 'z,0', 'u,') == [line]
+    assert warned('x,1', 'y,-1', 'z,0', 'u,-1', labels=['0', '1']) == [line]
+    assert warned('x,1', 'y,', 'z,0', 'u,', regression=True) == [line]
+    for rows in ['x,', 'y,'], ['x,-1', 'y,-1'], ['x,0', 'y,1']:
+        assert warned(*rows) == []
+    assert warned('x,', 'y,a', multi_label=True) == []      # none of the labels
+
+
 @pytest.mark.parametrize('score', ['high', '', 'nan', 'inf'])
 def test_bad_scores(tmp_path, score):
     path = write(tmp_path / 'a.tsv', 'text\tscore', 'x\t1', 'y\t' + score)
