@@ -1,6 +1,7 @@
 """Worker processes: chunks read ahead of training, and calls mapped in any order."""
 import collections
 import contextlib
+import errno
 import itertools
 import multiprocessing
 import os
@@ -50,9 +51,8 @@ class Reader:
             # for the resource tracker: a process that is killed leaves semaphores, which is no leak
             sys.warnoptions.append('ignore:resource_tracker')
             # a fork is not safe once MXNet and MPI run threads
-            self._executor = futures.ProcessPoolExecutor(
-                workers, multiprocessing.get_context('spawn'), _start_detached,
-                (os.getpid(), pickle.dumps(source)))
+            self._executor = _pool('--num_data_workers 0', workers, 'spawn', _start_detached,
+                                   source)
             self._function = _read
         else:
             self._executor = futures.ThreadPoolExecutor(1)
@@ -128,6 +128,19 @@ class Reader:
             self._executor.shutdown()
 
 
+def _pool(without, workers, method, start, shared):
+    """Worker processes that begin with ``start(parent, pickled shared)``; the flag ``without``
+    makes none, and is the cure where processes cannot share locks."""
+    try:
+        return futures.ProcessPoolExecutor(workers, multiprocessing.get_context(method), start,
+                                           (os.getpid(), pickle.dumps(shared)))
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
+        raise DataError(f'processes cannot share a lock here ({error.strerror}): make /dev/shm '
+                        f'writable, with free space, or add {without}') from None
+
+
 @contextlib.contextmanager
 def _lost_process():
     try:
@@ -149,9 +162,8 @@ def unordered_map(shared: tuple, workers: int) -> Iterator[Callable]:
             (index, function(*shared, *row)) for index, row in enumerate(zip(*columns)))
         return
     # a fork starts sooner, but is not safe once MXNet runs threads
-    context = multiprocessing.get_context('spawn' if 'mxnet' in sys.modules else None)
-    with futures.ProcessPoolExecutor(workers, context, _start_interruptible,
-                                     (os.getpid(), pickle.dumps(shared))) as executor:
+    method = 'spawn' if 'mxnet' in sys.modules else None
+    with _pool('--num_workers 1', workers, method, _start_interruptible, shared) as executor:
         def run(function, *columns):
             rows, running = enumerate(zip(*columns)), {}
             while True:

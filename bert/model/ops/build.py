@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from multiprocessing.pool import ThreadPool
+from concurrent.futures import ThreadPoolExecutor
 
 from ...utils.files import cache_folder
 from ...utils.locks import locked
@@ -146,8 +146,8 @@ def _build(command, api, mxnet, path):
         objects = [os.path.join(folder, os.path.basename(name) + '.o') for name in sources]
         compiles = [command + ['-w', '-I', os.path.join(mxnet, 'include'), '-c', name, '-o', made]
                     for name, made in zip(sources, objects)]
-        with ThreadPool(len(os.sched_getaffinity(0))) as pool:
-            pool.map(_run, compiles)
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            list(pool.map(_run, compiles))
         _run(command + objects + ['-o', built])
         _seal(built)
         os.replace(built, path)

@@ -1,4 +1,5 @@
 """Building the operators: the cache, and every way in which it cannot be done."""
+import errno
 import logging
 import os
 import platform
@@ -118,6 +119,13 @@ def test_cache_that_cannot_be_used(compiler, tmp_path, monkeypatch):
     (tmp_path / 'gluon-bert').chmod(0o700)
     monkeypatch.setattr(os, 'getuid', lambda: 12345)
     assert 'belongs to another user' in reason()
+
+
+def test_a_build_needs_no_lock_between_processes(compiler, monkeypatch):
+    def lock(*args):        # as where /dev/shm cannot be written
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    monkeypatch.setattr('_multiprocessing.SemLock', lock)
+    assert os.path.exists(build.library())
 
 
 def test_wrong_machine_and_wrong_mxnet(compiler, tmp_path, monkeypatch):
