@@ -4,10 +4,12 @@ A library belongs to the machine that built it: its name holds a hash of the sou
 the CPU and MXNet's version.
 """
 import contextlib
+import errno
 import hashlib
 import logging
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -32,6 +34,12 @@ TIMEOUT = 600       # seconds for a build
 _ABANDONED = 3 * TIMEOUT    # seconds until a build that makes no file counts as killed
 _DIGEST = 32        # bytes of a SHA-256
 _UNUSED = 30 * 24 * 3600    # seconds until a library that is not loaded is removed
+
+# messages of compilers, and the cure
+_NO_ROOM = re.compile('Resource temporarily unavailable|[Cc]annot allocate memory|'
+                      '[Oo]ut of memory|Killed')
+_RAISE = ('raise the limits on processes (ulimit -u) and memory (ulimit -v), or run fewer '
+          'programs at once')
 
 # MXNet's lib_api.cc rejects the type bfloat16, number 12, though it needs nothing of it.
 _REJECTS = '  default:\n    dltensor.dtype.code = 0;\n    dltensor.dtype.bits = 0;\n    throw '
@@ -98,7 +106,7 @@ def _compiler():
     if not command:
         raise Unavailable('there is no C++ compiler; install g++ (apt-get install g++) or set CXX')
     try:
-        done = subprocess.run(command + ['--version'], capture_output=True, text=True, timeout=60)
+        done = _call(command + ['--version'], 60)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"the compiler {command[0]} does not run "
                           f"({getattr(error, 'strerror', error)}); install g++ or set "
@@ -146,8 +154,11 @@ def _build(command, api, mxnet, path):
         objects = [os.path.join(folder, os.path.basename(name) + '.o') for name in sources]
         compiles = [command + ['-w', '-I', os.path.join(mxnet, 'include'), '-c', name, '-o', made]
                     for name, made in zip(sources, objects)]
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            list(pool.map(_run, compiles))
+        try:
+            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+                list(pool.map(_run, compiles))
+        except RuntimeError as error:       # no thread could be started
+            raise Unavailable(f'they could not be built ({error}); {_RAISE}') from None
         _run(command + objects + ['-o', built])
         _seal(built)
         os.replace(built, path)
@@ -185,14 +196,25 @@ def _sweep(folder, current):
                 os.remove(entry.path)
 
 
+def _call(command, seconds):
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.ENOMEM):
+            raise Unavailable(f'no process could be started for the compiler {command[0]} '
+                              f'({error.strerror}); {_RAISE}') from None
+        raise
+
+
 def _run(command):
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+        done = _call(command, TIMEOUT)
     except subprocess.TimeoutExpired:
         raise Unavailable(f'{command[0]} took over {TIMEOUT} s to build them') from None
     if done.returncode:
-        raise Unavailable(f'{command[0]} could not build them ({_first_error(done.stderr)}); '
-                          'install another g++ or set CXX')
+        reason = _first_error(done.stderr)
+        cure = _RAISE if _NO_ROOM.search(reason) else 'install another g++ or set CXX'
+        raise Unavailable(f'{command[0]} could not build them ({reason}); {cure}')
 
 
 def _first_error(output):

@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -100,6 +101,32 @@ def test_failing_compiler(compiler, tmp_path):
     assert os.listdir(tmp_path / 'cache' / 'gluon-bert') == []
     compiler.write_text('#!/bin/sh\necho "error: no licence"; exit 2\n')
     assert 'does not run (error: no licence)' in reason()
+
+
+@pytest.mark.parametrize('code', [errno.EAGAIN, errno.ENOMEM])
+@pytest.mark.parametrize('first', [True, False])
+def test_no_process_for_the_compiler(compiler, monkeypatch, code, first):
+    run = subprocess.run
+
+    def refuse(command, **options):
+        if first or '--version' not in command:
+            raise OSError(code, os.strerror(code))
+        return run(command, **options)
+    monkeypatch.setattr(subprocess, 'run', refuse)
+    assert reason() == (
+        f'no process could be started for the compiler {compiler} ({os.strerror(code)}); raise '
+        'the limits on processes (ulimit -u) and memory (ulimit -v), or run fewer programs at once')
+
+
+def test_a_compiler_without_room(compiler, monkeypatch):
+    message = "g++: fatal error: cannot execute 'cc1plus': vfork: Resource temporarily unavailable"
+    compiler.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exit\necho "{message}" >&2; exit 1\n')
+    assert f'could not build them ({message}); raise the limits on' in reason()
+
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+    monkeypatch.setattr(threading.Thread, 'start', refuse)
+    assert "they could not be built (can't start new thread); raise the limits on" in reason()
 
 
 def test_slow_compiler(compiler, monkeypatch):
