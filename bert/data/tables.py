@@ -118,8 +118,8 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
         raise DataError(f"{path}: no examples; the file needs "
                         f"{'a header and ' if columns.header else ''}one example per line")
     if 0 < len(unknown) < len(examples):
-        logger.warning('%s: %d of %d rows have no label, the first is line %d: the set is '
-                       'predicted, but not scored', path, len(unknown), len(examples), unknown[0])
+        _log.warning('%s: %d of %d rows have no label, the first is line %d: the set is '
+                     'predicted, but not scored', path, len(unknown), len(examples), unknown[0])
     if multi_label and not (labels or order or isinstance(where.label, tuple)):
         _refuse_unclear(path, examples, name_of(where.label, names))
     if log_columns:
