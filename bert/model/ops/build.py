@@ -91,6 +91,9 @@ def register(path: str) -> None:
     except mx.MXNetError as error:
         raise Unavailable(f'{path} does not load ({str(error).strip().splitlines()[-1]}); remove '
                           'it to have it built again') from None
+    except UnicodeEncodeError:
+        raise Unavailable(f'{path}: MXNet loads only from names in UTF-8; set XDG_CACHE_HOME to a '
+                          'folder that has one') from None
 
 
 def _compiler():
@@ -198,7 +201,8 @@ def _sweep(folder, current):
 
 def _call(command, seconds):
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+        return subprocess.run(command, capture_output=True, encoding='utf-8', errors='replace',
+                              timeout=seconds)
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.ENOMEM):
             raise Unavailable(f'no process could be started for the compiler {command[0]} '

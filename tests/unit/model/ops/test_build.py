@@ -184,6 +184,19 @@ def test_library_that_does_not_load(compiler, caplog, monkeypatch):
     assert len(notices) == 1 and 'does not load' in notices[0]
 
 
+def test_a_cache_whose_name_is_not_utf_8(compiler, caplog, monkeypatch, tmp_path):
+    monkeypatch.setattr(ops, '_loaded', None)
+    monkeypatch.setenv('XDG_CACHE_HOME', os.fsdecode(os.fsencode(tmp_path) + b'/\xff'))
+    assert ops.load() is False
+    assert 'names in UTF-8; set XDG_CACHE_HOME to a folder that has one' in caplog.messages[-1]
+
+
+def test_what_a_compiler_prints_may_be_in_any_encoding(compiler):
+    compiler.write_text('#!/bin/sh\n[ "$1" = --version ] && exit\n'
+                        "printf 'error: \\377' >&2; exit 1\n")
+    assert 'could not build them (error: \ufffd)' in reason()
+
+
 def test_a_damaged_library_is_built_again(compiler, tmp_path):
     path = build.library()
     with open(path, 'rb') as f:
