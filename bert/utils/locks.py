@@ -9,7 +9,7 @@ import math
 import os
 import sys
 import time
-from typing import Iterator
+from typing import Iterator, Optional
 
 __all__ = ['Lock', 'lock_at_once', 'locked']
 
@@ -35,9 +35,7 @@ class Lock:
         self._path, start, told = os.path.abspath(path), time.monotonic(), False
         while True:
             self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):      # the latter on CIFS
+            if _flock(self._handle) is False:
                 os.close(self._handle)
                 waited = time.monotonic() - start
                 if waited >= patience:
@@ -47,8 +45,6 @@ class Lock:
                     told = True
                 time.sleep(_POLL)
                 continue
-            except OSError:             # a disk without locks
-                pass
             if self._is_current():
                 _held.add(self)
                 return
@@ -86,8 +82,15 @@ def locked(path: str) -> Iterator[None]:
 
 def lock_at_once(handle: int) -> bool:
     """Lock a file that is open for writing, without waiting; whether it worked."""
+    return bool(_flock(handle))
+
+
+def _flock(handle: int) -> Optional[bool]:
+    """Whether a file could be locked at once; None on a disk without locks."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except (BlockingIOError, PermissionError):      # the latter on CIFS
         return False
+    except OSError:
+        return None
     return True

@@ -1,4 +1,6 @@
 """Locks between processes."""
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -6,7 +8,7 @@ import sys
 import pytest
 from helpers import ROOT
 
-from bert.utils.locks import Lock, locked
+from bert.utils.locks import Lock, lock_at_once, locked
 
 
 def start(code, *arguments):
@@ -74,6 +76,22 @@ def test_one_of_many_at_a_time(tmp_path):
     processes = [start(code, tmp_path / 'number') for _ in range(4)]
     assert [process.communicate(timeout=60)[0] for process in processes] == [''] * 4
     assert (tmp_path / 'number').read_text() == '80'
+
+
+@pytest.mark.parametrize('code, held', [(errno.EAGAIN, True), (errno.EACCES, True),
+                                        (errno.ENOLCK, False), (errno.EOPNOTSUPP, False)])
+def test_a_disk_without_locks_gives_them_to_all_but_not_at_once(tmp_path, monkeypatch, code, held):
+    def refuse(handle, operation):
+        raise OSError(code, os.strerror(code))
+    monkeypatch.setattr(fcntl, 'flock', refuse)
+    with open(tmp_path / 'file', 'w') as f:
+        assert lock_at_once(f.fileno()) is False
+    if held:
+        with pytest.raises(TimeoutError):
+            Lock(str(tmp_path / 'lock'), patience=0)
+    else:
+        Lock(str(tmp_path / 'lock'), patience=0).release()
+        assert os.listdir(tmp_path) == ['file']
 
 
 def test_a_forked_process_does_not_release(tmp_path):
