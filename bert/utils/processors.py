@@ -1,11 +1,14 @@
 """The processors that this process may use: by affinity, control group and share of a host."""
 import contextlib
 import os
-from typing import Collection, Iterator, Optional, Set
+import re
+from typing import Collection, Iterator, Optional, Union
 
 __all__ = ['available', 'share']
 
 _CGROUPS = '/sys/fs/cgroup'
+# how many workers this host has, as mpirun and horovodrun tell them
+_LOCAL_SIZES = 'OMPI_COMM_WORLD_LOCAL_SIZE', 'HOROVOD_LOCAL_SIZE'
 
 
 def _cores(processors: Collection[int]) -> int:
@@ -20,22 +23,39 @@ def _cores(processors: Collection[int]) -> int:
 def available() -> int:
     """The number of logical processors for this process: of its affinity, and in whose time its
     control group is not above its quota (``docker run --cpus``)."""
-    return max(1, int(min(len(os.sched_getaffinity(0)), _quota())))
+    return max(1, int(min(len(os.sched_getaffinity(0)), _quota('self'))))
 
 
 def share() -> int:
-    """The number of cores for this process: its share if mpirun or horovodrun started several."""
-    workers = int(os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE')
-                  or os.environ.get('HOROVOD_LOCAL_SIZE') or 1)
-    host = _cpuset() or range(os.cpu_count() or 1)
-    return max(1, int(min(_cores(os.sched_getaffinity(0)), _cores(host) // workers,
-                          _quota() / workers)))
+    """The number of cores for this process.
+
+    If mpirun or horovodrun started several, they share what their launcher may use; one that was
+    given fewer processors, or a quota of its own, keeps to these.
+    """
+    most = min(_cores(os.sched_getaffinity(0)), _quota('self'))
+    for name in _LOCAL_SIZES:
+        if os.environ.get(name):
+            launcher, workers = _launcher(name), int(os.environ[name])
+            with contextlib.suppress(ProcessLookupError):
+                host = os.sched_getaffinity(launcher)       # of 0, which is outside: our own
+                most = min(most, _cores(host) // workers, _quota(launcher or 'self') / workers)
+            break
+    return max(1, int(most))
 
 
-def _quota() -> float:
-    """The processor time per second that the control groups around this process may take."""
+def _launcher(name: str) -> int:
+    """The process that started this one with the variable ``name``: the next around it without."""
+    process = os.getppid()
+    while process and f'\0{name}=' in '\0' + (_read(f'/proc/{process}/environ') or ''):
+        found = re.search(r'^PPid:\s*(\d+)', _read(f'/proc/{process}/status') or '', re.MULTILINE)
+        process = int(found.group(1)) if found else 0
+    return process
+
+
+def _quota(process: Union[int, str]) -> float:
+    """The processor time per second that the control groups around a process may take."""
     quotas = [float('inf')]
-    for folder in _control_groups('cpu'):
+    for folder in _control_groups('cpu', process):
         quota, period = ((_read(f'{folder}/cpu.max') or '').split()
                          or [_read(f'{folder}/cpu.cfs_quota_us'),       # cgroup v1
                              _read(f'{folder}/cpu.cfs_period_us')])
@@ -45,25 +65,12 @@ def _quota() -> float:
     return min(quotas)
 
 
-def _cpuset() -> Optional[Set[int]]:
-    """The processors that the control groups around this process may use, if they say so."""
-    for folder in _control_groups('cpuset'):
-        text = (_read(f'{folder}/cpuset.cpus.effective')
-                or _read(f'{folder}/cpuset.effective_cpus'))            # cgroup v1
-        with contextlib.suppress(ValueError):
-            if text:
-                parts = [part.partition('-') for part in text.split(',')]
-                return {number for first, _, last in parts
-                        for number in range(int(first), int(last or first) + 1)}
-    return None
-
-
-def _control_groups(controller: str) -> Iterator[str]:
-    """The folders of this process's control group and of those around it (cgroups(7)).
+def _control_groups(controller: str, process: Union[int, str]) -> Iterator[str]:
+    """The folders of a process's control group and of those around it (cgroups(7)).
 
     In a container the path may be the host's; then only the outermost of them exists there.
     """
-    for line in (_read('/proc/self/cgroup') or '').splitlines():
+    for line in (_read(f'/proc/{process}/cgroup') or '').splitlines():
         _, controllers, path = line.split(':', 2)
         if not controllers or controller in controllers.split(','):
             root = _CGROUPS + (f'/{controller}' if controllers else '')
@@ -76,7 +83,7 @@ def _control_groups(controller: str) -> Iterator[str]:
 def _read(path: str) -> Optional[str]:
     """The text of a file without space at its ends; None if it cannot be read."""
     try:
-        with open(path, encoding='utf-8') as f:
+        with open(path, encoding='utf-8', errors='replace') as f:
             return f.read().strip()
     except OSError:
         return None

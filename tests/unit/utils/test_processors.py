@@ -8,9 +8,9 @@ from bert.utils import processors
 
 @pytest.fixture
 def system(monkeypatch, tmp_path):
-    """system({path: text}, affinity, env): of eight processors three pairs share a core each; of 3
-    and 7 nothing is known."""
-    def make(files, affinity=range(8), env=()):
+    """system({path: text}, affinity, env, {process: affinity}): of eight processors three pairs
+    share a core each; of 3 and 7 nothing is known."""
+    def make(files, affinity=range(8), env=(), others=()):
         for number in (0, 1, 2, 4, 5, 6):
             files[f'/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list'] = (
                 f'{number % 4},{number % 4 + 4}')
@@ -20,8 +20,9 @@ def system(monkeypatch, tmp_path):
             path.write_text(f'{text}\n')
         monkeypatch.setattr(processors, 'open', lambda path, **keywords: (
             tmp_path / path[1:]).open(**keywords), raising=False)
-        monkeypatch.setattr(os, 'cpu_count', lambda: 8)
-        monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(affinity))
+        monkeypatch.setattr(os, 'getppid', lambda: 7)
+        monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(
+            dict(others).get(pid, range(8)) if pid else affinity))
         for name in ('OMPI_COMM_WORLD_LOCAL_SIZE', 'HOROVOD_LOCAL_SIZE'):
             monkeypatch.delenv(name, raising=False)
         for name, value in env:
@@ -63,12 +64,21 @@ def test_a_quota(system, files, available, threads):
 
 
 @pytest.mark.parametrize('env', [MPI, HOROVOD])
-@pytest.mark.parametrize('files', [
-    {'/proc/self/cgroup': V2, '/sys/fs/cgroup/user/job/cpuset.cpus.effective': '0-1,4-5'},
-    {'/proc/self/cgroup': V2, '/sys/fs/cgroup/user/cpuset.cpus.effective': '0-1,4-5'},
-    {'/proc/self/cgroup': V1, '/sys/fs/cgroup/cpuset/job/cpuset.effective_cpus': '0-1,4,5'},
-    {'/proc/self/cgroup': V2, '/sys/fs/cgroup/user/job/cpu.max': '200000 100000'}])
-def test_workers_share_what_their_job_may_use(system, files, env):
-    # two cores of the host's five, or the time of two
-    system(files, [0, 1, 4, 5], [(env, '2')])
-    assert processors.share() == 1
+@pytest.mark.parametrize('files, affinity, launcher, threads', [
+    # all of the job is limited: by taskset or a cpuset, by a quota around the launcher
+    ({}, [0, 1, 4, 5], [0, 1, 4, 5], 1),
+    ({'/proc/self/cgroup': V2, '/proc/7/cgroup': V2,
+      '/sys/fs/cgroup/user/job/cpu.max': '200000 100000'}, range(8), range(8), 1),
+    # each worker is, with two cores of its own
+    ({}, [0, 1, 4, 5], range(8), 2),
+    ({'/proc/self/cgroup': V2, '/proc/7/cgroup': '0::/user',
+      '/sys/fs/cgroup/user/job/cpu.max': '200000 100000'}, range(8), range(8), 2),
+    # with a shell between the launcher, 6, and the worker
+    ({'/proc/7/environ': f'{MPI}=2\0{HOROVOD}=2\0', '/proc/7/status': 'Name: sh\nPPid:\t6\n'},
+     [0, 1, 4, 5], [0, 1, 4, 5], 2),
+    # the launcher is outside of the container
+    ({'/proc/7/environ': f'{MPI}=2\0{HOROVOD}=2\0', '/proc/7/status': 'PPid:\t0\n'},
+     [0, 1, 4, 5], (), 1)])
+def test_two_workers(system, files, affinity, launcher, threads, env):
+    system(dict(files), affinity, [(env, '2')], {7: launcher})
+    assert processors.share() == threads
