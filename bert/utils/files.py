@@ -170,12 +170,12 @@ def read_json(path: str, kind: Optional[type] = None) -> Any:
 
 
 def expand_home(path: str) -> str:
-    """``path`` with the user's home folder in place of a ``~`` at its start.
+    """``path`` with the home folder in place of ``~`` or ``~name`` at its start.
 
     Raises FileNotFoundError where there is none: neither HOME nor an entry in /etc/passwd.
     """
     found = os.path.expanduser(path)
-    if found == '~' or found.startswith('~/'):
+    if found.startswith('~'):
         raise FileNotFoundError(errno.ENOENT, 'there is no home folder', found)
     return found
 

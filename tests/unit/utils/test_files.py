@@ -191,6 +191,11 @@ def test_a_home_folder_in_the_variables(tmp_path, monkeypatch):
     monkeypatch.setenv('MXNET_HOME', '~/models')
     assert files.cache_folder() == str(tmp_path / 'mine' / 'gluon-bert')
     assert hosts.mxnet_home() == str(tmp_path / 'models')
+    monkeypatch.setenv('XDG_CACHE_HOME', '~nobody-here/mine')
+    monkeypatch.setenv('MXNET_HOME', '~nobody-here/models')
+    with pytest.raises(FileNotFoundError, match='there is no home folder'):
+        files.cache_folder()
+    assert '~nobody-here/models: there is no home folder' in refused(hosts.mxnet_home)
 
 
 def test_the_cache_of_another_user(tmp_path, monkeypatch):
