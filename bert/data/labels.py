@@ -48,7 +48,8 @@ def multiple(value: Any, order: Sequence[str] = ()) -> Tuple[str, ...]:
     words = list(map(as_word, value if isinstance(value, list) else as_word(value).split(',')))
     if set(words) <= _FLAGS and set(order) != _FLAGS and len(words) == len(order):
         return tuple(label for label, word in zip(order, words) if word == '1')
-    if set(words) <= _FLAGS and len(words) > len(set(words)):
+    others = bool(order) and _FLAGS.isdisjoint(order) and len(words) > 1
+    if set(words) <= _FLAGS and (others or len(words) > len(set(words))):
         count = f'{len(words)} numbers 0 and 1, one for each label; '
         raise ValueError(count + (
             f"but the labels are {len(order)}: {', '.join(order)}"

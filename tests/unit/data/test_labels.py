@@ -93,6 +93,8 @@ def test_lists_of_0_and_1_with_the_labels_that_they_are_about():
     assert labels.multiple([False, True, True], ('2', '1', '0')) == ('1', '0')
     assert labels.multiple([1, 0], ('0', '1')) == ('1', '0')
     assert labels.multiple(['b', 'a'], ('a', 'b')) == ('b', 'a')
+    with pytest.raises(ValueError, match='2 numbers 0 and 1, .* but the labels are 3: a, b, c$'):
+        labels.multiple([1, 0], 'abc')
     with pytest.raises(ValueError, match='3 numbers 0 and 1, .* but the labels are 2: a, b$'):
         labels.multiple([0, 1, 1], ('a', 'b'))
     with pytest.raises(ValueError, match='name the labels'):
