@@ -18,8 +18,11 @@ def score(sentences: Sequence[Any], predicted: Sequence[Sequence[str]],
     tag_map : bert.data.tagging.TagMap
         How the tags stand to the labels.
 
-    Returns those of entities as :func:`entity_scores` does; of token labels {'accuracy': the share
-    of words with the right one, 'words': their number}.
+    Returns
+    -------
+    dict
+        Of entities what :func:`entity_scores` returns; of token labels {'accuracy': the share of
+        words with the right one, 'words': their number}.
     """
     gold = [tag_map.gold(sentence.tags) for sentence in sentences]
     predicted = [tag_map.predicted(labels) for labels in predicted]
