@@ -7,7 +7,7 @@ Importing it only prepares the import of MXNet 1.9, so ``import bert`` must come
 - ``OMP_NUM_THREADS``, unless set, becomes this process's share of the cores that it may use.
   MXNet's own default is half the processors, which assumes two threads per core and leaves half
   of a virtual machine idle.
-- ``MXNET_MKLDNN_CACHE_NUM``, unless set, becomes 100.  Otherwise MXNet would keep every primitive
+- ``MXNET_MKLDNN_CACHE_NUM``, unless set, becomes 16.  Otherwise MXNet would keep every primitive
   that it has prepared, with its scratch memory, for every size that an operator has ever had.
 - MXNet does without scikit-learn and ``scipy.stats``, which it needs only for its scikit-learn
   interface and for the entropy mode of its quantization; they take half a second and 60 MB.
@@ -115,7 +115,7 @@ def _keep_freed_memory():
 
 _keep_freed_memory()
 os.environ.setdefault('OMP_NUM_THREADS', str(share()))
-os.environ.setdefault('MXNET_MKLDNN_CACHE_NUM', '100')
+os.environ.setdefault('MXNET_MKLDNN_CACHE_NUM', '16')
 # on GPUs: memory is reused for arrays of similar sizes, and one generator draws all of dropout
 os.environ.setdefault('MXNET_GPU_MEM_POOL_TYPE', 'Round')
 os.environ.setdefault('MXNET_GPU_PARALLEL_RAND_COPY', '1')

@@ -44,7 +44,7 @@ def test_mxnet_takes_large_packages_that_were_imported_before():
 
 def test_what_mxnet_keeps_is_bounded():
     code = 'import bert, os; print(os.environ["MXNET_MKLDNN_CACHE_NUM"])'
-    assert child(code) == '100' and child(code, MXNET_MKLDNN_CACHE_NUM='-1') == '-1'
+    assert child(code) == '16' and child(code, MXNET_MKLDNN_CACHE_NUM='-1') == '-1'
 
 
 def test_the_number_of_threads_is_set_unless_it_is_given():
