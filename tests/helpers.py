@@ -88,3 +88,8 @@ def refused(call, *args):
         call(*args)
     assert '\n' not in str(caught.value)
     return str(caught.value)
+
+
+def warnings(caplog):
+    """The warnings that were logged; INFO is logged, too, where a program has run before."""
+    return [record.getMessage() for record in caplog.records if record.levelname == 'WARNING']

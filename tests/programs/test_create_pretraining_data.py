@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, SAMPLE, TEXT, TINY
+from helpers import ROOT, SAMPLE, TEXT, TINY, warnings
 
 from bert.checkpoint.resolve import Checkpoint
 from bert.pretraining import shard_writer
@@ -129,9 +129,8 @@ def test_a_large_shard_gets_a_warning_with_the_number_to_use(script, folders, ca
     monkeypatch.setattr(shard_writer, '_LARGE', 150)
     monkeypatch.setattr(shard_writer, '_TOKENS', int(tokens))
     assert script.main(flags(input_file='folder1/*')) == 0
-    warning = [r.message for r in caplog.records if r.levelname == 'WARNING']
-    assert warning == ['each shard has 388 instances, and training reads whole shards: '
-                       f'--num_outputs {number} makes smaller ones']
+    assert warnings(caplog) == ['each shard has 388 instances, and training reads whole shards: '
+                                f'--num_outputs {number} makes smaller ones']
     caplog.clear()
     assert script.main(flags(input_file='folder1/*', output_dir='small', num_outputs=3)) == 0
     assert 'whole shards' not in caplog.text

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from helpers import warnings
 from http_server import put_hub
 from published_models import HUB, PARSED, ROW, lines
 
@@ -132,11 +133,6 @@ def cache_without_prompts(server, files=()):
     (folder.parents[1] / '.no_exist' / folder.name / PROMPTS).unlink(missing_ok=True)
     server.requests.clear()
     return str(folder)
-
-
-def warnings(caplog):
-    """The warnings; where a program has run in this process, INFO is logged, too."""
-    return [record.getMessage() for record in caplog.records if record.levelname == 'WARNING']
 
 
 def test_an_older_cache_gets_the_prompts_where_it_is_online(server, caplog):

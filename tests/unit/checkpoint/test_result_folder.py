@@ -5,7 +5,7 @@ import shutil
 import mxnet as mx
 import numpy as np
 import pytest
-from helpers import TINY, refused
+from helpers import TINY, refused, warnings
 
 from bert.checkpoint import result_folder
 from bert.checkpoint.output import LAST
@@ -57,10 +57,6 @@ def test_a_token_that_was_added_elsewhere(copy):
     with open(str(vocab), 'ab') as f:
         f.write(b'more than the embedding has\n')
     assert f'has {count + 1} tokens but the weights' in refused(result_folder.load, source)
-
-
-def warnings(caplog):
-    return [record.getMessage() for record in caplog.records if record.levelname == 'WARNING']
 
 
 def test_a_vocabulary_without_a_last_line_end(copy, caplog):

@@ -1,5 +1,6 @@
 """Labels as tables hold them: names, numbers, several of a text, unknown ones."""
 import pytest
+from helpers import warnings
 from written_tables import read, write, wrong
 
 from bert.data import labels, tables, tasks
@@ -24,8 +25,7 @@ def test_labels_that_a_test_file_lacks_in_part(tmp_path, caplog):
         path = write(tmp_path / 'a.csv', 'text,label', *rows)
         caplog.clear()
         tables.read_table(path, optional=['label'], **options)
-        return [record.getMessage().replace(path, 'a.csv') for record in caplog.records
-                if record.levelname == 'WARNING']       # a program may have set the level to INFO
+        return [message.replace(path, 'a.csv') for message in warnings(caplog)]
     line = ('a.csv: 2 of 4 rows have no label, the first is line 3: the set is predicted, but not '
             'scored')
     assert warned('x,1', 'y,', 'z,0', 'u,') == [line]
