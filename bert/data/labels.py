@@ -46,15 +46,15 @@ def multiple(value: Any, order: Sequence[str] = ()) -> Tuple[str, ...]:
     if isinstance(value, dict):
         raise ValueError('neither labels separated by commas nor a list of labels')
     words = list(map(as_word, value if isinstance(value, list) else as_word(value).split(',')))
-    if set(words) <= _FLAGS and set(order) != _FLAGS and len(words) == len(order):
-        return tuple(label for label, word in zip(order, words) if word == '1')
-    others = bool(order) and _FLAGS.isdisjoint(order) and len(words) > 1
-    if set(words) <= _FLAGS and (others or len(words) > len(set(words))):
-        count = f'{len(words)} numbers 0 and 1, one for each label; '
-        raise ValueError(count + (
-            f"but the labels are {len(order)}: {', '.join(order)}"
-            if order and len(order) != len(words) else
-            'name the labels, in the order of these, with --labels A,B,...'))
+    if set(words) <= _FLAGS:
+        if len(words) == len(order) and set(order) != _FLAGS:
+            return tuple(label for label, word in zip(order, words) if word == '1')
+        no_classes = bool(order) and _FLAGS.isdisjoint(order) and len(words) > 1
+        if no_classes or len(words) > len(set(words)):
+            raise ValueError(f'{len(words)} numbers 0 and 1, one for each label; ' + (
+                f"but the labels are {len(order)}: {', '.join(order)}"
+                if order and len(order) != len(words) else
+                'name the labels, in the order of these, with --labels A,B,...'))
     return tuple(dict.fromkeys(word for word in words if word))
 
 
