@@ -39,7 +39,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.8,<3.14',
     # scripts/ and export/ stand beside bert/ in a checkout and inside it once installed
-    packages=['bert', *('bert.' + room for room in (
+    packages=['bert', *('bert.' + package for package in (
         'checkpoint', 'data', 'metrics', 'model', 'model.ops', 'pretraining', 'text', 'training',
         'utils')), 'bert.export', 'bert.scripts', 'bert.scripts.benchmarking',
               'bert.scripts.benchmarking.peer'],

@@ -29,7 +29,7 @@ import threading
 
 from .utils.processors import share
 
-__version__ = '0.1.0'
+__version__ = '0.2.0.dev0'
 
 # MB of address space for a program to start, and for each further OpenBLAS thread; a tiny run
 # needed 98 + 40 with numpy alone, and 703 + 235 with MXNet and its threads

@@ -233,7 +233,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         raise DataError('--normalize is for vectors of sentences; add --pooling mean')
     if args.save_model:
         if not by_text:
-            raise DataError('--save_model: how do vectors of words become one? Add --pooling mean')
+            raise DataError('--save_model is for vectors of sentences; add --pooling mean')
         sentence_folder.save(args.save_model, source, bert.modules(args.pooling, args.normalize),
                              args.max_seq_length)
         print(f'{args.save_model}: a folder for SentenceTransformer')

@@ -27,7 +27,7 @@ def module_name(path):
 
 
 def add_modules(app, docname, source):
-    """Append every module of bert/ to the page "api", room by room, so that none is forgotten."""
+    """Append every module of bert/ to the page "api", by package, so that none is forgotten."""
     if docname != 'api':
         return
     paths = sorted(ROOT.glob('bert/**/*.py'), key=lambda path: (path.parent, path.name))

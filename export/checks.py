@@ -36,7 +36,7 @@ def check(predict: Predict, batches: Sequence[Batch], expected: Sequence[List[np
             worst = np.maximum(worst, difference)       # NaN stays NaN
     if not worst <= TOLERANCE:
         raise DataError(f'the export differs from the model by {worst:.3g}, above the limit '
-                        f'of {TOLERANCE:g}; nothing was written')
+                        f'of {TOLERANCE:g}; nothing was written; try the other --format')
     return float(worst)
 
 
@@ -67,7 +67,8 @@ def differences(task: ExportTask, predict: Predict, batches: Sequence[Batch],
             continue            # no pooler
         a, b, same = (np.concatenate(part).astype(np.float64) for part in parts)
         if not np.isfinite(b).all():
-            raise DataError(f'--quantize int8: {name} of the int8 model are not numbers')
+            raise DataError(f'--quantize int8: {name} of the int8 model are not finite; export '
+                            'without --quantize, or name other texts with --text_file')
         out[name] = {'largest': np.abs(a - b).max(), 'mean': np.abs(a - b).mean(),
                      'cosine': a.dot(b) / (np.linalg.norm(a) * np.linalg.norm(b) or 1.0),
                      'same': same.mean() if same.size else None}

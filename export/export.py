@@ -56,7 +56,8 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                         help='where texts are cut; recorded in config.json (default: as in '
                              f'training, or {SEQ_LENGTH})')
     parser.add_argument('--format', choices=formats.FORMATS, default='symbol',
-                        help='(default: %(default)s; onnx needs the extra of that name)')
+                        help='of the files (default: %(default)s; onnx needs the extra of that '
+                             'name)')
     parser.add_argument('--quantize', choices=('int8',),
                         help='8-bit matrix products; prints the effect on results, size and speed')
     parser.add_argument('--text_file', metavar='FILE',

@@ -51,7 +51,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                         '(train-6l): ' + ', '.join(dict.fromkeys(n.split('-')[0] for n in names))
                         + '; with --scores, only these data: ' + ', '.join(scores.DATA))
     parser.add_argument('--rounds', type=cli.positive_int, metavar='N',
-                        help='(default: 3, with --quick 1)')
+                        help='measurements of each row (default: 3, with --quick 1)')
     parser.add_argument('--quick', action='store_true', help='few steps and little data: to check '
                         'that all rows run, not for figures to quote')
     parser.add_argument('--model', metavar='DIR', help='a model in the format of Hugging Face '

@@ -57,7 +57,8 @@ def main(argv=None):
     try:
         theirs, architecture = to_huggingface(arrays)
     except KeyError as name:
-        raise DataError(f'{found.weights}: {name} has no place in a BERT of Transformers') from None
+        raise DataError(f'{found.weights}: {name} has no place in a BERT of Transformers; use '
+                        '--to params') from None
     other = {key: value for key, value in config.other.items()
              if key not in ('dtype', 'torch_dtype')}      # of the weights that were read
     config = config.replace(architectures=(architecture,), other=other)

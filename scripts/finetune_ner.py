@@ -41,7 +41,7 @@ def parse_args(argv=None):
         'columns separated by spaces or tabs.  Tags are in BIO, BIO2, BIOES, BILOU or IO, as\n'
         'B-PER or PER-B; plain types (PER, O); or, without O, labels such as parts of speech.\n'
         'Without files, --bert_model sample uses the sample data.')
-    data.add_argument('--train_path', metavar='FILE')
+    data.add_argument('--train_path', metavar='FILE', help='sentences to train on')
     data.add_argument('--dev_path', metavar='FILE',
                       help='chooses the best epoch; without it, that is the last one')
     data.add_argument('--test_path', metavar='FILE',

@@ -48,15 +48,18 @@ def parse_args(argv=None):
     parser = Parser(description=__doc__, allow_abbrev=False,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('-n', '--num-workers', '--num_workers', type=cli.positive_int,
-                        metavar='N')
+                        metavar='N', help='number of workers')
     parser.add_argument('-s', '--num-servers', '--num_servers', type=cli.positive_int,
-                        metavar='N', help='(default: as many as workers)')
-    parser.add_argument('-H', '--hosts', metavar='HOST,HOST', help='(default: this one)')
+                        metavar='N', help='number of parameter servers (default: as many as '
+                                          'workers)')
+    parser.add_argument('-H', '--hosts', metavar='HOST,HOST',
+                        help='hosts to run on, this one first (default: only this one)')
     parser.add_argument('--address', metavar='IP',
                         help='of this host, for the other hosts (default: the one that reaches '
                              'the second host)')
     parser.add_argument('--ssh', default='ssh -o BatchMode=yes -o ConnectTimeout=10',
-                        metavar='COMMAND', help='(default: %(default)s)')
+                        metavar='COMMAND',
+                        help='command that reaches the other hosts (default: %(default)s)')
     parser.add_argument('--by_hand', '--by-hand', action='store_true',
                         help='print what to run on the other hosts, in place of ssh')
     parser.add_argument('--join', help=argparse.SUPPRESS)

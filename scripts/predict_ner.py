@@ -101,7 +101,7 @@ def predict_columns(args, tag, labels):
     if sentences[0].tags is not None:
         logging.info('%s: scheme: %s', args.test_path, tag_map.file)
         print(tagging_metrics.table(tagging_metrics.score(sentences, predicted, tag_map)))
-    name = os.path.splitext(os.path.basename(files.unpacked_name(args.test_path)))[0]
+    name = os.path.splitext(os.path.basename(files.decompressed_name(args.test_path)))[0]
     path = os.path.join(args.output_dir, f'predictions-{name}.txt')
     tagging.write(path, sentences, predicted, tag_map)
     print(f'predictions: {path}')
@@ -131,7 +131,7 @@ def open_text(args):
     """The text as an open file; line ends are kept, so that offsets are right."""
     if args.text is not None:
         return io.StringIO(args.text, newline='')
-    if args.text_path and files.unpacked_name(args.text_path) != args.text_path:
+    if args.text_path and files.decompressed_name(args.text_path) != args.text_path:
         return io.TextIOWrapper(files.open_binary(args.text_path), 'utf-8-sig', newline='')
     return open(args.text_path or 0, encoding='utf-8-sig', newline='', closefd=bool(args.text_path))
 

@@ -10,10 +10,10 @@
 
 An update takes --accumulate batches of each worker.  Each worker reads its own share of the data.
 Rank 0 writes --ckpt_dir; for --resume it must be on a disk that all workers see.  To stop in order,
-send SIGTERM to one worker.  On Ctrl-C mpirun kills the workers, after twice the seconds that are
-given (default: 1), horovodrun after 5 seconds, saved or not.  Everything else is as in
-run_pretraining.py; its --help has the recipe for two phases.  Build Horovod with
-scripts/install_horovod.sh.
+send SIGTERM to one worker.  On Ctrl-C mpirun kills the workers after twice the seconds of its MCA
+parameter odls_base_sigkill_timeout (default: 1), horovodrun after 5 seconds, saved or not.
+Everything else is as in run_pretraining.py; its --help has the recipe for two phases.  Build
+Horovod with scripts/install_horovod.sh.
 """
 if not __package__:     # run as a file: `bert` is the checkout's
     import os.path

@@ -63,10 +63,10 @@ def resolve(task: Optional[tasks.Task], examples: Examples, outputs: Optional[Ou
             raise DataError(f"the labels are {', '.join(labels)}, but {outputs.source} has "
                             f'{outputs.count} outputs; name one label for each with --labels')
     elif stated:
-        raise DataError(f'--labels: {outputs.source} has one output, a score')
+        raise DataError(f'--labels: {outputs.source} has one output, a score; omit the flag')
     elif outputs and outputs.count != 1:
-        raise DataError(f'--regression: {outputs.source} has {outputs.count} outputs, so it is no '
-                        'regression')
+        raise DataError(f'--regression: {outputs.source} has {outputs.count} outputs, so it is a '
+                        'classifier; omit the flag')
     settings = outputs.settings if outputs else {}
     task = tasks.custom(_pair(examples, settings.get('pair')), labels,
                         settings.get('task', 'custom'), multi_label)

@@ -9,7 +9,7 @@ import re
 from typing import Iterable, List, NamedTuple, Tuple
 
 from ..utils.errors import DataError
-from ..utils.files import read_json, unpacked_name
+from ..utils.files import read_json, decompressed_name
 from .table_files import read_objects
 
 __all__ = ['Answer', 'Question', 'check_version', 'from_lines', 'is_labelled', 'read']
@@ -120,7 +120,7 @@ def _entries(path):
 
 
 def _articles(path):
-    if unpacked_name(path).lower().endswith('.jsonl'):
+    if decompressed_name(path).lower().endswith('.jsonl'):
         return [item for _, item in read_objects(path)]
     content = read_json(path)
     return content if content and isinstance(content, list) else _get(content, 'data', list, path)

@@ -1,13 +1,13 @@
 """Rows of tables: CSV (quoted as in RFC 4180), TSV (never quoted, as GLUE's), JSON lines or lists.
 
-The suffix of a file's name decides which; all are UTF-8, and may be packed (.csv.gz, .tsv.xz).
+The suffix of a file's name decides which; all are UTF-8, and may be compressed (.csv.gz, .tsv.xz).
 """
 import csv
 import os
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from ..utils.errors import DataError
-from ..utils.files import parse_json, read_json, read_lines, unpacked_name
+from ..utils.files import parse_json, read_json, read_lines, decompressed_name
 
 __all__ = ['open_table', 'read_objects']
 
@@ -21,7 +21,7 @@ def open_table(path: str, header: bool = True) -> Tuple[Optional[List[str]], Row
     lines, where it is any value.  Raises
     :class:`~bert.utils.errors.DataError`, which names the file and the line.
     """
-    suffix = os.path.splitext(unpacked_name(path))[1].lower()
+    suffix = os.path.splitext(decompressed_name(path))[1].lower()
     if suffix not in _FORMATS:
         raise DataError(f'{path}: unknown kind of table "{suffix}"; the name must end in one of '
                         f'{", ".join(_FORMATS)}')

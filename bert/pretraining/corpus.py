@@ -1,7 +1,7 @@
 """Text files of any size -> tokenized documents: one sentence per line, a blank line between
 documents, UTF-8.
 
-A corpus is cut into chunks of bytes, each of which can be read without the rest of it; a packed
+A corpus is cut into chunks of bytes, each of which can be read without the rest of it; a compressed
 file (.gz, .xz) is one chunk.  The chunks depend on nothing but the text.
 """
 import glob
@@ -18,7 +18,7 @@ __all__ = ['Span', 'chunks', 'expand', 'read_documents']
 
 
 class Span(NamedTuple):
-    """Bytes ``start`` to ``end`` of a file; a packed one is always whole."""
+    """Bytes ``start`` to ``end`` of a file; a compressed one is always whole."""
     path: str
     start: int
     end: int
@@ -27,7 +27,7 @@ class Span(NamedTuple):
 _SMALLEST, _LARGEST = 1 << 18, 1 << 22      # bytes of a chunk: memory, and variety within it
 _MANY = 256                                 # chunks, for many workers to share a small corpus
 _LONGEST_LINE = 1 << 20
-_LARGEST_PACKED = 1 << 28                   # bytes of the text in a packed file, a chunk
+_LARGEST_COMPRESSED = 1 << 28       # bytes of the text in a compressed file, a chunk
 
 
 def expand(patterns: Sequence[str]) -> List[str]:
@@ -53,7 +53,7 @@ def expand(patterns: Sequence[str]) -> List[str]:
                                 'to a file')
             found += whole
     if not found:
-        raise DataError(f"\"{' '.join(patterns)}\" names no file")
+        raise DataError(f"\"{' '.join(patterns)}\" names no file; correct the path")
     return list(dict.fromkeys(found))
 
 
@@ -63,14 +63,14 @@ def chunks(paths: Sequence[str]) -> List[List[Span]]:
     A chunk ends where a document ends (a file's end is one), or, in a document longer than a
     chunk, where a line ends.  Packed files come last.
     """
-    packed = [[Span(path, 0, os.path.getsize(path))] for path in paths if _is_packed(path)]
-    paths = [path for path in paths if not _is_packed(path)]
+    compressed = [[Span(path, 0, os.path.getsize(path))] for path in paths if _is_compressed(path)]
+    paths = [path for path in paths if not _is_compressed(path)]
     sizes = [os.path.getsize(path) for path in paths]
     total = sum(sizes)
     if not total:
-        if packed:
-            return packed
-        raise DataError(f"{', '.join(paths)}: empty")
+        if compressed:
+            return compressed
+        raise DataError(f"{', '.join(paths)}: empty; name a file with text")
     count = -(-total // min(_LARGEST, max(_SMALLEST, total // _MANY)))
     step = total / count
     out, base = [[]], 0
@@ -85,11 +85,11 @@ def chunks(paths: Sequence[str]) -> List[List[Span]]:
             if base + end >= len(out) * step and base + end < total:
                 out.append([])
         base += size
-    return out + packed
+    return out + compressed
 
 
-def _is_packed(path):
-    return files.unpacked_name(path) != path
+def _is_compressed(path):
+    return files.decompressed_name(path) != path
 
 
 def _boundary(path, offset, size, step):
@@ -128,11 +128,11 @@ def read_documents(spans: Sequence[Span], tok: Tokenizer,
 def _documents(span, tok):
     """The documents of a span of a file: lists of the ids of a sentence."""
     with files.open_binary(span.path) as f:
-        if _is_packed(span.path):
-            content = f.read(_LARGEST_PACKED + 1)
-            if len(content) > _LARGEST_PACKED:
-                raise DataError(f'{span.path}: more than {_LARGEST_PACKED >> 20} MB of text; '
-                                'unpack it, or split it into several files')
+        if _is_compressed(span.path):
+            content = f.read(_LARGEST_COMPRESSED + 1)
+            if len(content) > _LARGEST_COMPRESSED:
+                raise DataError(f'{span.path}: more than {_LARGEST_COMPRESSED >> 20} MB of text; '
+                                'decompress it, or split it into several files')
         else:
             f.seek(span.start)
             content = f.read(span.end - span.start)
@@ -164,4 +164,4 @@ def _fault(span, position, what):
                 break
             number += block.count(b'\n')
             left -= len(block)
-    return DataError(f'{span.path} line {number}: {what}')
+    return DataError(f'{span.path}:{number}: {what}')

@@ -85,6 +85,7 @@ def evaluate(network: Any, source: Any, batch_size: int, comm: Any) -> Dict[str,
         instances += len(batch.ids)
     masked, instances = comm.sum([masked, instances]).tolist()
     if not instances:
-        raise DataError('--data_eval: no instances in it; a document of text needs two sentences')
+        raise DataError('--data_eval: its files have no instances; write each sentence on a line '
+                        'of its own, at least two in a document')
     meter.count(masked, instances)
     return meter.read()

@@ -83,7 +83,8 @@ def add_run_flags(parser: cli.Parser) -> None:
     parser.set_defaults(dtype=None, cpus=None)
     dtype = parser.flags['--dtype']
     dtype.choices = [choice for choice in dtype.choices if choice != 'int8']    # does not train
-    dtype.help = 'default: float16 on GPUs, float32 on CPUs, some of which have bfloat16'
+    dtype.help = ('bfloat16 is for CPUs with AVX-512; auto: float16 on GPUs, the faster of '
+                  'bfloat16 and float32 on CPUs (default: float16 on GPUs, float32 on CPUs)')
 
 
 def _add_data_flags(group):

@@ -136,7 +136,7 @@ class Trainer:
             result_folder.describe(folder, start.config, start.tokenizer, 'bert.', (),
                                    {'task': 'pretraining'}, dict(settings.checkpoints.arguments))
         logging.info('%s; vocabulary: %s, %d tokens; %d workers x %d devices, %s',
-                     f'weights of {start.source}' if start.arrays else 'fresh weights',
+                     f'weights of {start.source}' if start.arrays else 'random weights',
                      start.vocabulary, len(start.tokenizer), comm.size, len(comm.devices),
                      machine.dtype)
         _log.debug('config: %s', start.config)

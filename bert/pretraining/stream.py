@@ -155,9 +155,9 @@ class _SubStream:
             place, buffer = self._fill(carried)
             empty = 0 if len(buffer.origin) else empty + place.is_last
             if empty > _EMPTY_EPOCHS + self._recipe.micro_batches:
-                raise DataError('no instances in the training data, or too few for updates of '
-                                f'{self._recipe.micro_batches} micro-batches; a document of text '
-                                'needs two sentences')
+                raise DataError('--data: no instances, or too few for updates of '
+                                f'{self._recipe.micro_batches} micro-batches; in text, write each '
+                                'sentence on a line of its own, at least two in a document')
             batches, rest = self._cut(buffer, 0 if carried is None else len(carried.origin), start)
             carried = buffer.select(rest) if len(rest) else None
             numbers = range(start['first'], start['first'] + len(batches))

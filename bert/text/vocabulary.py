@@ -108,7 +108,7 @@ def _lines(path):
         content = content.decode('utf-8-sig')
     except UnicodeDecodeError as error:
         line = error.object[:error.start].count(b'\n') + 1
-        raise DataError(f'{path} line {line}: not UTF-8; is it a complete text file?') from None
+        raise DataError(f'{path}:{line}: not UTF-8; is it a complete text file?') from None
     # not splitlines(): U+2028 and the like are tokens of some vocabularies
     tokens = [line.rstrip('\r') for line in content.split('\n')]
     while tokens and not tokens[-1]:

@@ -55,7 +55,8 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
 def add_optimizer_flags(group: Any) -> None:
     """``--optimizer`` and what all programs that train set of it alike."""
     group.add_argument('--optimizer', choices=OPTIMIZERS, default='bertadam',
-                       help='(default: %(default)s)')
+                       help='bertadam has no bias correction, as in GluonNLP; adamw has, and is '
+                            'better for small data (default: %(default)s)')
     group.add_argument('--epsilon', type=cli.positive_float, default=1e-6,
                        help="the optimizer's epsilon (default: %(default)s)")
     group.add_argument('--weight_decay', type=cli.number_from_0, default=0.01,
@@ -140,9 +141,9 @@ def add_device_flags(group: Any) -> None:
                        help='N CPU devices instead of one, to test what --gpus does')
     group.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16', 'int8', 'auto'),
                        default='float32',
-                       help='float16 for GPUs; bfloat16 for CPUs, with a warning if it is slower '
-                            'than float32; int8 for predicting on CPUs, less exact; auto: float16 '
-                            'on GPUs, the faster of bfloat16 and float32 on CPUs '
+                       help='float16 for GPUs; bfloat16 for CPUs with AVX-512, with a warning if '
+                            'it is slower than float32; int8 for predicting on CPUs, less exact; '
+                            'auto: float16 on GPUs, the faster of bfloat16 and float32 on CPUs '
                             '(default: %(default)s)')
     group.add_argument('--force_dtype', action='store_true',
                        help=argparse.SUPPRESS)      # accepted for older commands, without effect
@@ -167,7 +168,8 @@ def fill_in(parser: cli.Parser, args: argparse.Namespace, defaults: Defaults) ->
     unscored = given & {'train_file', 'train_path'} and not given & {'dev_file', 'dev_path'}
     by_score = '--early_stop' if args.early_stop else '--seeds' if args.seeds else None
     if by_score and unscored:
-        parser.error(f'{by_score} goes by the scores on the dev set: name one, too')
+        dev = '--dev_path' if 'train_path' in given else '--dev_file'
+        parser.error(f'{by_score} chooses by the scores on the dev set; add {dev}')
     if args.dtype == 'int8' and not idle:
         parser.error('--dtype int8 is for predicting; train in float32 or bfloat16')
 

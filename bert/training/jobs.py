@@ -144,8 +144,8 @@ class Part:
                 if kind == 'closed' and not host.done:
                     return f'{host.name} is gone, its launcher has ended; {ENDED}', 1
             if time.monotonic() - host.heard > SILENCE:
-                return (f'{host.name} has not been heard of for {SILENCE} s, is the link cut?  '
-                        f'{ENDED.capitalize()}', 1)
+                return (f'no message from {host.name} for {SILENCE} s: check the network between '
+                        f'the hosts; {ENDED}', 1)
         return None
 
     def _pass_on_signals(self):

@@ -63,8 +63,8 @@ def _train_each(seeds, folders, output, train, metric):
         return
     dev = next((name for name in scores[seeds[0]] if name.startswith('dev')), None)
     if dev is None:
-        raise DataError('--seeds: without a labelled dev set no seed is the best; add one, or use '
-                        f'a model of {folder}/seed-...')
+        raise DataError('--seeds: the dev set has no labels, so the best seed cannot be chosen; '
+                        f'name another dev set, or use a model of {folder}/seed-...')
     metric = metric or next(iter(scores[seeds[0]][dev]))
     best = max(seeds, key=lambda seed: scores[seed][dev][metric])
     summary = summarize(scores)

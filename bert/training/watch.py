@@ -73,7 +73,7 @@ def _listen(connection: socket.socket, on_line: Callable[[str], None]) -> str:
     except ConnectionError:
         pass
     except OSError:
-        return 'does not answer, is the link cut?'
+        return 'does not answer; check the network between the hosts.'
     return 'is gone: its process has ended.'
 
 

@@ -1,1 +1,1 @@
-"""What every room uses: command lines, errors, files and downloads."""
+"""What every package uses: command lines, errors, files and downloads."""

@@ -15,7 +15,7 @@ from .errors import DataError
 from .locks import lock_at_once
 
 __all__ = ['SAMPLE', 'atomic', 'make_folder', 'write_json', 'parse_json', 'read_json', 'read_lines',
-           'open_binary', 'unpacked_name', 'expand_home', 'cache_folder']
+           'open_binary', 'decompressed_name', 'expand_home', 'cache_folder']
 
 # the embedded default: a toy model, and a small data set for every task
 SAMPLE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'sample')
@@ -102,22 +102,22 @@ def write_json(path: str, value: Any) -> None:
 _PACKED = {'.gz': gzip.open, '.xz': lzma.open}
 
 
-def unpacked_name(path: str) -> str:
+def decompressed_name(path: str) -> str:
     """``path`` without .gz or .xz at its end."""
     stem, suffix = os.path.splitext(path)
     return stem if suffix.lower() in _PACKED else path
 
 
 def open_binary(path: str) -> BinaryIO:
-    """Open a file to read its bytes.  A .gz or .xz file is unpacked on the way: it cannot seek, and
+    """Open a file to read its bytes.  A .gz or .xz file is decompressed: it cannot seek, and
     raises DataError where it is damaged."""
-    if unpacked_name(path) == path:
+    if decompressed_name(path) == path:
         return open(path, 'rb')
     opened = _PACKED[os.path.splitext(path)[1].lower()](path, 'rb')
-    return io.BufferedReader(_Unpacked(path, opened), 1 << 16)
+    return io.BufferedReader(_Decompressed(path, opened), 1 << 16)
 
 
-class _Unpacked(io.RawIOBase):
+class _Decompressed(io.RawIOBase):
     """The content of an archive, with errors in one line."""
 
     def __init__(self, path, opened):
@@ -158,7 +158,8 @@ def read_json(path: str, kind: Optional[type] = None) -> Any:
         with open_binary(path) as f:
             value = parse_json(f.read().decode('utf-8-sig'))
     except UnicodeDecodeError as error:
-        raise DataError(f'{path}: not UTF-8 text (byte {error.start})') from None
+        raise DataError(f'{path}: not UTF-8 text (byte {error.start}); convert it '
+                        '(iconv -t UTF-8)') from None
     except ValueError as error:
         raise DataError(f'{path}: not JSON ({error})') from None
     except OSError as error:

@@ -157,20 +157,21 @@ def test_paths_exist(page):
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
-def test_the_readme_shows_every_room():
-    rooms = {path.parent.name for path in ROOT.glob('bert/*/__init__.py')}
+def test_the_readme_shows_every_package():
+    packages = {path.parent.name for path in ROOT.glob('bert/*/__init__.py')}
     tree = blocks('README.rst', 'text')[1]
-    assert rooms <= set(re.findall(r'^ +(\w+)/', tree, re.M))
+    assert packages <= set(re.findall(r'^ +(\w+)/', tree, re.M))
 
 
-def test_the_table_of_rooms_is_the_one_that_is_enforced():
-    table = re.search(r'^(=+  =+  =+)\nroom .*\n\1\n(.*?)\n\1$', PAGES['architecture.rst'],
+def test_the_table_of_packages_is_the_one_that_is_enforced():
+    table = re.search(r'^(=+  =+  =+)\npackage .*\n\1\n(.*?)\n\1$', PAGES['architecture.rst'],
                       re.M | re.S)
     last, shown = table.group(1).rindex(' ='), {}
     for line in table.group(2).splitlines():
         if not line.startswith(' '):
-            room = line.split()[0].strip('`')
-        shown.setdefault(room, set()).update(re.findall(r'\w+', line[last:].replace('nothing', '')))
+            package = line.split()[0].strip('`')
+        allowed = re.findall(r'\w+', line[last:].replace('nothing', ''))
+        shown.setdefault(package, set()).update(allowed)
     assert shown == ARROWS
 
 

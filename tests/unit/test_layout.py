@@ -15,7 +15,7 @@ PROGRAMS = sorted(
     + ['bert/embedding.py'] * os.path.exists(os.path.join(ROOT, 'bert', 'embedding.py'))
     + ['export/export.py'] * os.path.exists(os.path.join(ROOT, 'export', 'export.py')))
 MODULES = sorted(str(path.relative_to(ROOT)) for path in Path(ROOT, 'bert').rglob('*.py'))
-# room -> the rooms that it may import, besides itself
+# package -> the packages that it may import, besides itself
 ARROWS = {
     'utils': set(),
     'text': {'utils'},
@@ -54,8 +54,8 @@ def imports(path, top_level_only=False):
     return out
 
 
-def room(module):
-    """'bert.data.glue' -> 'data'; None outside the rooms."""
+def package_of(module):
+    """'bert.data.glue' -> 'data'; None outside bert's packages."""
     parts = module.split('.')
     return parts[1] if parts[0] == 'bert' and len(parts) > 1 and parts[1] in ARROWS else None
 
@@ -77,8 +77,8 @@ def test_programs_do_not_import_each_other(path):
 @pytest.mark.parametrize('path', [path for path in MODULES if path.count('/') > 1])
 def test_imports_between_rooms_go_one_way(path):
     here = path.split(os.sep)[1]
-    assert here in ARROWS, 'a room without a place in the table'
-    assert {room(m) for m in imports(path)} - {None, here} <= ARROWS[here]
+    assert here in ARROWS, 'a package without a place in the table'
+    assert {package_of(m) for m in imports(path)} - {None, here} <= ARROWS[here]
 
 
 def test_the_table_of_rooms_has_no_circle():
@@ -160,7 +160,7 @@ def test_files_are_short():
 
 
 def test_unit_tests_mirror_the_package():
-    """tests/unit/room/test_x.py tests bert/room/x.py or x.cc, or the sub-package bert/room/x."""
+    """tests/unit/a/test_x.py tests bert/a/x.py or x.cc, or the sub-package bert/a/x."""
     unit = Path(ROOT, 'tests', 'unit')
     for path in unit.rglob('test_*.py'):
         module = Path(ROOT, 'bert') / path.relative_to(unit).with_name(path.stem[len('test_'):])

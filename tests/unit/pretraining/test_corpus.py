@@ -118,7 +118,7 @@ def test_larger_chunks_of_larger_corpora(tmp_path, monkeypatch):
 
 def test_bad_text_is_told_with_its_line(tmp_path, small_chunks, monkeypatch):
     path = write(tmp_path / 'a', b'w1\n\n' * 100 + b'caf\xe9\n')
-    with pytest.raises(DataError, match='a line 201: not UTF-8 text; convert it'):
+    with pytest.raises(DataError, match='a:201: not UTF-8 text; convert it'):
         read_documents(chunks([path])[-1], TOK)
     monkeypatch.setattr(corpus, '_LONGEST_LINE', 1000)
     path = write(tmp_path / 'b', 'w1\n\n' * 100 + 'prose \u00e9 ' * 200 + '\nw2\n')
@@ -139,7 +139,7 @@ def test_drawn_pieces_repeat_with_the_seed(tmp_path):
     assert drawn[0] == drawn[2] != drawn[1]
 
 
-def test_a_packed_file_is_a_chunk(tmp_path, small_chunks, monkeypatch):
+def test_a_compressed_file_is_a_chunk(tmp_path, small_chunks, monkeypatch):
     text = ''.join(f'w{i}\nw{i + 1}\n\n' for i in range(0, 100, 2)).encode()
     plain, path = write(tmp_path / 'a.txt', text), str(tmp_path / 'b.txt.xz')
     with lzma.open(path, 'wb') as f:
@@ -149,8 +149,8 @@ def test_a_packed_file_is_a_chunk(tmp_path, small_chunks, monkeypatch):
     assert documents(read_documents(found[-1], TOK)) == documents(
         read_documents([Span(plain, 0, len(text))], TOK))
     assert chunks([path]) == found[-1:]
-    monkeypatch.setattr(corpus, '_LARGEST_PACKED', 1 << 8)
-    assert 'b.txt.xz: more than 0 MB of text; unpack it' in refused(read_documents, found[-1], TOK)
+    monkeypatch.setattr(corpus, '_LARGEST_COMPRESSED', 1 << 8)
+    assert 'b.txt.xz: more than 0 MB of text; decompress' in refused(read_documents, found[-1], TOK)
     monkeypatch.undo()
     with lzma.open(path, 'wb') as f:
         f.write(b'a\nb\xff\n')

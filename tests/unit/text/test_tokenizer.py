@@ -198,7 +198,7 @@ def test_casing_from_the_vocabulary_is_said(tmp_path, caplog, token, cased):
 @pytest.mark.parametrize('name, content, message', [
     ('vocab.txt', '', 'vocab.txt: the vocabulary is empty'),
     ('vocab.txt', '[PAD]\n[UNK]\n[SEP]\na\n', r'vocab.txt: no \[CLS\] \[MASK\] among its 4 tokens'),
-    ('vocab.txt', lines('a').encode() + b'b\xff\n', 'vocab.txt line 7: not UTF-8'),
+    ('vocab.txt', lines('a').encode() + b'b\xff\n', 'vocab.txt:7: not UTF-8'),
     ('a.vocab', '<unk>\t0\n', 'a.vocab: not JSON'),
     ('a.vocab', '[1]', 'a.vocab: JSON, but not an object'),
     ('a.vocab', '{"idx_to_token": ["a"]}', 'a.vocab: has no table of tokens'),

@@ -132,7 +132,7 @@ def test_what_is_no_folder(tmp_path):
     files.make_folder(str(tmp_path / 'other'), '--output_dir')
 
 
-def packed(path, content):
+def compressed(path, content):
     opener = gzip.open if path.suffix == '.gz' else lzma.open
     with opener(str(path), 'wb') as f:
         f.write(content)
@@ -140,13 +140,13 @@ def packed(path, content):
 
 
 @pytest.mark.parametrize('suffix', ['.gz', '.xz'])
-def test_packed_files(tmp_path, suffix):
-    text = packed(tmp_path / f'a.txt{suffix}', '\ufeffone\nzwei \xfc\n'.encode() * 9999)
+def test_compressed_files(tmp_path, suffix):
+    text = compressed(tmp_path / f'a.txt{suffix}', '\ufeffone\nzwei \xfc\n'.encode() * 9999)
     lines = list(files.read_lines(text))
     assert lines[:2] == [(1, 'one\n'), (2, 'zwei \xfc\n')] and len(lines) == 2 * 9999
-    assert files.unpacked_name(text) == str(tmp_path / 'a.txt') == files.unpacked_name(
+    assert files.decompressed_name(text) == str(tmp_path / 'a.txt') == files.decompressed_name(
         str(tmp_path / 'a.txt'))
-    value = packed(tmp_path / f'a.json{suffix}', '\ufeff{"a": [1]}'.encode())
+    value = compressed(tmp_path / f'a.json{suffix}', '\ufeff{"a": [1]}'.encode())
     assert files.read_json(value) == {'a': [1]}
     whole = (tmp_path / f'a.json{suffix}').read_bytes()
     for content in (whole[:-5], whole[:-6] + bytes([whole[-6] ^ 255]) + whole[-5:], b'{"a": [1]}'):
@@ -156,7 +156,7 @@ def test_packed_files(tmp_path, suffix):
 
 
 @pytest.mark.parametrize('suffix', ['.gz', '.xz'])
-def test_a_packed_file_that_is_missing(tmp_path, suffix, monkeypatch):
+def test_a_compressed_file_that_is_missing(tmp_path, suffix, monkeypatch):
     unraised = []
     monkeypatch.setattr(sys, 'unraisablehook', unraised.append)
     with pytest.raises(OSError, match='No such file'):
