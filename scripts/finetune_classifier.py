@@ -158,14 +158,14 @@ def read_examples(args, trained):
         del paths['train']
     elif not args.train_file:
         raise DataError('--train_file is missing; to predict add --only_inference or --predict')
-    regression = args.regression or bool(trained and trained.regression)
-    several = args.multi_label or bool(trained and trained.multi_label)
+    problem_type = data_flags.problem_type(args) or (
+        trained.problem_type if trained else tasks.SINGLE_LABEL)
     columns = data_flags.table_columns(args)
     if isinstance(columns.label, tuple) and not trained:
         stated = stated or columns.label    # in the order of the columns
-    examples = tables.read_files(paths, columns, stated, regression, several,
+    examples = tables.read_files(paths, columns, stated, problem_type,
                                  stated or trained and trained.labels)
-    return outputs.resolve(None, examples, trained, stated, regression, several)
+    return outputs.resolve(None, examples, trained, stated, problem_type)
 
 
 def featurize(args, task, model, examples, split):

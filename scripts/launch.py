@@ -35,8 +35,10 @@ from bert.utils.errors import run
 from bert.utils.signals import end_with_parent, stop_signals
 
 JOIN = 120          # seconds for all hosts to join
-_PASSED_ON = ('BERT_', 'MXNET_', 'PS_', 'OMP_', 'PYTHONPATH', 'PATH', 'LD_LIBRARY_PATH',
-              'VIRTUAL_ENV', 'XDG_CACHE_HOME')
+# to the other hosts; no HF_TOKEN, because `ps` shows the command that takes these there
+_PASSED_ON = ('BERT_', 'MXNET_', 'PS_', 'OMP_', 'MALLOC_', 'HF_HOME', 'HF_HUB_', 'HF_ENDPOINT',
+              'CUDA_', 'CXX', 'PYTHONPATH', 'PATH', 'LD_LIBRARY_PATH', 'VIRTUAL_ENV',
+              'XDG_CACHE_HOME')
 
 
 class Parser(argparse.ArgumentParser):

@@ -102,7 +102,7 @@ def _resolve(model, dataset, weights, offline, log, needs_vocab):
                           + _hub_sources(model, wanted, None, offline), offline, log,
                           'correct the name, name a local folder, or set HF_ENDPOINT to a mirror')
         if os.sep in model:
-            raise DataError(f'model {model}: no such file or folder')
+            raise DataError(f'model {model}: no such file or folder; check the path')
     return _named(find(model, dataset), wanted, offline, log)
 
 
@@ -112,7 +112,7 @@ def _given(path, model, dataset, offline, log, needs_vocab):
         return _folder(path, True, path, needs_vocab=needs_vocab)
     _refuse_tensorflow(path)
     if not os.path.isfile(path):
-        raise DataError(f'weights {path}: no such file or folder')
+        raise DataError(f'weights {path}: no such file or folder; check the path')
     folder = os.path.dirname(path) or '.'
     config = _config(folder) if os.path.exists(os.path.join(folder, 'config.json')) else None
     vocab = folder if not needs_vocab or any(os.path.exists(os.path.join(folder, name))

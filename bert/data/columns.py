@@ -3,7 +3,7 @@ import re
 from typing import Any, Collection, List, Optional
 
 from ..utils.errors import DataError, brief
-from .tasks import Columns
+from .tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Columns
 
 __all__ = ['describe', 'locate', 'name_of']
 
@@ -12,13 +12,12 @@ _TEXTS = (('sentence1', 'sentence2'), ('question1', 'question2'), ('premise', 'h
           ('question', 'sentence'), ('question', 'answer'), ('query', 'passage'),
           ('text_a', 'text_b'), ('text1', 'text2'), ('sentence_A', 'sentence_B'), ('sentence',),
           ('text',), ('question',))
-_LABELS = (('label',), ('score',))
-_SEVERAL_LABELS = (('labels',), ('label',))
+_LABELS = {SINGLE_LABEL: (('label',), ('score',)), REGRESSION: (('score',), ('label',)),
+           MULTI_LABEL: (('labels',), ('label',))}
 
 
 def locate(path: str, columns: Columns, names: Optional[List[str]], width: int,
-           regression: bool = False, multi_label: bool = False,
-           optional: Collection[str] = ()) -> Columns:
+           problem_type: str = SINGLE_LABEL, optional: Collection[str] = ()) -> Columns:
     """``columns`` as positions in a row, counted from 0; None for an absent column.
 
     Parameters
@@ -31,8 +30,8 @@ def locate(path: str, columns: Columns, names: Optional[List[str]], width: int,
         The names of the table's columns; None without a header.
     width : int
         How many columns it has.
-    regression, multi_label : bool
-        Which usual name of the label comes first.
+    problem_type : str
+        As for :func:`bert.data.tables.read_table`; it decides the usual names of the label.
     optional : collection of str
         Which of 'label' and 'index' the table may lack.
 
@@ -78,8 +77,7 @@ def locate(path: str, columns: Columns, names: Optional[List[str]], width: int,
     need_label = 'label' not in optional
     label = columns.label
     if label is None:
-        choices = _LABELS[::-1] if regression else _SEVERAL_LABELS if multi_label else _LABELS
-        label, = usual(choices, '--label_column', need_label)
+        label, = usual(_LABELS[problem_type], '--label_column', need_label)
     if isinstance(label, tuple):
         places = tuple(place(name, '--label_column', need_label) for name in label)
         label = None if None in places else places

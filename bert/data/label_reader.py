@@ -4,6 +4,7 @@ import math
 from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 from .labels import as_word, multiple, number, translator
+from .tasks import MULTI_LABEL, REGRESSION
 
 __all__ = ['LabelReader']
 
@@ -15,12 +16,12 @@ class LabelReader:
     of 0 and 1, each a label; ``order`` those that lists of 0 and 1 are about.
     """
 
-    def __init__(self, allowed: Optional[Sequence[str]], regression: bool, multi_label: bool,
+    def __init__(self, allowed: Optional[Sequence[str]], problem_type: str,
                  aliases: Optional[Mapping[str, str]], optional: bool,
                  columns: Optional[Sequence[str]], order: Optional[Sequence[str]] = None):
         self._allowed, self._optional, self._columns = allowed, optional, columns
         self._order = order or ()
-        self._regression, self._multi_label = regression, multi_label
+        self._problem_type = problem_type
         # the allowed label that a word means, or None; words recur
         self._means = functools.lru_cache(maxsize=None)(translator(allowed or (), aliases))
 
@@ -34,15 +35,15 @@ class LabelReader:
         word = '' if isinstance(value, (list, dict)) else as_word(value)
         if self._optional and value in (None, ''):
             # of several labels an empty text is none of them; unknown, if all are
-            return () if self._multi_label and value == '' else None
-        if self._regression:
+            return () if self._problem_type == MULTI_LABEL and value == '' else None
+        if self._problem_type == REGRESSION:
             if not math.isfinite(number(word)):
                 raise ValueError(f'"{word}" is not a number')
             return float(word)
         if self._optional and number(word) == -1 and not self._means(word):
             # unknown; without a list of labels, only if all are: see read_table
-            return None if self._allowed or self._multi_label else word
-        if self._multi_label:
+            return None if self._allowed or self._problem_type == MULTI_LABEL else word
+        if self._problem_type == MULTI_LABEL:
             return tuple(map(self._class, multiple(value, self._order)))
         if isinstance(value, (list, dict)):
             raise ValueError('several labels in one field; --multi_label reads them')

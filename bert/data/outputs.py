@@ -17,24 +17,21 @@ class Outputs(NamedTuple):
     """The outputs of a trained classifier, as its weights and its config.json have them."""
     count: int
     labels: Optional[Tuple[str, ...]]       # None: config.json names none
-    problem_type: Optional[str]             # 'regression', 'multi_label_classification', ...
+    stated_type: Optional[str]              # config.json's problem_type
     settings: Mapping[str, Any]             # what this toolkit noted: 'task', 'pair', ...
     source: str                             # where the model is from, for messages
 
     @property
-    def regression(self) -> bool:
-        """Whether the model predicts a number: one output, whatever its label is called."""
-        return self.count == 1 and not self.multi_label or self.problem_type == 'regression'
-
-    @property
-    def multi_label(self) -> bool:
-        """Whether each output is a label by itself."""
-        return self.problem_type == 'multi_label_classification'
+    def problem_type(self) -> str:
+        """What it predicts; one output is a number, whatever its label is called."""
+        if self.stated_type in (tasks.MULTI_LABEL, tasks.REGRESSION):
+            return self.stated_type
+        return tasks.REGRESSION if self.count == 1 else tasks.SINGLE_LABEL
 
 
 def resolve(task: Optional[tasks.Task], examples: Examples, outputs: Optional[Outputs],
-            stated: Optional[Sequence[str]] = None, regression: bool = False,
-            multi_label: bool = False) -> Tuple[tasks.Task, Examples]:
+            stated: Optional[Sequence[str]] = None,
+            problem_type: str = tasks.SINGLE_LABEL) -> Tuple[tasks.Task, Examples]:
     """The task, with its labels in the order of the logits, and the examples in these labels.
 
     Parameters
@@ -46,8 +43,8 @@ def resolve(task: Optional[tasks.Task], examples: Examples, outputs: Optional[Ou
         Those of a trained model; None if a new head is to be trained.
     stated : sequence of str, optional
         The order of the outputs that the user states.
-    regression, multi_label : bool
-        What a new head is to learn.
+    problem_type : str
+        What is predicted, or learned by a new head; see :attr:`bert.data.tasks.Task.problem_type`.
 
     Raises
     ------
@@ -57,7 +54,7 @@ def resolve(task: Optional[tasks.Task], examples: Examples, outputs: Optional[Ou
     if task is not None:
         return _known(task, outputs, stated), examples
     labels = None
-    if not regression:
+    if problem_type != tasks.REGRESSION:
         labels = tuple(stated) if stated else _labels(examples, outputs)
         if outputs and len(labels) != outputs.count:
             raise DataError(f"the labels are {', '.join(labels)}, but {outputs.source} has "
@@ -69,7 +66,7 @@ def resolve(task: Optional[tasks.Task], examples: Examples, outputs: Optional[Ou
                         'classifier; omit the flag')
     settings = outputs.settings if outputs else {}
     task = tasks.custom(_pair(examples, settings.get('pair')), labels,
-                        settings.get('task', 'custom'), multi_label)
+                        settings.get('task', 'custom'), problem_type == tasks.MULTI_LABEL)
     if labels is None:
         return task, examples
     return task, {split: _respell(rows, labels) for split, rows in examples.items()}

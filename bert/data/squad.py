@@ -9,7 +9,7 @@ import re
 from typing import Iterable, List, NamedTuple, Tuple
 
 from ..utils.errors import DataError
-from ..utils.files import read_json, decompressed_name
+from ..utils.files import decompressed_name, read_json
 from .table_files import read_objects
 
 __all__ = ['Answer', 'Question', 'check_version', 'from_lines', 'is_labelled', 'read']

@@ -7,7 +7,7 @@ import os
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from ..utils.errors import DataError
-from ..utils.files import parse_json, read_json, read_lines, decompressed_name
+from ..utils.files import decompressed_name, parse_json, read_json, read_lines
 
 __all__ = ['open_table', 'read_objects']
 

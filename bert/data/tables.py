@@ -36,10 +36,9 @@ class Example(NamedTuple):
 
 
 def read_table(path: str, columns: Optional[tasks.Columns] = None,
-               labels: Optional[Sequence[str]] = None, regression: bool = False,
+               labels: Optional[Sequence[str]] = None, problem_type: str = tasks.SINGLE_LABEL,
                optional: Sequence[str] = (), aliases: Optional[Mapping[str, str]] = None,
-               skip_ragged: bool = False, multi_label: bool = False,
-               log_columns: bool = True,
+               skip_ragged: bool = False, log_columns: bool = True,
                order: Optional[Sequence[str]] = None) -> List[Example]:
     """The examples of a .csv, .tsv (.txt) or .jsonl (.json) file.
 
@@ -53,8 +52,10 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
     labels : sequence of str, optional
         The labels that are allowed, in any case and with ``_``, ``-`` or spaces; any label is, if
         not given.
-    regression : bool
-        Labels are numbers.
+    problem_type : str
+        ``SINGLE_LABEL`` of :mod:`bert.data.tasks`, ``REGRESSION`` (labels are numbers) or
+        ``MULTI_LABEL`` (any number of labels: separated by commas, a JSON list, or several
+        columns).
     optional : sequence of str
         Which of 'label' and 'index' the file may lack.  If 'label': where all labels are -1, they
         are unknown; where some are unknown, a warning says so.
@@ -62,12 +63,10 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
         A label in the file -> the label it stands for.
     skip_ragged : bool
         Skip lines with a wrong number of columns and log their number, rather than raise.
-    multi_label : bool
-        Each text has any number of labels: separated by commas, a JSON list, or several columns.
     log_columns : bool
         Log which columns are read; those of a published task are known.
     order : sequence of str, optional
-        The labels that lists of 0 and 1, one for each label, are about (``multi_label``).
+        The labels that lists of 0 and 1, one for each label, are about (``MULTI_LABEL``).
 
     Returns
     -------
@@ -81,12 +80,12 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
     columns = columns or tasks.Columns()
     names, rows = open_table(path, columns.header)
     where, examples, ragged, unknown = None, [], [], []
-    reader = LabelReader(labels, regression, multi_label, aliases, 'label' in optional,
+    reader = LabelReader(labels, problem_type, aliases, 'label' in optional,
                          columns.label if isinstance(columns.label, tuple) else None, order)
     for line, fields in rows:
         if where is None:
             width = len(names or fields)
-            where = locate(path, columns, names, width, regression, multi_label, optional)
+            where = locate(path, columns, names, width, problem_type, optional)
         if len(fields) != width:
             if not skip_ragged:
                 raise DataError(f'{path}:{line}: {len(fields)} column(s) where there should be '
@@ -120,7 +119,8 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
     if 0 < len(unknown) < len(examples):
         _log.warning('%s: %d of %d rows have no label, the first is line %d: the set is '
                      'predicted, but not scored', path, len(unknown), len(examples), unknown[0])
-    if multi_label and not (labels or order or isinstance(where.label, tuple)):
+    if problem_type == tasks.MULTI_LABEL and not (labels or order
+                                                  or isinstance(where.label, tuple)):
         _refuse_unclear(path, examples, name_of(where.label, names))
     if log_columns:
         _log.info('%s: %s', path, describe(where, names))
@@ -150,7 +150,7 @@ def read_official(task: tasks.Task, split: str, folder: str) -> List[Example]:
     Test splits may lack labels.  Errors as :func:`bert.data.tasks.official`, :func:`read_table`.
     """
     path, columns = tasks.official(task, split, folder)
-    return read_table(path, columns, task.labels, task.labels is None,
+    return read_table(path, columns, task.labels, task.problem_type,
                       ('index', 'label') if split in task.test else ('index',),
                       task.label_aliases, task.skip_ragged, log_columns=False)
 
@@ -167,21 +167,19 @@ def read_task(task: tasks.Task, splits: Sequence[str], folder: str) -> Dict[str,
 
 
 def read_files(paths: Mapping[str, Optional[str]], columns: tasks.Columns,
-               labels: Optional[Sequence[str]] = None, regression: bool = False,
-               multi_label: bool = False,
+               labels: Optional[Sequence[str]] = None, problem_type: str = tasks.SINGLE_LABEL,
                order: Optional[Sequence[str]] = None) -> Dict[str, List[Example]]:
     """{split: examples} of a user's own files, 'train' first; those without a path are left out.
 
     The labels of the training data are the only ones allowed, unless ``labels`` are given;
-    ``order`` as for :func:`read_table`.
+    ``problem_type`` and ``order`` as for :func:`read_table`.
     """
     examples = {}
     for split, path in paths.items():
         if path:
-            examples[split] = read_table(path, columns, labels, regression,
-                                         ('label',) if split == 'test' else (),
-                                         multi_label=multi_label, order=order)
-        if split == 'train' and path and not (labels or regression):
+            examples[split] = read_table(path, columns, labels, problem_type,
+                                         ('label',) if split == 'test' else (), order=order)
+        if split == 'train' and path and not labels and problem_type != tasks.REGRESSION:
             labels = find_labels(examples['train'])
     return examples
 

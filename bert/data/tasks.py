@@ -13,7 +13,13 @@ from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..utils.errors import DataError, brief
 
-__all__ = ['Columns', 'Task', 'TASKS', 'get', 'custom', 'has', 'official']
+__all__ = ['SINGLE_LABEL', 'MULTI_LABEL', 'REGRESSION', 'Columns', 'Task', 'TASKS', 'get', 'custom',
+           'has', 'official']
+
+# what a text is given, as Transformers' config.json calls it: a class, labels, or a number
+SINGLE_LABEL = 'single_label_classification'
+MULTI_LABEL = 'multi_label_classification'
+REGRESSION = 'regression'
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +51,12 @@ class Task(NamedTuple):
     skip_ragged: bool = False                       # the official files have broken lines
     multi_label: bool = False                       # a text has any number of the labels
     positive: int = 1                               # the class whose F1 counts
+
+    @property
+    def problem_type(self) -> str:
+        """:data:`SINGLE_LABEL`, :data:`MULTI_LABEL` or :data:`REGRESSION`."""
+        return (REGRESSION if self.labels is None else
+                MULTI_LABEL if self.multi_label else SINGLE_LABEL)
 
     @property
     def splits(self) -> Tuple[str, ...]:

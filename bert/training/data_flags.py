@@ -1,12 +1,12 @@
 """The flags that describe a user's data, CoNLL files and tables, and the values they stand for."""
 import argparse
-from typing import Any
+from typing import Any, Optional
 
 from ..data.tagging import SEQ_LEN
-from ..data.tasks import Columns
+from ..data.tasks import MULTI_LABEL, REGRESSION, Columns
 from ..utils import cli
 
-__all__ = ['add_conll_flags', 'add_table_flags', 'table_columns']
+__all__ = ['add_conll_flags', 'add_table_flags', 'problem_type', 'table_columns']
 
 _COLUMN = cli.whole_number(-9999, 9999)
 
@@ -45,6 +45,11 @@ def add_table_flags(group: Any) -> None:
                        help='a text has any number of labels: separated by commas, a JSON list of '
                             'names or (with --labels) of 0 and 1, or several --label_column; '
                             'scored by F1 and LRAP')
+
+
+def problem_type(args: argparse.Namespace) -> Optional[str]:
+    """The ``problem_type`` that the flags state, of :mod:`bert.data.tasks`; None if none."""
+    return REGRESSION if args.regression else MULTI_LABEL if args.multi_label else None
 
 
 def table_columns(args: argparse.Namespace) -> Columns:

@@ -53,7 +53,8 @@ def devices(settings: DeviceSettings) -> List[mx.Context]:
                         'the CPU, or replace mxnet with the build for your CUDA: pip uninstall '
                         f"mxnet, then {install('cu112')}")
     if len(set(ids)) < len(ids) or not set(ids) <= set(range(mx.context.num_gpus())):
-        raise DataError(f'{flag}: this machine has {mx.context.num_gpus()} GPUs, numbered from 0')
+        raise DataError(f'{flag}: this machine has {mx.context.num_gpus()} GPUs, numbered from 0; '
+                        'name each once, or omit the flag to run on the CPU')
     return [mx.gpu(i) for i in ids]
 
 

@@ -390,7 +390,7 @@ def test_bad_models_and_texts_are_told_in_one_line(capsys, tmp_path, trained, da
     said = fails(capsys, predict_ner.main, ['--load_checkpoint_prefix', TINY, '--text', 'x'])
     assert said.startswith(f'{TINY}: config.json names no tags such as O and B-PER')
     said = fails(capsys, predict_ner.main, ['--load_checkpoint_prefix', '/no/where', '--text', 'x'])
-    assert said == 'weights /no/where: no such file or folder'
+    assert said == 'weights /no/where: no such file or folder; check the path'
     (tmp_path / 'latin.txt').write_bytes(b'caf\xe9\n')
     said = fails(capsys, predict_ner.main, ['--load_checkpoint_prefix', str(trained), '--text_path',
                                             str(tmp_path / 'latin.txt')])

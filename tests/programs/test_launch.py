@@ -23,6 +23,16 @@ def test_a_host_named_twice_is_refused(capsys):
         'shared out evenly (see --help)\n')
 
 
+def test_the_other_hosts_get_the_variables_that_the_programs_read(monkeypatch):
+    given = {'BERT_OFFLINE': '1', 'HF_HUB_OFFLINE': '1', 'HF_ENDPOINT': 'http://mirror', 'CXX': 'c',
+             'MXNET_HOME': '/shared', 'CUDA_VISIBLE_DEVICES': '0', 'OMP_NUM_THREADS': '2'}
+    monkeypatch.setattr(launch, '_given', lambda: {**given, 'HF_TOKEN': 'secret', 'HOME': '/root'})
+    args = launch.parse_args(['-n', '2', '-H', 'hosta,hostb', 'true'])
+    for job in launch._jobs(args, '127.0.0.1', 1, 2):
+        assert {name: value for name, value in job['env'].items()
+                if not name.startswith('DMLC_')} == given
+
+
 @pytest.mark.parametrize('given, there', [(None, 1), ('2,1', 2)])
 def test_each_process_knows_its_address_and_its_share_of_the_host(program, monkeypatch, given,
                                                                   there):

@@ -6,7 +6,7 @@ from written_tables import write, wrong
 
 from bert.data import tables
 from bert.data.tables import Example
-from bert.data.tasks import Columns
+from bert.data.tasks import REGRESSION, Columns
 
 
 @pytest.mark.parametrize('header,texts', [
@@ -30,7 +30,7 @@ def test_named_columns_and_ids(tmp_path):
 def test_score_or_label(tmp_path):
     path = write(tmp_path / 'a.csv', 'text,label,score', 'x,good,0.5')
     assert tables.read_table(path)[0].label == 'good'
-    assert tables.read_table(path, regression=True)[0].label == .5
+    assert tables.read_table(path, problem_type=REGRESSION)[0].label == .5
 
 
 def test_no_header(tmp_path):

@@ -6,7 +6,7 @@ from written_tables import read, write, wrong
 from bert.data import labels, tables, tasks
 from bert.data.label_reader import LabelReader
 from bert.data.tables import Example
-from bert.data.tasks import Columns
+from bert.data.tasks import MULTI_LABEL, REGRESSION, Columns
 
 
 def test_unlabelled_test_file(tmp_path):
@@ -30,16 +30,16 @@ def test_labels_that_a_test_file_lacks_in_part(tmp_path, caplog):
             'scored')
     assert warned('x,1', 'y,', 'z,0', 'u,') == [line]
     assert warned('x,1', 'y,-1', 'z,0', 'u,-1', labels=['0', '1']) == [line]
-    assert warned('x,1', 'y,', 'z,0', 'u,', regression=True) == [line]
+    assert warned('x,1', 'y,', 'z,0', 'u,', problem_type=REGRESSION) == [line]
     for rows in ['x,', 'y,'], ['x,-1', 'y,-1'], ['x,0', 'y,1']:
         assert warned(*rows) == []
-    assert warned('x,', 'y,a', multi_label=True) == []      # none of the labels
+    assert warned('x,', 'y,a', problem_type=MULTI_LABEL) == []      # none of the labels
 
 
 @pytest.mark.parametrize('score', ['high', '', 'nan', 'inf'])
 def test_bad_scores(tmp_path, score):
     path = write(tmp_path / 'a.tsv', 'text\tscore', 'x\t1', 'y\t' + score)
-    assert wrong(path, regression=True) == f':3: column "score": "{score}" is not a number'
+    assert wrong(path, problem_type=REGRESSION) == f':3: column "score": "{score}" is not a number'
 
 
 def test_one_class_however_json_spells_it(tmp_path):
@@ -68,27 +68,29 @@ def test_minus_one_in_a_test_file_is_no_label(tmp_path):
     assert found(['x,-1', 'y,1'], labels=['0', '1']) == [None, '1']
     assert found(['x,-1', 'y,1'], labels=['-1', '1']) == ['-1', '1']
     assert found(['x,-1', 'y,1']) == ['-1', '1']
-    assert found(['x,-1', 'y,-1'], regression=True) == [None, None]
-    assert found(['x,-1', 'y,2'], regression=True) == [-1., 2.]
+    assert found(['x,-1', 'y,-1'], problem_type=REGRESSION) == [None, None]
+    assert found(['x,-1', 'y,2'], problem_type=REGRESSION) == [-1., 2.]
 
 
 def test_several_labels_of_a_text(tmp_path):
     path = write(tmp_path / 'a.tsv', 'text\tlabels', 'x\tb, a', 'y\t["a"]', 'z\t')
-    examples = tables.read_table(path, multi_label=True)
+    examples = tables.read_table(path, problem_type=MULTI_LABEL)
     assert [example.label for example in examples] == [('b', 'a'), ('a',), ()]
     assert tables.find_labels(examples) == ('a', 'b')
     path = write(tmp_path / 'a.jsonl', '{"text": "x", "label": ["a", "b"]}',
                  '{"text": "x", "label": []}')
-    assert [row.label for row in tables.read_table(path, multi_label=True)] == [('a', 'b'), ()]
+    examples = tables.read_table(path, problem_type=MULTI_LABEL)
+    assert [row.label for row in examples] == [('a', 'b'), ()]
     columns = Columns(label=('toxic', 'rude'))
     path = write(tmp_path / 'a.csv', 'text,toxic,rude', 'x,1,0', 'y,0,1.0', 'z,0,0')
-    assert [row.label for row in tables.read_table(path, columns, multi_label=True)] == [
+    assert [row.label for row in tables.read_table(path, columns, problem_type=MULTI_LABEL)] == [
         ('toxic',), ('rude',), ()]
     path = write(tmp_path / 'b.csv', 'text,toxic,rude', 'x,1,2')
-    assert wrong(path, columns, multi_label=True) == (
+    assert wrong(path, columns, problem_type=MULTI_LABEL) == (
         ':2: column "toxic", "rude": not 0 or 1; several label columns hold these')
     path = write(tmp_path / 'c.csv', 'text,toxic,rude', 'x,-1,-1')
-    assert tables.read_table(path, columns, multi_label=True, optional=['label'])[0].label is None
+    assert tables.read_table(path, columns, problem_type=MULTI_LABEL,
+                             optional=['label'])[0].label is None
     tables.write_predictions(str(tmp_path / 'out.tsv'), ['1', '2'], [[0, 1], []], ('a', 'b'))
     assert read(tmp_path / 'out.tsv') == 'index\tprediction\n1\ta,b\n2\t\n'
 
@@ -96,31 +98,32 @@ def test_several_labels_of_a_text(tmp_path):
 def test_lists_of_two_numbers_need_labels(tmp_path):
     rows = '{"text": "x", "labels": [0, 1]}', '{"text": "y", "labels": [1, 0]}'
     path = write(tmp_path / 'a.jsonl', *rows)
-    assert wrong(path, multi_label=True) == (
+    assert wrong(path, problem_type=MULTI_LABEL) == (
         ': column "labels": every label is [0, 1] or [1, 0]; if that is 0 or 1 for each of two '
         'labels, name these with --labels A,B; if each text has both classes 0 and 1, add '
         '--labels 0,1')
-    assert wrong(path, multi_label=True, optional=['label']).startswith(': column "labels"')
+    assert wrong(path, problem_type=MULTI_LABEL, optional=['label']).startswith(': column "labels"')
 
     def found(*more, **options):
         path = write(tmp_path / 'b.jsonl', *rows, *more)
-        return [row.label for row in tables.read_table(path, multi_label=True, **options)]
+        return [row.label for row in tables.read_table(path, problem_type=MULTI_LABEL, **options)]
     assert found(labels=('b', 'a'), order=('b', 'a')) == [('a',), ('b',)]
     assert found(order=('B', 'A')) == [('A',), ('B',)]
     assert found(labels=('0', '1'), order=('0', '1')) == [('0', '1'), ('1', '0')]
     assert found(labels=('0', '1')) == [('0', '1'), ('1', '0')]
     assert found('{"text": "z", "labels": [0]}')[2] == ('0',)
     path = write(tmp_path / 'c.jsonl', *rows, '{"text": "z", "labels": [1, 1]}')
-    assert wrong(path, multi_label=True).startswith(':3: column "labels": 2 numbers 0 and 1')
+    assert wrong(path, problem_type=MULTI_LABEL).startswith(
+        ':3: column "labels": 2 numbers 0 and 1')
     path = write(tmp_path / 'd.csv', 'text,0,1', 'x,1,1')
     columns = Columns(label=('0', '1'))
-    assert tables.read_table(path, columns, multi_label=True)[0].label == ('0', '1')
+    assert tables.read_table(path, columns, problem_type=MULTI_LABEL)[0].label == ('0', '1')
 
 
 def test_many_labels_are_not_compared_anew_for_each_word(monkeypatch):
     compared, key = [], labels._key
     monkeypatch.setattr(labels, '_key', lambda label: compared.append(label) or key(label))
-    reader = LabelReader([f'a {i}' for i in range(500)], False, False, None, False, None)
+    reader = LabelReader([f'a {i}' for i in range(500)], tasks.SINGLE_LABEL, None, False, None)
     words = [f'A_{i}' for i in range(500)] * 2
     assert [reader.read(word) for word in words] == [f'a {i}' for i in range(500)] * 2
     assert len(compared) == 1000

@@ -45,7 +45,7 @@ def test_labels_of_the_data_mean_those_of_the_model():
     assert task.labels == ('positive', 'negative')
     assert [row.label for row in rows['dev']] == ['negative', 'positive', None]
     task, rows = outputs.resolve(None, examples(('toxic',), ('RUDE', 'Toxic'), ()),
-                                 model('rude', 'toxic'), multi_label=True)
+                                 model('rude', 'toxic'), problem_type=tasks.MULTI_LABEL)
     assert [row.label for row in rows['dev']] == [('toxic',), ('rude', 'toxic'), ()]
     assert task.multi_label and task.metrics == ('micro_f1', 'macro_f1', 'lrap')
 
@@ -63,13 +63,14 @@ def test_a_model_without_names(caplog):
 
 
 def test_one_output_is_a_score():
-    assert model('relevant').regression and model(count=1).regression
-    assert not model('a', 'b').regression
-    assert not model('toxic', kind='multi_label_classification').regression
-    assert model('a', kind='regression').regression
-    task, _ = outputs.resolve(None, {}, model('relevant'), regression=True)
+    assert model('relevant').problem_type == model(count=1).problem_type == tasks.REGRESSION
+    assert model('a', 'b').problem_type == tasks.SINGLE_LABEL
+    assert model('toxic', kind=tasks.MULTI_LABEL).problem_type == tasks.MULTI_LABEL
+    assert model('a', 'b', kind=tasks.REGRESSION).problem_type == tasks.REGRESSION
+    task, _ = outputs.resolve(None, {}, model('relevant'), problem_type=tasks.REGRESSION)
     assert task.labels is None
-    assert 'one output' in refused(outputs.resolve, None, {}, model('x'), ('a',), True)
+    assert 'one output' in refused(outputs.resolve, None, {}, model('x'), ('a',),
+                                   tasks.REGRESSION)
 
 
 def test_one_text_or_two():

@@ -9,7 +9,7 @@ from written_tables import write, wrong
 from bert.data import tables
 from bert.data.table_files import open_table
 from bert.data.tables import Example
-from bert.data.tasks import Columns
+from bert.data.tasks import REGRESSION, Columns
 from bert.utils.errors import DataError
 
 
@@ -36,7 +36,7 @@ def test_json_lines(tmp_path):
     assert tables.read_table(path) == [Example('x\ty', None, '1', '0'),
                                           Example('', None, '1', '1')]
     path = write(tmp_path / 'b.json', '{"sentence1": "a", "sentence2": "b", "score": 0.5}')
-    assert tables.read_table(path, regression=True) == [Example('a', 'b', .5, '0')]
+    assert tables.read_table(path, problem_type=REGRESSION) == [Example('a', 'b', .5, '0')]
 
 
 def test_nan_in_json_is_nothing_as_null_is(tmp_path):

@@ -123,7 +123,7 @@ def test_bad_text_is_told_with_its_line(tmp_path, small_chunks, monkeypatch):
     monkeypatch.setattr(corpus, '_LONGEST_LINE', 1000)
     path = write(tmp_path / 'b', 'w1\n\n' * 100 + 'prose \u00e9 ' * 200 + '\nw2\n')
     long = next(spans for spans in chunks([path]) if spans[0].end > 900)
-    with pytest.raises(DataError, match='b line 201: longer than 1000 bytes; put each sentence'):
+    with pytest.raises(DataError, match='b:201: longer than 1000 bytes; put each sentence'):
         read_documents(long, TOK)
 
 
@@ -154,6 +154,6 @@ def test_a_compressed_file_is_a_chunk(tmp_path, small_chunks, monkeypatch):
     monkeypatch.undo()
     with lzma.open(path, 'wb') as f:
         f.write(b'a\nb\xff\n')
-    assert refused(read_documents, chunks([path])[0], TOK).startswith(f'{path} line 2: not UTF-8')
+    assert refused(read_documents, chunks([path])[0], TOK).startswith(f'{path}:2: not UTF-8')
     write(tmp_path / 'b.txt.xz', b'no archive')
     assert 'a damaged archive' in refused(read_documents, chunks([path])[0], TOK)

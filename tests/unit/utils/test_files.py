@@ -62,7 +62,8 @@ def test_json(tmp_path):
     assert files.read_json(str(path)) == {'name': 'Zoë', 'sizes': [1, 2]}
     for content, message in ((b'{"a": 1,\n b}', 'not JSON (Expecting property name enclosed in '
                                                 'double quotes: line 2 column 2 (char 10))'),
-                             (b'{"a": "\xff"}', 'not UTF-8 text (byte 7)')):
+                             (b'{"a": "\xff"}', 'not UTF-8 text (byte 7); convert it (iconv -t '
+                                                'UTF-8)')):
         path.write_bytes(content)
         assert refused(files.read_json, str(path)) == f'{path}: {message}'
     assert refused(files.read_json, str(tmp_path)) == (
