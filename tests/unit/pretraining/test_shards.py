@@ -176,7 +176,7 @@ def test_bad_text_can_be_mended(make, tmp_path):
     path = tmp_path / 'bad.txt'
     path.write_bytes(b'w1\n\xff\n')
     for workers in (1, 2):
-        with pytest.raises(DataError, match='bad.txt line 2: not UTF-8'):
+        with pytest.raises(DataError, match='bad.txt:2: not UTF-8'):
             make(paths=[str(path)] * 2, workers=workers)
     path.write_bytes(b'w1\nw2\nw3\n')
     done, folder = make(paths=[str(path)])

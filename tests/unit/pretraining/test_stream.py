@@ -292,7 +292,7 @@ def test_an_error_of_a_data_worker_is_told(tmp_path):
     tok = tokenizer.load(SAMPLE)
     source = Text([str(tmp_path / 'bad.txt')], tok, masking.Masking(tok, 32), 0)
     for workers in (0, 1):
-        with pytest.raises(DataError, match='bad.txt line 4: not UTF-8'):
+        with pytest.raises(DataError, match='bad.txt:4: not UTF-8'):
             take(Stream(source, 4, 1, workers=workers), 1)
 
 
