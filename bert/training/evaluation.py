@@ -6,6 +6,7 @@ import numpy as np
 
 from ..data.sampling import evaluation_batches, run_batches
 from ..model.forward import Packed, Padded
+from ..utils import memory
 from .distributed import Local
 from .progress import follow
 
@@ -41,6 +42,8 @@ def score_rows(lengths: Sequence[int], batch_size: int, comm: Local,
     numpy.ndarray
         (rows, ...), of the type of what ``forward`` returns.
     """
+    mx.nd.waitall()         # what training freed is more than these batches need
+    memory.give_back()
     parts = evaluation_batches(lengths, batch_size, BATCH_TOKENS[comm.devices[0].device_type])
     mine = parts[comm.rank::comm.size]
     out, parts = None, mine or parts[:1]

@@ -313,7 +313,8 @@ def test_an_array_that_transformers_has_no_place_for(tmp_path):
     write_params(path, dict(read_params(path),
                                        **{'bert.adapter.weight': np.zeros(2, np.float32)}))
     assert refused(tmp_path / 'ours', tmp_path / 'theirs') == (
-        f"{path}: 'bert.adapter.weight' has no place in a BERT of Transformers")
+        f"{path}: 'bert.adapter.weight' has no place in a BERT of Transformers; use --to "
+        'params')
 
 
 def test_a_target_that_cannot_be_written(tmp_path):
