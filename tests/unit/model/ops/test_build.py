@@ -59,7 +59,9 @@ def test_builds_once_and_privately(compiler, tmp_path):
 
 def test_a_change_of_anything_builds_anew(compiler, tmp_path, monkeypatch):
     paths = {build.library()}
-    compiler.write_text(COMPILER.replace('1.0', '1.1'))
+    another = tmp_path / 'another'
+    shutil.copy(compiler, another)
+    monkeypatch.setenv('CXX', str(another))
     paths.add(build.library())
     monkeypatch.setattr(build, '_cpu', lambda: 'another')
     paths.add(build.library())
@@ -92,6 +94,47 @@ def test_no_compiler(compiler, monkeypatch, tmp_path):
     assert 'no C++ compiler; install g++' in reason()
     monkeypatch.setenv('CXX', 'no-such-compiler -x')
     assert 'the compiler no-such-compiler does not run (No such file' in reason()
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """Files can be neither made nor touched."""
+    opened = os.open
+
+    def open_existing(path, how, *args, **options):
+        if how & os.O_CREAT:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return opened(path, how, *args, **options)
+
+    def refuse(path, *args):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+    monkeypatch.setattr(os, 'open', open_existing)
+    for name in 'utime', 'remove', 'unlink', 'rmdir':
+        monkeypatch.setattr(os, name, refuse)
+
+
+def test_a_built_library_needs_no_compiler_and_no_disk_to_write_to(
+        compiler, monkeypatch, tmp_path, request):
+    path = build.library()
+    compiler.unlink()
+    assert build.library() == path
+    monkeypatch.delenv('CXX')
+    monkeypatch.setenv('PATH', str(tmp_path / 'nothing'))
+    assert build.library() == path
+    os.utime(path, (0, 0))
+    request.getfixturevalue('read_only')
+    assert build.library() == path
+    monkeypatch.setenv('CXX', 'another')
+    assert 'the compiler another does not run' in reason()
+
+
+def test_a_damaged_library_is_not_used_without_a_compiler(compiler, monkeypatch, tmp_path):
+    path = build.library()
+    with open(path, 'ab') as f:
+        f.write(b'X')
+    monkeypatch.delenv('CXX')
+    monkeypatch.setenv('PATH', str(tmp_path / 'nothing'))
+    assert 'no C++ compiler' in reason()
 
 
 def test_failing_compiler(compiler, tmp_path):
