@@ -15,7 +15,7 @@ import logging
 import os
 from typing import List, NamedTuple
 
-from bert.checkpoint.catalogue import MODELS
+from bert.checkpoint.catalogue import DEFAULT, MODELS, datasets
 from bert.data import conll, tagging, tags
 from bert.data.labels import model_order, parse_order
 from bert.metrics import tagging as tagging_metrics
@@ -92,7 +92,11 @@ def choose_dataset(parser, args):
     if has_case and not name.endswith(ending):
         given = '--cased false' if args.cased == 'false' else '--cased'
         parser.error(f'{given} and --bert_dataset {name} contradict each other')
-    return name if has_case else (name or 'book_corpus_wiki_en') + ending
+    if has_case:
+        return name
+    with_case = (name or 'book_corpus_wiki_en') + ending
+    # without --cased, a name of which there is only the other case stays as it is
+    return with_case if args.cased or with_case in datasets(args.bert_model or DEFAULT) else name
 
 
 def main(argv=None):

@@ -20,11 +20,11 @@ from ..model.parameters import collect, load_parameters
 from ..text import tokenizer, vocabulary
 from ..utils.errors import DataError, brief
 from ..utils.files import parse_json, read_json, write_json
-from .catalogue import MODELS
+from .catalogue import DEFAULT, MODELS
 from .integrity import check_finite
 from .names import ARCHITECTURES
 from .output import LAST
-from .resolve import DEFAULT, Checkpoint, resolve
+from .resolve import Checkpoint, resolve
 from .source import ModelSource
 from .weights import read_params, read_weights, write_params
 
