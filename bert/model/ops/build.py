@@ -114,8 +114,11 @@ def register(path: str) -> None:
     try:
         mx.library.load(path, verbose=False)
     except mx.MXNetError as error:
-        raise Unavailable(f'{path} does not load ({str(error).strip().splitlines()[-1]}); remove '
-                          'it to have it built again') from None
+        cure = 'remove it to have it built again'
+        if os.statvfs(path).f_flag & os.ST_NOEXEC:
+            cure = 'its disk is mounted noexec: set XDG_CACHE_HOME to a folder on another'
+        raise Unavailable(f'{path} does not load ({str(error).strip().splitlines()[-1]}); {cure}'
+                          ) from None
     except UnicodeEncodeError:
         raise Unavailable(f'{path}: MXNet loads only from names in UTF-8; set XDG_CACHE_HOME to a '
                           'folder that has one') from None

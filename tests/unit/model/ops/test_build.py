@@ -227,6 +227,15 @@ def test_library_that_does_not_load(compiler, caplog, monkeypatch):
     assert len(notices) == 1 and 'does not load' in notices[0]
 
 
+def test_a_disk_without_programs(compiler, caplog, monkeypatch):
+    monkeypatch.setattr(ops, '_loaded', None)
+    status = os.statvfs('/')
+    monkeypatch.setattr(os, 'statvfs', lambda path: os.statvfs_result(
+        [*status[:8], status.f_flag | os.ST_NOEXEC, *status[9:]]))
+    assert ops.load() is False
+    assert caplog.messages[-1].endswith('noexec: set XDG_CACHE_HOME to a folder on another')
+
+
 def test_a_cache_whose_name_is_not_utf_8(compiler, caplog, monkeypatch, tmp_path):
     monkeypatch.setattr(ops, '_loaded', None)
     monkeypatch.setenv('XDG_CACHE_HOME', os.fsdecode(os.fsencode(tmp_path) + b'/\xff'))
