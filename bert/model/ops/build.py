@@ -19,6 +19,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from ...utils import processors
 from ...utils.files import cache_folder
 from ...utils.locks import locked
 
@@ -165,10 +166,8 @@ def _read(path):
 
 def _cpu():
     """The CPU's model and abilities, which -march=native compiles for."""
-    with contextlib.suppress(OSError), open('/proc/cpuinfo', encoding='utf-8') as f:
-        return sorted({line.strip() for line in f
-                       if line.startswith(('model', 'vendor_id', 'cpu family', 'flags'))})
-    return platform.processor()
+    return sorted(field for field in processors.describe().items() if field[0].startswith(
+        ('model', 'vendor_id', 'cpu family', 'flags'))) or platform.processor()
 
 
 def _build(command, api, mxnet, path):
