@@ -56,7 +56,7 @@ class BertEmbedding:
         The most windows that go through the model at once; fewer where they are long.
     sentencepiece : str, optional
         A SentencePiece model that replaces the model's vocabulary.
-    layers : sequence of int
+    layers : iterable of int
         The layers to average, from 1, the lowest, up, or from -1, the highest, down.
     offline : bool
         Use local files only.
@@ -88,6 +88,7 @@ class BertEmbedding:
             raise DataError(f'--max_seq_length {length}: this model takes 3 to '
                             f'{config.max_position_embeddings} tokens; longer texts are always '
                             'split into windows')
+        layers = tuple(layers)
         for layer in layers:
             if not 1 <= abs(layer) <= depth:
                 raise DataError(f'--layers: there is no layer {layer}; they are 1 to {depth}, '

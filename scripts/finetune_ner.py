@@ -78,6 +78,9 @@ def parse_args(argv=None):
         parse_order(args.labels)
     except ValueError as error:
         parser.error(str(error))
+    if args.labels and not args.model_parameters:
+        parser.error('--labels names the outputs of a trained model; add --model_parameters, or '
+                     'leave it out: the tags are those of the data')
     args.bert_dataset = choose_dataset(parser, args)
     return args
 

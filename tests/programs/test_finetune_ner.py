@@ -135,6 +135,8 @@ def test_sample_takes_its_own_data_where_none_is_given(data):
     (finetune_ner.main, ['--train-path', 'x', '--cased', 'false', '--bert-dataset', 'x_cased'],
      '--cased false and --bert_dataset x_cased contradict each other'),
     (finetune_ner.main, ['--train-path', 'x', '--labels', 'O,O'], 'O,O names a class twice'),
+    (finetune_ner.main, ['--train-path', 'x', '--labels', 'O,B-X'],
+     '--labels names the outputs of a trained model; add --model_parameters'),
     (finetune_ner.main, ['--train-path', 'x', '--dtype', 'int8'], '--dtype int8 is for predicting'),
     (predict_ner.main, ['--text', 'x'], 'the following arguments are required: '
      '--load_checkpoint_prefix'),
