@@ -36,6 +36,7 @@ def model_folder(repo: str, weights: bool, local: bool, offline: bool = False) -
         except DataError as error:
             raise DataError(f'{name}: {error}') from error
 
+    has_torch = bool(importlib.util.find_spec('torch'))
     first = fetch('config.json') or fetch('modules.json')
     if not first:
         raise DataError('no config.json')
@@ -48,9 +49,9 @@ def model_folder(repo: str, weights: bool, local: bool, offline: bool = False) -
         for module in sentence_modules.paths(folder):
             fetch(f'{module}/config.json', commit)
         for module in sentence_modules.paths(folder, ('Dense',)):
-            pickled = f'{module}/pytorch_model.bin'     # the reader of Dense says if neither is there
-            if not fetch(f'{module}/model.safetensors', commit) and importlib.util.find_spec(
-                    'torch') and not fetch(pickled, commit) and local:
+            found = fetch(f'{module}/model.safetensors', commit)
+            pickled = f'{module}/pytorch_model.bin'     # without any, sentence_modules.read says so
+            if has_torch and not found and not fetch(pickled, commit) and local:
                 _complete(repo, pickled, commit, offline)
         if not fetch(sentence_modules.PROMPTS, commit) and local:
             _fetch_prompts(repo, commit, offline)
@@ -69,7 +70,7 @@ def model_folder(repo: str, weights: bool, local: bool, offline: bool = False) -
         for name in sorted(set((read_json(index, dict).get('weight_map') or {}).values())):
             fetch(inside + str(name), commit)
     else:
-        if not importlib.util.find_spec('torch'):
+        if not has_torch:
             raise DataError('no model.safetensors (pytorch_model.bin is a pickle, and only used '
                             'if torch is installed to load it weights-only)')
         fetch(inside + 'pytorch_model.bin', commit)
