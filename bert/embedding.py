@@ -56,7 +56,7 @@ class BertEmbedding:
         The most windows that go through the model at once; fewer where they are long.
     sentencepiece : str, optional
         A SentencePiece model that replaces the model's vocabulary.
-    layers : sequence of int
+    layers : iterable of int
         The layers to average, from 1, the lowest, up, or from -1, the highest, down.
     offline : bool
         Use local files only.
@@ -88,6 +88,7 @@ class BertEmbedding:
             raise DataError(f'--max_seq_length {length}: this model takes 3 to '
                             f'{config.max_position_embeddings} tokens; longer texts are always '
                             'split into windows')
+        layers = tuple(layers)
         for layer in layers:
             if not 1 <= abs(layer) <= depth:
                 raise DataError(f'--layers: there is no layer {layer}; they are 1 to {depth}, '
@@ -205,7 +206,6 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
         parser.error('--save_model is for WordPiece models and their last layer; leave out '
                      '--layers and --sentencepiece')
     args.by_text = bool(args.pooling or args.similarity is not None or args.map or kind == '.npy')
-    args.normalize |= args.similarity is not None
     if args.oov_way and args.by_text:
         parser.error('--oov_way is for vectors of words, and these are of sentences')
     if args.top and args.similarity is None:
@@ -228,20 +228,22 @@ def main(argv: Optional[List[str]] = None) -> int:
         runtime.devices(flags.device_settings(args)), args.dtype, source.name, source.dataset,
         source.weights, args.max_seq_length, args.batch_size, args.sentencepiece, args.layers,
         source.offline, args.path)
-    by_text = args.by_text or (not args.oov_way and sentence_modules.root(bert.folder) is not None)
+    named = args.pooling or (not args.oov_way and sentence_modules.root(bert.folder) is not None)
+    by_text = args.by_text or bool(named)
+    normalize = args.normalize or args.similarity is not None
     if args.normalize and not by_text:
         raise DataError('--normalize is for vectors of sentences; add --pooling mean')
     if args.save_model:
-        if not by_text:
+        if not named:
             raise DataError('--save_model is for vectors of sentences; add --pooling mean')
         sentence_folder.save(args.save_model, source, bert.modules(args.pooling, args.normalize),
                              args.max_seq_length)
         print(f'{args.save_model}: a folder for SentenceTransformer')
-    items = embed(bert, texts, by_text, args.pooling, args.normalize, args.oov_way or 'avg')
+    items = embed(bert, texts, by_text, args.pooling, normalize, args.oov_way or 'avg')
     if args.similarity is not None or args.map or args.output:
         items = tqdm(items, unit=' texts', disable=None)
     if args.similarity is not None:
-        query = next(bert.sentences([args.similarity], args.pooling, args.normalize))
+        query = next(bert.sentences([args.similarity], args.pooling, normalize))
         for score, number, text in vectors.nearest(query, items, args.top or 10):
             print(f'{score:.4f}\t{number}\t{text}')
     elif args.map:

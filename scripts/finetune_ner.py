@@ -15,7 +15,7 @@ import logging
 import os
 from typing import List, NamedTuple
 
-from bert.checkpoint.catalogue import MODELS
+from bert.checkpoint.catalogue import DEFAULT, MODELS, datasets
 from bert.data import conll, tagging, tags
 from bert.data.labels import model_order, parse_order
 from bert.metrics import tagging as tagging_metrics
@@ -78,6 +78,9 @@ def parse_args(argv=None):
         parse_order(args.labels)
     except ValueError as error:
         parser.error(str(error))
+    if args.labels and not args.model_parameters:
+        parser.error('--labels names the outputs of a trained model; add --model_parameters, or '
+                     'leave it out: the tags are those of the data')
     args.bert_dataset = choose_dataset(parser, args)
     return args
 
@@ -92,7 +95,11 @@ def choose_dataset(parser, args):
     if has_case and not name.endswith(ending):
         given = '--cased false' if args.cased == 'false' else '--cased'
         parser.error(f'{given} and --bert_dataset {name} contradict each other')
-    return name if has_case else (name or 'book_corpus_wiki_en') + ending
+    if has_case:
+        return name
+    with_case = (name or 'book_corpus_wiki_en') + ending
+    # without --cased, a name of which there is only the other case stays as it is
+    return with_case if args.cased or with_case in datasets(args.bert_model or DEFAULT) else name
 
 
 def main(argv=None):

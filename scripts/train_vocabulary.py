@@ -17,7 +17,7 @@ import os
 import re
 import tempfile
 
-from bert.text.vocabulary import SPECIALS
+from bert.text.vocabulary import CONFIG, FILES, SPECIALS
 from bert.utils import cli
 from bert.utils.errors import DataError, run
 
@@ -54,7 +54,7 @@ def main(argv=None):
     from bert.utils import files
     paths = expand(args.input_file)
     files.make_folder(args.output_dir, '--output_dir')
-    there = [name for name in ('vocab.txt', 'spm.model')
+    there = [name for name in (*FILES, CONFIG, 'config.json')       # of a vocabulary or a model
              if os.path.exists(os.path.join(args.output_dir, name))]
     if there and not args.overwrite:
         raise DataError(f'{os.path.join(args.output_dir, there[0])} exists; name another '

@@ -6,7 +6,9 @@ from typing import List, NamedTuple, Optional, Tuple
 from ..model.config import BertConfig
 from ..utils.errors import DataError
 
-__all__ = ['CATALOGUE', 'MODELS', 'PublishedModel', 'datasets', 'find']
+__all__ = ['CATALOGUE', 'DEFAULT', 'MODELS', 'PublishedModel', 'datasets', 'find']
+
+DEFAULT = 'bert_12_768_12'      # the model where none is named
 
 
 class PublishedModel(NamedTuple):

@@ -22,8 +22,9 @@ def model_folder(repo: str, weights: bool, local: bool, offline: bool = False) -
     weights : bool
         Whether weights are wanted, or only config.json and the vocabulary.
     local : bool
-        Take what the cache has, and ask the hub for nothing but the prompts, which earlier
-        versions did not fetch.  Where they remain unknown, a line is logged.
+        Take what the cache has, and ask the hub for nothing but what earlier versions did not
+        fetch: the prompts, and pickled weights of Dense modules.  Where the prompts remain
+        unknown, a line is logged.
     offline : bool
         Ask the hub for nothing at all.
 
@@ -35,6 +36,7 @@ def model_folder(repo: str, weights: bool, local: bool, offline: bool = False) -
         except DataError as error:
             raise DataError(f'{name}: {error}') from error
 
+    has_torch = bool(importlib.util.find_spec('torch'))
     first = fetch('config.json') or fetch('modules.json')
     if not first:
         raise DataError('no config.json')
@@ -46,7 +48,11 @@ def model_folder(repo: str, weights: bool, local: bool, offline: bool = False) -
         inside = '' if inside == '.' else inside + '/'
         for module in sentence_modules.paths(folder):
             fetch(f'{module}/config.json', commit)
-            fetch(f'{module}/model.safetensors', commit)
+        for module in sentence_modules.paths(folder, ('Dense',)):
+            found = fetch(f'{module}/model.safetensors', commit)
+            pickled = f'{module}/pytorch_model.bin'     # without any, sentence_modules.read says so
+            if has_torch and not found and not fetch(pickled, commit) and local:
+                _complete(repo, pickled, commit, offline)
         if not fetch(sentence_modules.PROMPTS, commit) and local:
             _fetch_prompts(repo, commit, offline)
         fetch(inside + 'sentence_bert_config.json', commit)
@@ -64,7 +70,7 @@ def model_folder(repo: str, weights: bool, local: bool, offline: bool = False) -
         for name in sorted(set((read_json(index, dict).get('weight_map') or {}).values())):
             fetch(inside + str(name), commit)
     else:
-        if not importlib.util.find_spec('torch'):
+        if not has_torch:
             raise DataError('no model.safetensors (pytorch_model.bin is a pickle, and only used '
                             'if torch is installed to load it weights-only)')
         fetch(inside + 'pytorch_model.bin', commit)
@@ -72,16 +78,23 @@ def model_folder(repo: str, weights: bool, local: bool, offline: bool = False) -
 
 
 def _fetch_prompts(repo, commit, offline):
-    """Complete a cache without the file of prompts, unless it records that there is none."""
-    if hub_lacks(repo, sentence_modules.PROMPTS, commit):
-        return
-    reason = 'this run is offline'
-    if not offline:
-        try:
-            hub_file(repo, sentence_modules.PROMPTS, commit)
-            return
-        except (DataError, OSError) as error:
-            reason = error
-    logging.getLogger(__name__).warning(
-        '%s: its default prompt, if it has one, is not known, and not used: the Hugging Face cache '
-        'lacks %s (%s); run once online', repo, sentence_modules.PROMPTS, reason)
+    """Complete a cache without the file of prompts, or log that it is missing."""
+    reason = _complete(repo, sentence_modules.PROMPTS, commit, offline)
+    if reason:
+        logging.getLogger(__name__).warning(
+            '%s: its default prompt, if it has one, is not known, and not used: the Hugging Face '
+            'cache lacks %s (%s); run once online', repo, sentence_modules.PROMPTS, reason)
+
+
+def _complete(repo, name, commit, offline):
+    """Complete a cache by a file, unless it records that there is none; returns why that failed, or
+    None."""
+    if hub_lacks(repo, name, commit):
+        return None
+    if offline:
+        return 'this run is offline'
+    try:
+        hub_file(repo, name, commit)
+    except (DataError, OSError) as error:
+        return error
+    return None

@@ -20,9 +20,9 @@ from ..utils.errors import DataError
 from ..utils.files import SAMPLE, read_json
 from ..utils.hosts import gluon_repository, hub_endpoint
 from . import hub, sentence_modules, zoo
-from .catalogue import MODELS, find
+from .catalogue import DEFAULT, MODELS, find
 
-__all__ = ['DEFAULT', 'Checkpoint', 'resolve', 'tensorflow_checkpoint']
+__all__ = ['Checkpoint', 'resolve', 'tensorflow_checkpoint']
 
 Checkpoint = collections.namedtuple('Checkpoint', 'weights vocab config cased source')
 Checkpoint.__doc__ = """What :func:`resolve` found.
@@ -34,7 +34,6 @@ Checkpoint.__doc__ = """What :func:`resolve` found.
 - source: where they come from, for messages
 """
 
-DEFAULT = 'bert_12_768_12'
 _WEIGHTS = ('model.params', 'model.safetensors', 'model.safetensors.index.json',
             'pytorch_model.bin')
 _VOCAB = ('vocab.txt', 'spm.model', 'tokenizer.json')

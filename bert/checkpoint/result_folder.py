@@ -20,16 +20,16 @@ from ..model.parameters import collect, load_parameters
 from ..text import tokenizer, vocabulary
 from ..utils.errors import DataError, brief
 from ..utils.files import parse_json, read_json, write_json
-from .catalogue import MODELS
+from .catalogue import DEFAULT, MODELS
 from .integrity import check_finite
 from .names import ARCHITECTURES
 from .output import LAST
-from .resolve import DEFAULT, Checkpoint, resolve
+from .resolve import Checkpoint, resolve
 from .source import ModelSource
 from .weights import read_params, read_weights, write_params
 
-__all__ = ['LoadedModel', 'load', 'without_weights', 'read', 'check_vocabulary', 'describe',
-           'save_weights', 'save_last', 'load_last', 'check_data', 'WEIGHTS']
+__all__ = ['LoadedModel', 'load', 'without_weights', 'read', 'describe', 'save_weights',
+           'save_last', 'load_last', 'check_data', 'WEIGHTS']
 
 WEIGHTS = 'model.params'
 
@@ -87,21 +87,26 @@ def without_weights(source: ModelSource) -> LoadedModel:
     return LoadedModel(config, tok, {}, origin)
 
 
-def read(found: Checkpoint, cased: Optional[bool] = None) -> Tuple[
-        BertConfig, tokenizer.Tokenizer, Dict[str, np.ndarray]]:
-    """The config, tokenizer and arrays of a :class:`~bert.checkpoint.resolve.Checkpoint`."""
-    tok = tokenizer.load(found.vocab, found.cased if cased is None else cased)
+def read(found: Checkpoint, cased: Optional[bool] = None, nbest: int = 0, alpha: float = 1.0
+         ) -> Tuple[BertConfig, tokenizer.Tokenizer, Dict[str, np.ndarray]]:
+    """The config, tokenizer and arrays of a :class:`~bert.checkpoint.resolve.Checkpoint`.
+
+    ``nbest`` and ``alpha`` are those of :func:`bert.text.tokenizer.load`.  Raises
+    :class:`~bert.utils.errors.DataError` if one cannot be read, the vocabulary is not whole, or
+    they do not fit together.
+    """
+    tok = tokenizer.load(found.vocab, found.cased if cased is None else cased, nbest, alpha)
     arrays = read_weights(found.weights, found.config.architectures)
     config = found.config
     rows = len(arrays['bert.word_embed.0.weight'])
     if config.vocab_size is None:
         config = config.replace(vocab_size=rows)
     _check_complete(found, config, len(tok))
-    check_vocabulary(rows, len(tok), found)
+    _check_rows(rows, len(tok), found)
     return config, tok, arrays
 
 
-def check_vocabulary(embedded: int, tokens: int, found: Checkpoint) -> None:
+def _check_rows(embedded, tokens, found):
     """Raise DataError unless ``embedded`` rows of weights hold a vocabulary of ``tokens``.
 
     Rows beyond it, with which some models round the size up, are logged.

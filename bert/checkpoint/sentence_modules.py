@@ -1,6 +1,6 @@
 """Folders of sentence-transformers: an encoder, and modules that make one vector per text."""
 import os
-from typing import List, NamedTuple, Optional, Tuple, Union
+from typing import Collection, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -80,9 +80,9 @@ def transformer_folder(folder: str) -> str:
     return folder if path == '.' else os.path.join(folder, path)
 
 
-def paths(folder: str) -> List[str]:
-    """The sub-folders with the settings of the modules after the encoder."""
-    return [path for kind, path in _modules(folder)[1:] if kind in ('Pooling', 'Dense')]
+def paths(folder: str, kinds: Collection[str] = ('Pooling', 'Dense')) -> List[str]:
+    """The sub-folders with the settings of the modules of ``kinds`` after the encoder."""
+    return [path for kind, path in _modules(folder)[1:] if kind in kinds]
 
 
 def root(folder: str) -> Optional[str]:
@@ -175,7 +175,9 @@ def _dense(folder):
     names = [name for name in ('model.safetensors', 'pytorch_model.bin')
              if os.path.isfile(os.path.join(folder, name))]
     if not names:
-        raise DataError(f'{folder}: no model.safetensors in this folder of a Dense module')
+        raise DataError(f'{folder}: no model.safetensors in this folder of a Dense module, and no '
+                        'pytorch_model.bin (a pickle, which is only fetched if torch is '
+                        'installed); choose another way with --pooling')
     path = os.path.join(folder, names[0])
     arrays = {name: np.asarray(array, np.float32) for name, array in read_arrays(path).items()}
     weight = arrays.get('linear.weight', np.zeros(0))

@@ -15,6 +15,13 @@ from .names import from_gluonnlp, from_huggingface
 __all__ = ['read_arrays', 'read_weights', 'read_params', 'write_params', 'write_safetensors']
 
 _THEIRS = ('.bin', '.pt', '.pth', '.safetensors', '.safetensors.index.json')
+_REFUSED = {        # endings of names that are known, but not read -> the cure
+    **dict.fromkeys(('.h5', '.msgpack', '.bin.index.json'),
+                    'load the model with Transformers, whose save_pretrained writes '
+                    'model.safetensors'),
+    '.ckpt': 'convert a checkpoint of google-research/bert with scripts/convert_checkpoint.py, '
+             'which needs its .index and .data files',
+}
 _CUT = 'only a part could be written; the disk or its quota is full'
 
 
@@ -202,6 +209,10 @@ def read_weights(path: str, architectures: Sequence[str] = ()) -> Dict[str, np.n
     """
     if not os.path.isfile(path):
         raise DataError(f'{path}: no such file')
+    cure = next((cure for ending, cure in _REFUSED.items() if path.endswith(ending)), None)
+    if cure:
+        raise DataError(f'{path}: not one of the kinds of weights that are read, .params, '
+                        f"{', '.join(_THEIRS)}; {cure}")
     if path.endswith('.index'):
         arrays = from_huggingface(read_tensorflow(path), architectures)
     elif path.endswith(_THEIRS):

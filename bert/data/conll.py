@@ -17,11 +17,11 @@ _SEVERAL = re.compile(r',[BIESLUMW]-')      # B-person,B-group: annotators did n
 
 
 class Sentence(NamedTuple):
-    """A sentence of a CoNLL file; its row ``i`` is line ``line + i`` of the file."""
+    """A sentence of a CoNLL file."""
     words: List[str]
     tags: Optional[List[str]]   # as in the file; None if it has none
     columns: List[List[str]]    # of each row, without the tag
-    line: int
+    lines: Sequence[int]        # of each row, its number in the file, from 1
     before: List[str]           # the -DOCSTART- lines between the last sentence and this one
     separator: str              # tab or space
 
@@ -35,7 +35,7 @@ def read(path: str, token_column: int = 0, tag_column: Optional[int] = -1) -> Li
     columns than the rest are comments.  Tags that break the file's scheme cause a warning; tags of
     no scheme, ragged columns and anything that is not text raise a DataError.
     """
-    sentences, before, rows, start, comments = [], [], [], 0, []
+    sentences, before, rows, numbers, comments = [], [], [], [], []
     known = {}          # equal columns are one object
     lines = list(_lines(path))
     first, width, separator = _shape(lines)
@@ -52,12 +52,13 @@ def read(path: str, token_column: int = 0, tag_column: Optional[int] = -1) -> Li
                 raise DataError(f'{path}:{number}: {len(columns)} column(s) where line {first} has '
                                 f'{width}; write one token per line with the same columns, and a '
                                 'blank line between sentences')
-            start = start if rows else number
+            numbers.append(number)
             rows.append([known.setdefault(column, column) for column in columns])
         else:
             if rows:
-                sentences.append((start, before, rows))
-                before, rows = [], []
+                whole = range(numbers[0], numbers[-1] + 1)      # takes less memory
+                sentences.append((whole if len(whole) == len(rows) else numbers, before, rows))
+                before, rows, numbers = [], [], []
             if columns:
                 before.append(line)
     if comments:
@@ -78,10 +79,10 @@ def read(path: str, token_column: int = 0, tag_column: Optional[int] = -1) -> Li
         raise DataError(f'{path}:{first}: column {token} cannot be both token and tag; name '
                         'another for one of them')
     del lines           # this and the next line save memory: there may be millions of rows
-    for i, (line, before, rows) in enumerate(sentences):
+    for i, (numbers, before, rows) in enumerate(sentences):
         sentences[i] = Sentence(
             [row[token] for row in rows], [row[tag] for row in rows] if tag < width else None,
-            [row[:tag] + row[tag + 1:] for row in rows], line, before, separator)
+            [row[:tag] + row[tag + 1:] for row in rows], numbers, before, separator)
     if tag < width:
         _check_tags(path, sentences)
     return sentences
@@ -125,14 +126,14 @@ def _columns(line):
 def _check_tags(path, sentences):
     form, strange = find_form({tag for sentence in sentences for tag in sentence.tags})
     for sentence in sentences if strange else ():
-        for number, tag in enumerate(sentence.tags, sentence.line):
+        for number, tag in zip(sentence.lines, sentence.tags):
             if tag in strange:
                 likes = {'prefix': 'O, B-PER, I-PER, E-PER or S-PER',
                          'suffix': 'O, PER-B, PER-I, PER-E or PER-S'}[form]
                 raise DataError(f'{path}:{number}: {tag!r} is not a tag like {likes}, as others '
                                 'here are; correct it, or name the column of the tags')
     several = [(number, tag) for sentence in sentences
-               for number, tag in enumerate(sentence.tags, sentence.line) if _SEVERAL.search(tag)]
+               for number, tag in zip(sentence.lines, sentence.tags) if _SEVERAL.search(tag)]
     if several:
         _log.warning('%s:%d: %s is more than one tag (%d such rows in the file): it is read as one '
                      'type of that name; keep one tag per row', path, *several[0], len(several))

@@ -132,7 +132,8 @@ def _read(path):
     try:
         with np.load(path, allow_pickle=False) as file:
             columns = {name: file[name] for name in file.files}     # zip checks its sums
-        os.utime(path)          # used just now
+        with contextlib.suppress(OSError):      # a disk that cannot be written
+            os.utime(path)      # used just now
         return columns
     except FileNotFoundError:
         return None

@@ -54,8 +54,7 @@ _HUB = {name: ('nyu-mll/glue', folder, labels) for name, folder, labels in (
 _HUB['XNLI'] = ('facebook/xnli', 'zh', _NLI)
 
 
-def find(task: Task, data_dir: Optional[str] = None, root: Optional[str] = None,
-         offline: bool = False) -> str:
+def find(task: Task, data_dir: Optional[str] = None, offline: bool = False) -> str:
     """The folder that holds the task's official files, fetched if need be.
 
     Parameters
@@ -64,8 +63,6 @@ def find(task: Task, data_dir: Optional[str] = None, root: Optional[str] = None,
     data_dir : str, optional
         The user's folder: the task's own, or that of all GLUE tasks.  No other place is then
         looked at.
-    root : str, optional
-        The cache, by default ``$MXNET_HOME`` or ``~/.mxnet``.
     offline : bool
         Don't ask the hosts (as BERT_OFFLINE=1 says for all programs).
 
@@ -83,7 +80,7 @@ def find(task: Task, data_dir: Optional[str] = None, root: Optional[str] = None,
                         f'{_wanted(task)}')
     if task.name in _TOYS:
         return os.path.join(SAMPLE, _TOYS[task.name])
-    folder = os.path.join(mxnet_home(root), 'datasets', 'glue-official', task.name)
+    folder = os.path.join(mxnet_home(), 'datasets', 'glue-official', task.name)
     cure = f'put its files ({_wanted(task)}) into a folder and name that with --data_dir'
     if not _missing(task, folder):
         return folder

@@ -9,8 +9,8 @@ import re
 from typing import Iterable, List, NamedTuple, Tuple
 
 from ..utils.errors import DataError
-from ..utils.files import decompressed_name, read_json
-from .table_files import read_objects
+from ..utils.files import decompressed_name
+from .table_files import read_json_or_lines, read_objects
 
 __all__ = ['Answer', 'Question', 'check_version', 'from_lines', 'is_labelled', 'read']
 
@@ -54,7 +54,7 @@ def check_version(path: str, questions: Iterable[Question], version_2: bool, tra
 
 def read(path: str, train: bool) -> List[Question]:
     """The questions of a SQuAD 1.1 or 2.0 file, or of rows of Hugging Face's datasets (context,
-    question, id, answers), as a list, JSON lines (.jsonl) or under "data".
+    question, id, answers), as a list, JSON lines (.json or .jsonl) or under "data".
 
     An answer with a wrong ``answer_start`` is moved to the nearest place where it occurs (any
     whitespace matches any other).  If it does not occur at all, a question without another answer
@@ -122,7 +122,9 @@ def _entries(path):
 def _articles(path):
     if decompressed_name(path).lower().endswith('.jsonl'):
         return [item for _, item in read_objects(path)]
-    content = read_json(path)
+    content = read_json_or_lines(path)
+    if isinstance(content, dict) and 'data' not in content and 'context' in content:
+        return [content]        # a single line
     return content if content and isinstance(content, list) else _get(content, 'data', list, path)
 
 

@@ -5,7 +5,6 @@ They are kept where GluonNLP keeps them, in ``$MXNET_HOME/datasets/squad``.
 import contextlib
 import io
 import os
-from typing import Optional
 
 from ..utils.download import download, reach, sha1sum, why
 from ..utils.errors import DataError
@@ -30,23 +29,14 @@ def sample(split: str, version: str) -> str:
     return os.path.join(SAMPLE, 'squad', f'{split}-v{version}.json')
 
 
-def find(split: str, version: str, root: Optional[str] = None, offline: bool = False) -> str:
+def find(split: str, version: str, offline: bool = False) -> str:
     """The official file of a split ('train' or 'dev') and a version ('1.1' or '2.0').
 
-    Parameters
-    ----------
-    root : str, optional
-        The cache, by default ``$MXNET_HOME`` or ``~/.mxnet``.
-    offline : bool
-        Don't ask the hosts.
-
-    Raises
-    ------
-    DataError
-        With the reason why each source failed, and the cure.
+    ``offline``: don't ask the hosts.  Raises DataError with the reason why each source failed, and
+    the cure.
     """
     name = f'{split}-v{version}.json'
-    folder = os.path.join(mxnet_home(root), 'datasets', 'squad')
+    folder = os.path.join(mxnet_home(), 'datasets', 'squad')
     path = os.path.join(folder, name)
     cure = f'name your copy with --{split}_file FILE; --bert_model sample runs on toy data'
     if _is_whole(path, name):

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 from ..utils.errors import DataError
 from ..utils.files import decompressed_name, parse_json, read_json, read_lines
 
-__all__ = ['open_table', 'read_objects']
+__all__ = ['open_table', 'read_json_or_lines', 'read_objects']
 
 Rows = Iterator[Tuple[int, List[Any]]]      # number of the line, from 1; its fields
 
@@ -81,6 +81,23 @@ def read_objects(path: str) -> Iterator[Tuple[int, Dict[str, Any]]]:
             raise DataError(f'{path}:{number}: not a JSON object; write one per line, '
                             'such as {"text": "...", "label": "..."}')
         yield number, item
+
+
+def read_json_or_lines(path: str) -> Any:
+    """The value in a JSON file, or the list of the objects on its lines.
+
+    Raises DataError, which names the file and where it is wrong."""
+    try:
+        return read_json(path)
+    except DataError:
+        rows = read_objects(path)
+        try:
+            items = [next(rows)[1]]
+        except (DataError, OSError, StopIteration):     # the first line is no whole object
+            items = None
+        if items is None:
+            raise
+    return items + [item for _, item in rows]
 
 
 def _values(path):

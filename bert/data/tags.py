@@ -160,8 +160,8 @@ def detect(sentences: Sequence[Any]) -> Tuple[Scheme, List[Tuple[int, str, str]]
         found = spans(sentence.tags, Scheme('BIO2', form))
         for scheme, wrong in faults.items():
             expected = tags_from(found, len(sentence.tags), scheme)
-            wrong += [(line, tag, right) for line, (tag, right) in enumerate(
-                zip(sentence.tags, expected), sentence.line) if tag != right]
+            wrong += [(line, tag, right) for line, tag, right in zip(
+                sentence.lines, sentence.tags, expected) if tag != right]
     scheme = min(faults, key=lambda name: len(faults[name]))
     return scheme, faults[scheme]
 

@@ -46,8 +46,7 @@ def f1(gold: str, predicted: str) -> float:
 
 
 def evaluate(questions: Sequence[Any], predictions: Mapping[str, str],
-             null_odds: Optional[Mapping[str, float]] = None,
-             threshold: Optional[float] = None) -> Dict[str, float]:
+             null_odds: Optional[Mapping[str, float]] = None) -> Dict[str, float]:
     """Score ``predictions``: the official names -> percentages, counts and thresholds.
 
     Parameters
@@ -59,9 +58,6 @@ def evaluate(questions: Sequence[Any], predictions: Mapping[str, str],
         {id: float}, the higher the less likely an answer.  Adds the best thresholds
         (``best_exact``, ``best_exact_thresh``, ``best_f1``, ``best_f1_thresh``) and the average
         precisions (``pr_exact_ap``, ``pr_f1_ap``, ``pr_oracle_ap``).
-    threshold : float, optional
-        If ``null_odds`` exceeds it, "no answer" is scored instead of the prediction
-        (``--na-prob-thresh``); None scores the predictions as they are.
 
     Raises
     ------
@@ -69,15 +65,11 @@ def evaluate(questions: Sequence[Any], predictions: Mapping[str, str],
         If a question has no prediction, or neither answers nor the mark that it has none.
     """
     answerable, exact, overlap = _raw(questions, predictions, null_odds)
-    scored = exact, overlap
-    if threshold is not None:
-        scored = [{i: float(not answerable[i]) if null_odds[i] > threshold else score
-                   for i, score in scores.items()} for scores in scored]
-    result = _means(*scored, list(answerable), '')
+    result = _means(exact, overlap, list(answerable), '')
     for prefix, kind in (('HasAns_', True), ('NoAns_', False)):
         ids = [i for i in answerable if answerable[i] == kind]
         if ids:
-            result.update(_means(*scored, ids, prefix))
+            result.update(_means(exact, overlap, ids, prefix))
     if null_odds is not None:
         ranked = _rank(null_odds, answerable)
         for name, scores in (('exact', exact), ('f1', overlap)):

@@ -2,7 +2,7 @@
 documents, UTF-8.
 
 A corpus is cut into chunks of bytes, each of which can be read without the rest of it; a compressed
-file (.gz, .xz) is one chunk.  The chunks depend on nothing but the text.
+file (.gz, .bz2, .xz) is one chunk.  The chunks depend on nothing but the text.
 """
 import glob
 import os

@@ -9,8 +9,7 @@ import numpy as np
 from ..checkpoint.catalogue import MODELS
 from ..checkpoint.names import check_tied
 from ..checkpoint.resolve import resolve
-from ..checkpoint.result_folder import check_vocabulary
-from ..checkpoint.weights import read_weights
+from ..checkpoint.result_folder import read
 from ..model.config import LARGEST, BertConfig
 from ..model.heads import PreTraining
 from ..model.parameters import initialize, load_parameters
@@ -48,14 +47,11 @@ def load(settings: ModelSettings) -> StartModel:
         raise DataError(f'--model {name}: has no weights for --pretrained; name a folder')
     found = resolve(name, vocabulary.dataset if name in MODELS else None,
                     offline=vocabulary.offline or None, vocab=vocabulary.own)
-    tok = tokenizer.load(found.vocab, True if vocabulary.cased else found.cased, vocabulary.nbest,
-                         vocabulary.alpha)
-    arrays = read_weights(found.weights, found.config.architectures)
+    config, tok, arrays = read(found, True if vocabulary.cased else None, vocabulary.nbest,
+                               vocabulary.alpha)
     check_tied(arrays, found.weights)
-    rows = len(arrays['bert.word_embed.0.weight'])
-    check_vocabulary(rows, len(tok), found)
-    return StartModel(found.config.replace(vocab_size=rows), tok, vocabulary.own or found.source,
-                      arrays, found.source)
+    config = config.replace(vocab_size=len(arrays['bert.word_embed.0.weight']))
+    return StartModel(config, tok, vocabulary.own or found.source, arrays, found.source)
 
 
 def _config(name, offline):

@@ -19,7 +19,7 @@ import numpy as np
 from ..checkpoint.output import SHARDS, SHARDS_DESCRIPTION, UNFINISHED, OutputFolder
 from ..text.tokenizer import Tokenizer
 from ..utils import files
-from ..utils.errors import DataError
+from ..utils.errors import DataError, brief
 from . import corpus
 from .masking import FIELDS, Masking
 from .processes import unordered_map
@@ -122,9 +122,7 @@ def _prepare(folder, state, resume):
         before = files.read_json(path, dict)
         for key, value in state.items():
             if before.get(key) != value:
-                raise DataError(f'--resume: the run in {folder} had other {key} '
-                                f'({before.get(key)!r}); give the same arguments, or another '
-                                '--output_dir')
+                raise DataError(_difference(folder, key, before.get(key), value))
         done = before.get('done')
         made = done.get('shards') if isinstance(done, dict) else None
         if isinstance(made, int) and made > 0 and all(os.path.exists(_part_path(folder, i))
@@ -133,6 +131,18 @@ def _prepare(folder, state, resume):
         return None
     files.write_json(path, state)
     return None
+
+
+def _difference(folder, key, before, value):
+    """Why a run with ``value`` does not continue one with ``before``."""
+    if key == 'files' and isinstance(before, list):
+        for entry, old in zip(value, before):
+            if isinstance(old, list) and old[:1] == entry[:1] and old != entry:
+                return (f'--resume: {entry[0]} has changed since the run in {folder} began; begin '
+                        'again with --overwrite, or in another --output_dir')
+        before = [old[0] if isinstance(old, list) and old else old for old in before]
+    return (f'--resume: the run in {folder} had other {key} ({brief(before)}); give the same '
+            'arguments, or another --output_dir')
 
 
 def _record(masking):

@@ -183,7 +183,7 @@ class Tokenizer:
         with files.atomic(os.path.join(folder, name)) as temporary, open(temporary, 'wb') as file:
             file.write(content)
         files.write_json(os.path.join(folder, vocabulary.CONFIG), config)
-        for other in {'vocab.txt', 'spm.model', 'tokenizer.json', 'added_tokens.json'} - {name}:
+        for other in {*vocabulary.FILES} - {name}:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(folder, other))
 

@@ -7,9 +7,10 @@ from typing import Any, List, Optional, Tuple
 from ..utils.errors import DataError, brief
 from ..utils.files import read_json
 
-__all__ = ['CONFIG', 'SPECIALS', 'casing', 'check_class', 'find', 'read']
+__all__ = ['CONFIG', 'FILES', 'SPECIALS', 'casing', 'check_class', 'find', 'read']
 
 CONFIG = 'tokenizer_config.json'
+FILES = ('vocab.txt', 'spm.model', 'tokenizer.json', 'added_tokens.json')   # beside CONFIG
 # classes of Transformers whose text is split as BertTokenizer splits it; and ours
 _CLASSES = {'BertTokenizer', 'DistilBertTokenizer', 'ElectraTokenizer', 'MobileBertTokenizer',
             'SqueezeBertTokenizer', 'PreTrainedTokenizer', 'TokenizersBackend', 'SentencePiece'}

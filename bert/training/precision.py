@@ -2,7 +2,6 @@
 import contextlib
 import logging
 import os
-import re
 import time
 import zlib
 from typing import NamedTuple, Optional, Sequence, Tuple
@@ -12,7 +11,7 @@ import numpy as np
 
 from ..model import ops
 from ..model.forward import choose_layout
-from ..utils import files
+from ..utils import files, processors
 from ..utils.errors import DataError
 
 __all__ = ['Speeds', 'choose', 'measure', 'prepare', 'set_precision', 'speeds']
@@ -40,7 +39,7 @@ def measure() -> Speeds:
     """
     x = mx.nd.array(np.random.default_rng(0).standard_normal((_SIDE, _SIDE)))
     float32, bfloat16, int8 = _speed(_product, x, x), None, None
-    flags = _cpuinfo('flags')       # without AVX-512 MXNet logs and raises an error
+    flags = processors.describe().get('flags')  # without AVX-512 MXNet logs and raises an error
     if flags is None or 'avx512bw' in flags.split():
         # oneDNN may still fail with "could not create a primitive descriptor"
         with contextlib.suppress(mx.MXNetError):
@@ -63,16 +62,6 @@ def _speed(product, *arrays):
         product(*arrays).wait_to_read()
         seconds.append(time.perf_counter() - start)
     return 2 * _SIDE ** 3 / min(seconds) / 1e9
-
-
-def _cpuinfo(field):
-    """A field of /proc/cpuinfo, of the first CPU; None if it is missing, as on other systems."""
-    try:
-        with open('/proc/cpuinfo', encoding='utf-8') as f:
-            found = re.search(rf'^{field}\s*:\s*(.*)$', f.read(), re.M)
-    except OSError:
-        return None
-    return found and found.group(1)
 
 
 def speeds() -> Speeds:
@@ -101,8 +90,9 @@ def _cpu():
     Virtual machines of one model ("AMD EPYC") differ in their abilities.
     """
     threads = os.environ.get('OMP_NUM_THREADS') or os.cpu_count()
-    abilities = zlib.crc32((_cpuinfo('flags') or '').encode())
-    return f"{_cpuinfo('model name') or 'CPU'} ({abilities:08x}) x {threads}"
+    cpu = processors.describe()
+    abilities = zlib.crc32(cpu.get('flags', '').encode())
+    return f"{cpu.get('model name') or 'CPU'} ({abilities:08x}) x {threads}"
 
 
 def choose(dtype: str, device: mx.Context) -> str:

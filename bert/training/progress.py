@@ -22,7 +22,7 @@ class Progress:
     ----------
     folder : str
         Where ``metrics.jsonl`` is written: one JSON object per line with a ``type``, 'train' every
-        ``log_interval`` updates, 'dev' or 'test' for scores.
+        ``log_interval`` updates, 'dev' for scores.
     total : int
         Updates in the whole run.
     done : int

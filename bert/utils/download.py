@@ -42,16 +42,16 @@ class DownloadError(DataError):
         super().__init__(f'{self.reason}; {cure}')
 
 
-def download(url: str, path: str, sha1: Optional[str] = None, size: Optional[int] = None,
-             offline: bool = False, timeout: float = 30.0) -> str:
+def download(url: str, path: str, sha1: Optional[str] = None, offline: bool = False,
+             timeout: float = 30.0) -> str:
     """Fetch ``url`` into the file ``path``, unless it is there already; returns ``path``.
 
     Parameters
     ----------
     url, path : str
         http(s) address, and the file to write; its folder is made.
-    sha1, size : str and int, optional
-        Hexadecimal SHA-1 and number of bytes of the whole file.
+    sha1 : str, optional
+        Hexadecimal SHA-1 of the whole file.
     offline : bool
         Raise rather than use the network.
     timeout : float
@@ -62,7 +62,7 @@ def download(url: str, path: str, sha1: Optional[str] = None, size: Optional[int
     DownloadError
         After the last attempt, or at once where another one can't help (403, 404, no network).
     """
-    if not _fault(path, sha1, size):
+    if not _fault(path, sha1):
         return path
     if offline:
         raise DownloadError(url, 'not fetched, since this run is offline',
@@ -71,12 +71,12 @@ def download(url: str, path: str, sha1: Optional[str] = None, size: Optional[int
     try:
         os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
         with locked(path):
-            if not _fault(path, sha1, size):    # another process has brought it meanwhile
+            if not _fault(path, sha1):      # another process has brought it meanwhile
                 return path
             if sha1 is None and not _length(etag):
                 part.unlink(missing_ok=True)    # nothing would show that the file has changed
-            _receive(url, part, etag, size, timeout)
-            fault = _fault(part, sha1, size)
+            _receive(url, part, etag, timeout)
+            fault = _fault(part, sha1)
             etag.unlink(missing_ok=True)
             if fault:
                 part.unlink()
@@ -88,17 +88,15 @@ def download(url: str, path: str, sha1: Optional[str] = None, size: Optional[int
     return path
 
 
-def _fault(path, sha1, size):
+def _fault(path, sha1):
     """What is wrong with the file ``path``, or None."""
     if not os.path.isfile(path):
         return 'there is no such file'
-    if size is not None and os.path.getsize(path) != size:
-        return f'it has {os.path.getsize(path)} bytes where {size} were expected'
     found = sha1 and sha1sum(path)
     return f'its SHA-1 is {found} where {sha1} was expected' if found != sha1 else None
 
 
-def _receive(url, part, etag, size, timeout):
+def _receive(url, part, etag, timeout):
     """Complete the file ``part``; a broken body is resumed while attempts bring something new."""
     import requests
     from urllib3.util import Retry
@@ -118,7 +116,7 @@ def _receive(url, part, etag, size, timeout):
             session.mount('http://', adapter)
             session.mount('https://', adapter)
             while True:
-                problem = _attempt(session, url, part, etag, size, timeout)
+                problem = _attempt(session, url, part, etag, timeout)
                 if not problem:
                     return
                 tries = _TRIES if _length(part) > best else tries - 1
@@ -132,7 +130,7 @@ def _receive(url, part, etag, size, timeout):
         raise DownloadError(url, why(error), 'correct the address') from error
 
 
-def _attempt(session, url, part, etag, size, timeout):
+def _attempt(session, url, part, etag, timeout):
     """One request for what ``part`` lacks; what broke it off, or None."""
     import requests
     from tqdm import tqdm
@@ -148,7 +146,7 @@ def _attempt(session, url, part, etag, size, timeout):
             part.write_bytes(b'')       # emptied before its ETag changes
             etag.write_text(answer.headers.get('ETag', ''), 'latin-1')
             encoded = answer.headers.get('Content-Encoding', 'identity') != 'identity'
-            have, total = 0, int(length) if length.isdigit() and not encoded else size
+            have, total = 0, int(length) if length.isdigit() and not encoded else None
         elif status == 206 and sent and int(sent[1]) == have:
             total = int(sent[2])
         elif status in (206, 416):      # not the range that was asked for: start over

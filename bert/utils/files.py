@@ -1,4 +1,5 @@
 """Writing and reading files: atomic, with errors in one line."""
+import bz2
 import contextlib
 import errno
 import gzip
@@ -99,17 +100,17 @@ def write_json(path: str, value: Any) -> None:
         f.write('\n')
 
 
-_PACKED = {'.gz': gzip.open, '.xz': lzma.open}
+_PACKED = {'.gz': gzip.open, '.bz2': bz2.open, '.xz': lzma.open}
 
 
 def decompressed_name(path: str) -> str:
-    """``path`` without .gz or .xz at its end."""
+    """``path`` without .gz, .bz2 or .xz at its end."""
     stem, suffix = os.path.splitext(path)
     return stem if suffix.lower() in _PACKED else path
 
 
 def open_binary(path: str) -> BinaryIO:
-    """Open a file to read its bytes.  A .gz or .xz file is decompressed: it cannot seek, and
+    """Open a file to read its bytes.  A .gz, .bz2 or .xz file is decompressed: it cannot seek, and
     raises DataError where it is damaged."""
     if decompressed_name(path) == path:
         return open(path, 'rb')
@@ -129,7 +130,9 @@ class _Decompressed(io.RawIOBase):
     def readinto(self, buffer):
         try:
             data = self._file.read(len(buffer))
-        except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
+        except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+            if getattr(error, 'errno', None):       # of the disk, not of gzip or bz2
+                raise
             raise DataError(f'{self._path}: a damaged archive ({error}); take another copy of it'
                             ) from None
         buffer[:len(data)] = data
@@ -149,7 +152,7 @@ def parse_json(text: str) -> Any:
 
 
 def read_json(path: str, kind: Optional[type] = None) -> Any:
-    """The value in a JSON file (.gz, .xz too), with or without a byte order mark.
+    """The value in a JSON file (.gz, .bz2, .xz too), with or without a byte order mark.
 
     ``kind``, dict or list, is what it must be.  Raises DataError, which names the file and where
     it is wrong.
@@ -201,8 +204,9 @@ def cache_folder() -> str:
 
 
 def read_lines(path: Optional[str]) -> Iterator[Tuple[int, str]]:
-    """(number, text) of each line of UTF-8 text (.gz, .xz too), split at line feeds only, with
-    its line end; None is standard input.  Raises DataError, which names the file and the line."""
+    """(number, text) of each line of UTF-8 text (.gz, .bz2, .xz too), split at line feeds only,
+    with its line end; None is standard input.  Raises DataError, which names the file and the
+    line."""
     source = contextlib.nullcontext(sys.stdin.buffer) if path is None else open_binary(path)
     path = path or 'standard input'
     with source as f:

@@ -9,13 +9,13 @@ from .files import expand_home
 __all__ = ['gluon_repository', 'hub_endpoint', 'hub_file', 'hub_lacks', 'mxnet_home']
 
 
-def mxnet_home(folder: Optional[str] = None) -> str:
-    """Where MXNet and GluonNLP keep what they fetch: ``folder``, ``$MXNET_HOME`` or ~/.mxnet.
+def mxnet_home() -> str:
+    """Where MXNet and GluonNLP keep what they fetch: ``$MXNET_HOME`` or ~/.mxnet.
 
     Raises DataError where the user has no home folder.
     """
     try:
-        return expand_home(folder or os.environ.get('MXNET_HOME') or '~/.mxnet')
+        return expand_home(os.environ.get('MXNET_HOME') or '~/.mxnet')
     except FileNotFoundError as error:
         raise DataError(f'{error.filename}: {error.strerror}; set HOME, or MXNET_HOME to a folder'
                         ) from None

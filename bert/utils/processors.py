@@ -1,10 +1,11 @@
-"""The processors that this process may use: by affinity, control group and share of a host."""
+"""The processors that this process may use, by affinity, control group and share of a host; and
+what they are."""
 import contextlib
 import os
 import re
-from typing import Collection, Iterator, Optional, Union
+from typing import Collection, Dict, Iterator, Optional, Union
 
-__all__ = ['available', 'share']
+__all__ = ['available', 'describe', 'share']
 
 _CGROUPS = '/sys/fs/cgroup'
 # how many workers this host has, as mpirun and horovodrun tell them
@@ -41,6 +42,14 @@ def share() -> int:
                 most = min(most, _cores(host) // workers, _quota(launcher or 'self') / workers)
             break
     return max(1, int(most))
+
+
+def describe() -> Dict[str, str]:
+    """What Linux says of the first processor in /proc/cpuinfo: 'model name', 'flags' and more.
+    Empty on other systems."""
+    first = (_read('/proc/cpuinfo') or '').partition('\n\n')[0]
+    fields = (line.partition(':') for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in fields}
 
 
 def _launcher(name: str) -> int:

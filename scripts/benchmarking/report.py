@@ -8,7 +8,7 @@ import time
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from bert.model.config import BertConfig
-from bert.utils import files
+from bert.utils import files, processors
 from bert.utils.errors import DataError
 
 from .measure import training_flops
@@ -160,11 +160,8 @@ def about(peers: Mapping[str, Optional[str]], path: str) -> Dict[str, str]:
     from importlib import metadata
 
     from bert import __version__
-    processor = platform.processor() or platform.machine()
-    if os.path.exists('/proc/cpuinfo'):
-        with open('/proc/cpuinfo', encoding='utf-8') as f:
-            processor = next((text.split(':', 1)[1].strip() for text in f
-                              if text.startswith('model name')), processor)
+    processor = (processors.describe().get('model name') or platform.processor()
+                 or platform.machine())
     ours = ['gluon-bert ' + __version__, 'Python ' + platform.python_version()]
     for name in 'mxnet', 'gluonnlp', 'numpy':
         with contextlib.suppress(metadata.PackageNotFoundError):    # e.g. mxnet-cu112

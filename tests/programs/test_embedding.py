@@ -184,6 +184,22 @@ def test_a_model_of_sentence_transformers(bert, tmp_path, capsys):
         call('--save_model', str(tmp_path / 'other'))
 
 
+@pytest.mark.parametrize('output', ['--similarity', '--map', '--output'])
+def test_what_is_saved_does_not_follow_from_the_output(lines, tmp_path, output):
+    use = ['--file', lines[0], output, 'good' if output == '--similarity' else
+           str(tmp_path / ('map.png' if output == '--map' else 'v.npy'))]
+    with pytest.raises(DataError, match='^--save_model is for vectors of sentences; add --pool'):
+        call(*use, '--save_model', str(tmp_path / 'none'))
+    assert os.listdir(tmp_path) == ['lines.txt']
+    saved = {}
+    for name, more in ('alone', []), ('beside', use):
+        call('--pooling', 'mean', '--save_model', str(tmp_path / name), *more)
+        saved[name] = {str(path.relative_to(tmp_path / name)):
+                       path.suffix == '.json' and path.read_bytes()
+                       for path in (tmp_path / name).rglob('*')}
+    assert saved['alone'] == saved['beside']
+
+
 @pytest.mark.parametrize('flags, message', [
     ([], 'one of the arguments --sentences --file is required'),
     (['--sentences', 'a', '--file', 'b'], 'not allowed with'),

@@ -248,6 +248,12 @@ def test_words_are_the_same_in_every_format(bert, tmp_path):
         assert (np.array(row['vectors'], np.float32).reshape(-1, 32) == expected).all()
 
 
+def test_layers_may_be_an_iterator():
+    once, again = (next(BertEmbedding(model=TINY, layers=layers).sentences(['a film'], 'mean'))
+                   for layers in (iter([-1, 1]), [-1, 1]))
+    assert close([once], [again])
+
+
 def test_wrong_layers():
     for layer in 0, 3, -3:
         with pytest.raises(DataError, match=f'no layer {layer}; they are 1 to 2'):

@@ -43,6 +43,16 @@ def test_an_earlier_vocabulary_is_kept_and_a_size_that_cannot_be_is_refused(tmp_
     assert len(tokenizer.load(str(tmp_path))) == 600
 
 
+@pytest.mark.parametrize('name', ['tokenizer.json', 'added_tokens.json', 'tokenizer_config.json',
+                                  'config.json'])
+def test_the_folder_of_a_model_is_kept(tmp_path, name):
+    (tmp_path / name).write_text('{}')
+    kind = ['--kind', 'sentencepiece', '--vocab_size', '500']
+    assert refused(make, tmp_path, *kind) == (
+        f'{tmp_path / name} exists; name another --output_dir, or add --overwrite')
+    assert os.listdir(tmp_path) == [name] and (tmp_path / name).read_text() == '{}'
+
+
 def test_no_text(tmp_path):
     (tmp_path / 'empty.txt').write_text('\n\n')
     assert 'no such file' in refused(train_vocabulary.main, [

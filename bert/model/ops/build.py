@@ -1,7 +1,8 @@
 """Build the operator library with the machine's C++ compiler, and keep it in the user's cache.
 
-A library belongs to the machine that built it: its name holds a hash of the sources, the compiler,
-the CPU and MXNet's version.
+A library belongs to the machine that built it: its name holds a hash of the sources, the CPU and
+MXNet's version, and one of CXX.  One that was built before needs no compiler, and no disk that can
+be written.
 """
 import contextlib
 import errno
@@ -18,6 +19,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from ...utils import processors
 from ...utils.files import cache_folder
 from ...utils.locks import locked
 
@@ -52,32 +54,56 @@ class Unavailable(Exception):
 
 
 def library() -> str:
-    """The path of the built library, built now if necessary; Unavailable if it cannot be."""
+    """The path of the built library, built now if necessary; Unavailable if it cannot be.
+
+    With CXX it is the one of that compiler, else any.
+    """
     if os.environ.get('BERT_OPS') == '0':
         raise Unavailable('BERT_OPS=0 asks for them')
     if sys.platform != 'linux' or platform.machine() not in ('x86_64', 'AMD64'):
         raise Unavailable(f'the fast ones need Linux on x86-64, but this is {platform.system()} on '
                           f'{platform.machine()}')
-    command, version = _compiler()
-    flags = FLAGS + ([] if 'clang' in version else ['-fno-gnu-unique'])
     mxnet = _mxnet_folder()
     sources = {name: _read(os.path.join(HERE, name)) for name in sorted(os.listdir(HERE))
                if name.endswith(('.h', '.cc'))}
     api = {name: _read(os.path.join(mxnet, name))
            for name in ('include/mxnet/lib_api.h', 'src/lib_api.cc')}
-    key = repr([sources, api, command, version, flags, _cpu()])
-    name = f'operators-{hashlib.sha256(key.encode()).hexdigest()[:32]}.so'
+    start = f'operators-{_hash(repr([sources, api, FLAGS, _cpu()]), 32)}-'
+    name = f"{start}{_hash(os.environ.get('CXX') or '', 8)}.so"
     try:
         folder = cache_folder()
-        with locked(os.path.join(folder, 'operators')):     # others wait for what this one builds
-            path = os.path.join(folder, name)
-            _sweep(folder, name)
-            if not _is_whole(path):
-                _build(command + flags, api['src/lib_api.cc'], mxnet, path)
-            os.utime(path)      # in use: see _sweep
+        path = _built(folder, name, start)
+        if path is None:
+            command = _compiler()
+            with locked(os.path.join(folder, 'operators')):     # one builds, the others wait
+                path = _built(folder, name, start)
+                if path is None:
+                    path = os.path.join(folder, name)
+                    _build(command, api['src/lib_api.cc'], mxnet, path)
     except OSError as error:
         raise Unavailable(f"{error.filename or 'the cache'}: {error.strerror or error}; set "
                           "XDG_CACHE_HOME to a folder that can be written") from None
+    return path
+
+
+def _hash(text, length):
+    return hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:length]
+
+
+def _built(folder, name, start):
+    """The path of the whole library ``name`` or, without CXX, of one whose name begins with
+    ``start``; or None.  Sweeps the folder."""
+    names = [name] if os.environ.get('CXX') else [name] + sorted(
+        other for other in os.listdir(folder) if other.startswith(start) and other != name)
+    for name in names:
+        path = os.path.join(folder, name)
+        with contextlib.suppress(OSError):      # a disk that cannot be written
+            os.utime(path)      # in use: see _sweep
+        if _is_whole(path):
+            break
+    else:
+        name, path = names[0], None
+    _sweep(folder, name)
     return path
 
 
@@ -89,15 +115,18 @@ def register(path: str) -> None:
     try:
         mx.library.load(path, verbose=False)
     except mx.MXNetError as error:
-        raise Unavailable(f'{path} does not load ({str(error).strip().splitlines()[-1]}); remove '
-                          'it to have it built again') from None
+        cure = 'remove it to have it built again'
+        if os.statvfs(path).f_flag & os.ST_NOEXEC:
+            cure = 'its disk is mounted noexec: set XDG_CACHE_HOME to a folder on another'
+        raise Unavailable(f'{path} does not load ({str(error).strip().splitlines()[-1]}); {cure}'
+                          ) from None
     except UnicodeEncodeError:
         raise Unavailable(f'{path}: MXNet loads only from names in UTF-8; set XDG_CACHE_HOME to a '
                           'folder that has one') from None
 
 
 def _compiler():
-    """(command, its version as it prints it)"""
+    """The command of the compiler, with its flags."""
     if os.environ.get('CXX'):
         try:
             command = shlex.split(os.environ['CXX'])
@@ -117,7 +146,7 @@ def _compiler():
     if done.returncode:
         raise Unavailable(f'the compiler {command[0]} does not run '
                           f'({_first_error(done.stdout + done.stderr)}); install g++ or set CXX')
-    return command, done.stdout
+    return command + FLAGS + ([] if 'clang' in done.stdout else ['-fno-gnu-unique'])
 
 
 def _mxnet_folder():
@@ -137,10 +166,8 @@ def _read(path):
 
 def _cpu():
     """The CPU's model and abilities, which -march=native compiles for."""
-    with contextlib.suppress(OSError), open('/proc/cpuinfo', encoding='utf-8') as f:
-        return sorted({line.strip() for line in f
-                       if line.startswith(('model', 'vendor_id', 'cpu family', 'flags'))})
-    return platform.processor()
+    return sorted(field for field in processors.describe().items() if field[0].startswith(
+        ('model', 'vendor_id', 'cpu family', 'flags'))) or platform.processor()
 
 
 def _build(command, api, mxnet, path):
@@ -188,7 +215,7 @@ def _is_whole(path):
 def _sweep(folder, current):
     """Remove what killed builds left, and libraries that were not loaded for a month.
 
-    Where there are no locks other processes may be building, and sweeping, at the same time.
+    Other processes may be building, and sweeping, at the same time.
     """
     for entry in os.scandir(folder):
         with contextlib.suppress(OSError):

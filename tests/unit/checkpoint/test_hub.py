@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from helpers import warnings
+from helpers import refused, warnings
 from http_server import put_hub
 from published_models import HUB, PARSED, ROW, lines
 
@@ -115,6 +115,31 @@ def test_a_hub_repository_of_sentence_transformers(server):
     assert os.path.basename(found.vocab) == '0_Transformer'
     assert Path(found.weights).read_bytes() == HUB['model.safetensors']
     assert Path(found.vocab, '..', '1_Pooling', 'config.json').exists()
+
+
+def test_pickled_weights_of_a_dense_module(server, monkeypatch):
+    modules = [{'type': 'x.Transformer', 'path': ''}, {'type': 'x.Pooling', 'path': '1_Pooling'},
+               {'type': 'x.Dense', 'path': '2_Dense'}]
+    weights = '2_Dense/pytorch_model.bin'
+    for name in '2_Dense/model.safetensors', 'sentence_bert_config.json':
+        server.put(f"org/st/resolve/{'c' * 40}/{name}", b'', 404, False,
+                   {'X-Repo-Commit': 'c' * 40, 'X-Error-Code': 'EntryNotFound'})
+    put_hub(server, 'org/st', {**HUB, 'modules.json': json.dumps(modules).encode(),
+                               '1_Pooling/config.json': b'{"pooling_mode": "mean"}',
+                               '2_Dense/config.json': b'{}', weights: b'pickle'})
+    monkeypatch.setattr(hub.importlib.util, 'find_spec', lambda name: None)
+    folder = Path(resolve('org/st').vocab)
+    assert not any(weights in path for _, path, _ in server.requests)
+    assert re.search(r'2_Dense: no model\.safetensors in .* only fetched if torch is installed',
+                     refused(sentence_modules.read, str(folder)))
+    monkeypatch.setattr(hub.importlib.util, 'find_spec', lambda name: 'torch')
+    resolve('org/st', offline=True)
+    assert not (folder / weights).exists()
+    resolve('org/st')               # completes the cache
+    assert (folder / weights).read_bytes() == b'pickle'
+    server.requests.clear()
+    resolve('org/st')
+    assert server.requests == []
 
 
 PROMPTS = 'config_sentence_transformers.json'

@@ -14,6 +14,8 @@ from bert.checkpoint.weights import read_params, write_params
 from bert.model.config import BertConfig
 from bert.model.heads import Classifier
 from bert.model.parameters import initialize
+from bert.pretraining import model
+from bert.pretraining.settings import ModelSettings
 from bert.training.distributed import create
 from bert.training.stepper import Stepper
 from bert.utils.files import read_json, write_json
@@ -47,6 +49,18 @@ def test_a_vocabulary_that_lost_tokens(copy):
     assert f'has {len(lines) - 2} whole tokens' in refused(result_folder.load, source)
     record(config, 'many')
     assert 'config.json has many' in refused(result_folder.load, source)
+
+
+def test_pre_training_goes_on_only_with_a_whole_vocabulary(copy):
+    source, vocab, config = copy
+    settings = ModelSettings(source.name, pretrained=True)
+    lines = vocab.read_bytes().splitlines(keepends=True)
+    record(config, len(lines))
+    start = model.load(settings)
+    assert len(start.tokenizer) == start.config.vocab_size == len(lines)
+    vocab.write_bytes(b''.join(lines[:-1]))
+    assert f'has {len(lines) - 1} whole tokens but config.json has {len(lines)}: it is damaged' in (
+        refused(model.load, settings))
 
 
 def test_a_token_that_was_added_elsewhere(copy):

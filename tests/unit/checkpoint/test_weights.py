@@ -198,6 +198,19 @@ def test_a_damaged_name(tmp_path):
     assert 'not a complete MXNet parameter file' in refused(read_weights, str(path))
 
 
+@pytest.mark.parametrize('name, cure', [
+    ('tf_model.h5', 'load the model with Transformers, whose save_pretrained writes '),
+    ('flax_model.msgpack', 'load the model with Transformers'),
+    ('pytorch_model.bin.index.json', 'load the model with Transformers'),
+    ('bert_model.ckpt', 'convert a checkpoint of google-research/bert with scripts/convert_check')])
+def test_kinds_that_are_not_read(tmp_path, name, cure):
+    path = tmp_path / name
+    path.write_bytes(b'x' * 99)
+    assert refused(read_weights, str(path)).startswith(
+        f'{path}: not one of the kinds of weights that are read, .params, .bin, .pt, .pth, '
+        f'.safetensors, .safetensors.index.json; {cure}')
+
+
 @pytest.mark.parametrize('name', ['a.params', 'a.safetensors', 'a.bin'])
 def test_missing_files(tmp_path, name):
     path = str(tmp_path / name)

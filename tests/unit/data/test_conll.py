@@ -34,11 +34,11 @@ def test_read_four_columns_with_docstart(path):
                 'Peter NNP B-NP B-PER\n-DOCSTART- -X- -X- O\n\nLondon NNP B-NP B-LOC')
     first, second, third = conll.read(path)
     assert first == (['EU', 'rejects'], ['B-ORG', 'O'],
-                     [['EU', 'NNP', 'B-NP'], ['rejects', 'VBZ', 'B-VP']], 3,
+                     [['EU', 'NNP', 'B-NP'], ['rejects', 'VBZ', 'B-VP']], range(3, 5),
                      ['-DOCSTART- -X- -X- O'], ' ')
-    assert (second.words, second.line, second.before) == (['Peter'], 7, [])
-    assert (third.words, third.tags, third.line, third.before) == (
-        ['London'], ['B-LOC'], 10, ['-DOCSTART- -X- -X- O'])
+    assert (second.words, second.lines, second.before) == (['Peter'], range(7, 8), [])
+    assert (third.words, third.tags, third.lines, third.before) == (
+        ['London'], ['B-LOC'], range(10, 11), ['-DOCSTART- -X- -X- O'])
 
 
 def test_equal_columns_are_in_memory_once(path):
@@ -51,7 +51,7 @@ def test_read_tabs_bom_crlf_and_spaces_inside_tokens(path):
     write(path, '\ufeffNew York\tB-LOC\r\n\t\r\n\u200b\tO\r\n\u00a0 \tO\r\nx\u2028y\tO\r\n')
     first, second = conll.read(path)
     assert (first.words, first.tags, first.separator) == (['New York'], ['B-LOC'], '\t')
-    assert (second.words, second.line) == (['\u200b', '\u00a0', 'x\u2028y'], 3)
+    assert (second.words, second.lines) == (['\u200b', '\u00a0', 'x\u2028y'], range(3, 6))
 
 
 def test_read_columns_by_number(path):
@@ -74,9 +74,15 @@ def test_comments_have_other_columns_than_the_file(path, caplog):
     caplog.set_level(logging.INFO)
     write(path, '# global\n# text = a b\n1\t#\tX\n2\tb\tO\n\n# a b\n1\tc\tX\n')
     first, second = conll.read(path, token_column=1)
-    assert (first.words, first.line) == (['#', 'b'], 3)
-    assert (second.words, second.line) == (['c'], 7)
+    assert (first.words, first.lines) == (['#', 'b'], range(3, 5))
+    assert (second.words, second.lines) == (['c'], range(7, 8))
     assert caplog.messages == [f'{path}: skipped 3 comments, the first is line 1']
+    write(path, 'a B-X\n# a note here\nb O\n# another note here\nc X\n')
+    with pytest.raises(DataError, match=f'^{path}:5: .X. is not a tag like'):
+        conll.read(path)
+    (sentence,) = conll.read(write(path, 'a B-X\n# a note here\n# and here\nb I-Y\n'))
+    assert sentence.lines == [1, 4]
+    assert caplog.messages[-1].startswith(f'{path}:4: I-Y, but BIO2 would have B-Y')
     (sentence,) = conll.read(write(path, '#tag B-X\n# O\n# id = 3\n'))
     assert sentence.words == ['#tag', '#']
     (sentence,) = conll.read(write(path, '# a\n#tag\nb\n'))

@@ -186,6 +186,18 @@ def test_a_cache_that_cannot_be_used(folder, caplog, monkeypatch, tmp_path):
     assert maker.calls == 3
 
 
+def test_a_cache_that_can_only_be_read(folder, monkeypatch):
+    maker = Maker()
+    made = maker.cached()
+
+    def refuse(path, *args):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+    for name in 'utime', 'open':
+        monkeypatch.setattr(os, name, refuse)
+    assert same(maker.cached(), made)
+    assert maker.calls == 1
+
+
 def test_full_disk(folder, monkeypatch, caplog):
     caplog.set_level(logging.DEBUG, 'bert.data.feature_cache')
 

@@ -19,8 +19,9 @@ RTE = 'index\tsentence1\tsentence2\tlabel\n0\ta\tb\tentailment\n'
 
 
 @pytest.fixture(autouse=True)
-def no_network(monkeypatch):
-    """No source but those that a test puts back."""
+def no_network(monkeypatch, tmp_path):
+    """No source but those that a test puts back, and an empty cache."""
+    monkeypatch.setenv('MXNET_HOME', str(tmp_path))
     for name in '_GLUONNLP', '_ARCHIVES', '_HUB':
         monkeypatch.setattr(glue, name, {})
     for module in 'data.glue', 'utils.hosts':       # their libraries are replaced, too
@@ -73,16 +74,15 @@ def test_data_dir_is_the_only_place(tmp_path):
     task = tasks.get('MRPC')
     fill(tmp_path / 'datasets' / 'glue-official' / 'MRPC', task)
     with pytest.raises(DataError) as error:
-        glue.find(task, str(tmp_path / 'mine'), root=str(tmp_path))
+        glue.find(task, str(tmp_path / 'mine'))
     assert str(error.value) == (
         f"--data_dir {tmp_path / 'mine'} has no files of MRPC, which are: train.tsv or "
         "msr_paraphrase_train.txt, "
         'dev.tsv or msr_paraphrase_test.txt, test.tsv or msr_paraphrase_test.txt')
 
 
-def test_cache(tmp_path, monkeypatch):
+def test_cache(tmp_path):
     task = tasks.get('RTE')
-    monkeypatch.setenv('MXNET_HOME', str(tmp_path))
     with pytest.raises(DataError) as error:
         glue.find(task, offline=True)
     assert str(error.value) == (
@@ -103,12 +103,12 @@ def test_archive(tmp_path, monkeypatch, host):
     task = tasks.get('RTE')
     monkeypatch.setitem(glue._ARCHIVES, 'RTE', (host[1] + 'RTE.zip', 'RTE'))
     zipped(host[0] / 'RTE.zip', task, 'RTE')
-    folder = glue.find(task, root=str(tmp_path))
+    folder = glue.find(task)
     assert tables.read_official(task, 'train', folder) == [
         Example('a', 'b', 'entailment', '0')]
     assert os.listdir(os.path.dirname(folder)) == ['RTE']       # no archive, scratch or lock
     (host[0] / 'RTE.zip').unlink()
-    assert glue.find(task, root=str(tmp_path)) == folder   # now from the cache
+    assert glue.find(task) == folder   # now from the cache
 
 
 def test_every_failed_source_is_told(tmp_path, monkeypatch, host):
@@ -125,7 +125,7 @@ def test_every_failed_source_is_told(tmp_path, monkeypatch, host):
 
     def message():
         with pytest.raises(DataError) as error:
-            glue.find(task, root=str(tmp_path))
+            glue.find(task)
         return str(error.value)
     failed = 'no source gave the data of RTE (GluonNLP: Failed downloading url; archive: %s; '
     hub = (f"hub: pyarrow is not installed ({install('hub')})); put its files "
@@ -137,7 +137,7 @@ def test_every_failed_source_is_told(tmp_path, monkeypatch, host):
     (host[0] / 'RTE.zip').write_bytes(b'<html>')
     assert message().startswith(failed.split('%')[0])
     zipped(host[0] / 'RTE.zip', task, 'RTE')        # what was broken is not kept
-    assert glue.find(task, root=str(tmp_path)).endswith('RTE')
+    assert glue.find(task).endswith('RTE')
 
 
 def test_without_a_network_every_source_is_named_once(tmp_path):
@@ -151,15 +151,15 @@ def test_without_a_network_every_source_is_named_once(tmp_path):
             'from bert.data import glue, squad_files, tasks\n'
             'from bert.utils.errors import DataError\n'
             'start = time.monotonic()\n'
-            'for find in (lambda: glue.find(tasks.get("RTE"), root=sys.argv[1]),\n'
-            '             lambda: squad_files.find("dev", "2.0", sys.argv[1])):\n'
+            'for find in (lambda: glue.find(tasks.get("RTE")),\n'
+            '             lambda: squad_files.find("dev", "2.0")):\n'
             '    try: find()\n'
             '    except DataError as error: print(error, file=sys.stderr)\n'
             'print(time.monotonic() - start)\n')
     environment = {**os.environ, 'HF_HUB_CACHE': str(tmp_path)}
     for name in 'HF_HUB_OFFLINE', 'BERT_OFFLINE':
         environment.pop(name, None)
-    result = subprocess.run([sys.executable, '-W', 'ignore', '-c', code, str(tmp_path)], cwd=ROOT,
+    result = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=ROOT,
                             env=environment, capture_output=True, text=True, timeout=120)
     assert float(result.stdout) < 10        # nothing else is printed
     rte, squad = result.stderr.splitlines()
@@ -172,7 +172,7 @@ def test_without_a_network_every_source_is_named_once(tmp_path):
 def test_a_task_without_a_host(tmp_path):
     with pytest.raises(DataError, match=r'the data of LCQMC \(no public host is known\); put its '
                                         r'files \(train.tsv, dev.tsv, test.tsv\)'):
-        glue.find(tasks.get('LCQMC'), root=str(tmp_path))
+        glue.find(tasks.get('LCQMC'))
 
 
 def test_gluonnlp_data_sets_download_themselves(tmp_path, monkeypatch):
@@ -182,7 +182,7 @@ def test_gluonnlp_data_sets_download_themselves(tmp_path, monkeypatch):
     monkeypatch.setitem(glue._GLUONNLP, 'RTE', 'GlueRTE')
     monkeypatch.setitem(sys.modules, 'gluonnlp', types.SimpleNamespace(
         data=types.SimpleNamespace(GlueRTE=fetch)))
-    folder = glue.find(tasks.get('RTE'), root=str(tmp_path))
+    folder = glue.find(tasks.get('RTE'))
     assert sorted(os.listdir(folder)) == ['dev.tsv', 'test.tsv', 'train.tsv']
 
 
@@ -196,7 +196,7 @@ def test_mrpc_is_split_by_the_list_of_dev_ids(tmp_path, monkeypatch, host):
                        ('mrpc_dev_ids.tsv', '3\t4\n2\t1\n')):
         (host[0] / name).write_text(text, encoding='utf-8')
     task = tasks.get('MRPC')
-    folder = glue.find(task, root=str(tmp_path))
+    folder = glue.find(task)
     assert [tables.read_official(task, split, folder) for split in task.splits] == [
         [Example('a', 'b', '1', '0')], [Example('c', 'd', '0', '0')],
         [Example('e', 'f', '1', '0')]]
@@ -205,7 +205,7 @@ def test_mrpc_is_split_by_the_list_of_dev_ids(tmp_path, monkeypatch, host):
 def test_diagnostic_set(tmp_path, monkeypatch, host):
     monkeypatch.setattr(glue, '_GLUE', host[1])
     (host[0] / 'AX.tsv').write_text('index\tsentence1\tsentence2\n0\ta\tb\n', encoding='utf-8')
-    folder = glue.find(tasks.get('AX'), root=str(tmp_path))
+    folder = glue.find(tasks.get('AX'))
     assert tables.read_official(tasks.get('AX'), 'test', folder) == [
         Example('a', 'b', None, '0')]
 
@@ -256,7 +256,7 @@ def test_hub(tmp_path, monkeypatch):
         return str(tmp_path / 'table.parquet')
     monkeypatch.setattr(hub, 'hf_hub_download', download)
     task = tasks.get('MNLI')
-    folder = glue.find(task, root=str(tmp_path))
+    folder = glue.find(task)
     assert asked == [('nyu-mll/glue', f'mnli/{split}-00000-of-00001.parquet', 'dataset')
                      for split in ('train', 'validation_matched', 'validation_mismatched',
                                    'test_matched', 'test_mismatched')]

@@ -119,12 +119,27 @@ ROWS = [{'id': 'x', 'title': 't', 'context': 'a b c', 'question': 'q',
 
 @pytest.mark.parametrize('name, text', [
     ('a.json', json.dumps(ROWS)), ('a.json', json.dumps({'data': ROWS})),
-    ('a.jsonl', '\n'.join(map(json.dumps, ROWS)))])
+    ('a.jsonl', '\n'.join(map(json.dumps, ROWS))),
+    ('a.json', '\n'.join(map(json.dumps, ROWS)) + '\n\n')])
 def test_rows_of_hugging_face_datasets(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     first, second = squad.read(str(tmp_path / name), train=True)
     assert first == squad.Question('x', 'q', 'a b c', [squad.Answer('b', 2)], False)
     assert second.id == 'y' and second.impossible
+
+
+def test_json_lines_of_one_line_and_with_a_fault(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text(json.dumps(ROWS[0]) + '\n')
+    assert [question.id for question in squad.read(str(path), train=True)] == ['x']
+    path.write_text(json.dumps(ROWS[0]) + '\n{"id": \n')
+    with pytest.raises(DataError) as error:
+        squad.read(str(path), train=True)
+    assert str(error.value).startswith(f'{path}:2: not JSON (')
+    path.write_text('{\n"data": []}}\n')
+    with pytest.raises(DataError) as error:
+        squad.read(str(path), train=True)
+    assert str(error.value).startswith(f'{path}: not JSON (Extra data: line 2 column')
 
 
 def test_rows_with_an_answer_without_a_place(tmp_path):

@@ -13,6 +13,11 @@ BODY = b'{"data": []}'
 NAME = 'dev-v2.0.json'
 
 
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv('MXNET_HOME', str(tmp_path))
+
+
 @pytest.fixture
 def server(monkeypatch):
     with Server() as server:
@@ -43,7 +48,7 @@ def read(path):
 
 def test_gluonnlp_is_asked_first(server, gluonnlp, tmp_path):
     gluonnlp['body'] = BODY
-    path = squad_files.find('dev', '2.0', str(tmp_path))
+    path = squad_files.find('dev', '2.0')
     assert path == str(tmp_path / 'datasets' / 'squad' / NAME) and read(path) == BODY
     assert server.requests == []
 
@@ -53,17 +58,17 @@ def test_the_site_is_asked_where_gluonnlp_fails(server, gluonnlp, tmp_path, body
     if body:
         gluonnlp['body'] = body
     server.put(NAME, BODY)
-    path = squad_files.find('dev', '2.0', str(tmp_path))
+    path = squad_files.find('dev', '2.0')
     assert read(path) == BODY
     assert os.listdir(os.path.dirname(path)) == [NAME]
     server.put(NAME, status=404)
-    assert squad_files.find('dev', '2.0', str(tmp_path), offline=True) == path
+    assert squad_files.find('dev', '2.0', offline=True) == path
 
 
 def test_every_host_is_told_of(server, gluonnlp, tmp_path):
     server.put(NAME, status=403)
     with pytest.raises(DataError) as error:
-        squad_files.find('dev', '2.0', str(tmp_path))
+        squad_files.find('dev', '2.0')
     assert 'GluonNLP: host is gone; SQuAD: ' in str(error.value) and '403' in str(error.value)
     assert '--dev_file' in str(error.value) and '\n' not in str(error.value)
 
@@ -71,13 +76,13 @@ def test_every_host_is_told_of(server, gluonnlp, tmp_path):
 def test_another_file_is_refused(server, gluonnlp, tmp_path):
     server.put(NAME, b'{"data": [1]}')
     with pytest.raises(DataError, match='its SHA-1 is'):
-        squad_files.find('dev', '2.0', str(tmp_path))
+        squad_files.find('dev', '2.0')
     assert not (tmp_path / 'datasets' / 'squad' / NAME).exists()
 
 
 def test_offline(server, gluonnlp, tmp_path):
     with pytest.raises(DataError, match='offline; name your copy with --dev_file'):
-        squad_files.find('dev', '2.0', str(tmp_path), offline=True)
+        squad_files.find('dev', '2.0', offline=True)
     assert server.requests == []
 
 

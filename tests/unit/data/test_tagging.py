@@ -79,7 +79,7 @@ def test_windows_own_every_word_once_where_its_context_is_largest():
 
 def sentence(tags):
     return conll.Sentence([f'w{i}' for i in range(len(tags.split()))], tags.split(),
-                          [['w']] * len(tags.split()), 1, [], ' ')
+                          [['w']] * len(tags.split()), range(len(tags.split())), [], ' ')
 
 
 @pytest.mark.parametrize(('tags', 'labels', 'learned', 'written'), [

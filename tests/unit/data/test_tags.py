@@ -50,7 +50,7 @@ def test_every_scheme_is_read_detected_and_converted(tmp_path, caplog, scheme):
     ('U-PER O', Scheme('BILOU'), [('PER', 0, 1)]),
 ])
 def test_the_scheme_is_found_and_written_again(tags, scheme, entities):
-    sentence = conll.Sentence([], tags.split(), [], 1, [], ' ')
+    sentence = conll.Sentence([], tags.split(), [], range(len(tags.split())), [], ' ')
     assert schemes.detect([sentence]) == (scheme, [])
     assert schemes.spans(tags.split(), scheme) == entities
     assert schemes.tags_from(entities, len(tags.split()), scheme) == tags.split()

@@ -62,15 +62,6 @@ def test_without_null_odds_there_are_no_thresholds():
     assert squad_metrics.evaluate(QUESTIONS, PREDICTIONS) == approx(expected)
 
 
-def test_threshold_answers_no_where_the_odds_exceed_it():
-    at = REFERENCE['at_threshold']
-    result = squad_metrics.evaluate(QUESTIONS, PREDICTIONS, NULL_ODDS, at['threshold'])
-    assert {key: result[key] for key in at['expected']} == approx(at['expected'])
-    equal = squad_metrics.evaluate(QUESTIONS[:1], PREDICTIONS, NULL_ODDS, threshold=-5)
-    below = squad_metrics.evaluate(QUESTIONS[:1], PREDICTIONS, NULL_ODDS, threshold=-5.5)
-    assert (equal['exact'], below['exact']) == (100, 0)
-
-
 def test_precision_recall_points():
     curves = squad_metrics.precision_recall(QUESTIONS, PREDICTIONS, NULL_ODDS)
     assert list(curves) == ['exact', 'f1', 'oracle']

@@ -11,8 +11,8 @@ from bert.metrics import tagging
 
 def sentence(tags):
     tags = tags.split()
-    return conll.Sentence([f'w{i}' for i in range(len(tags))], tags, [['w']] * len(tags), 1, [],
-                          ' ')
+    return conll.Sentence([f'w{i}' for i in range(len(tags))], tags, [['w']] * len(tags),
+                          range(1, len(tags) + 1), [], ' ')
 
 
 def test_entity_scores_count_spans_of_random_tags():

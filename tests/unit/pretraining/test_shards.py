@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import refused
 
 from bert.pretraining import corpus, processes, shard_writer
 from bert.pretraining.masking import FIELDS, Masking
@@ -166,8 +167,13 @@ def test_resume_of_what_is_finished_or_was_never_begun(make, text):
     assert make(resume=True) == (done, folder) and parts(folder)[0].read_bytes() == content
     with open(text[0], 'a', encoding='utf-8') as f:
         f.write('\nw1\n')
-    with pytest.raises(DataError, match='had other files'):
-        make(resume=True)
+    assert refused(lambda: make(resume=True)) == (
+        f'--resume: {text[0]} has changed since the run in {folder} began; begin again with '
+        '--overwrite, or in another --output_dir')
+    message = refused(lambda: make(paths=text[1:], resume=True))
+    assert message.startswith(f"--resume: the run in {folder} had other files (['{text[0][:9]}")
+    assert message.endswith('); give the same arguments, or another --output_dir')
+    assert len(message) < len(str(folder)) + 200
     with pytest.raises(DataError, match=r'earlier result \(part-000.npz\)'):
         make()
 

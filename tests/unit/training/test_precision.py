@@ -10,7 +10,7 @@ from helpers import ROOT, TINY, multiplies_bfloat16
 
 from bert.model import ops
 from bert.training import precision
-from bert.utils import files
+from bert.utils import files, processors
 from bert.utils.errors import DataError
 
 
@@ -76,7 +76,8 @@ def test_the_measurement_is_made_once(measured, tmp_path):
 def test_the_measurement_of_a_cpu_with_other_abilities(measured, monkeypatch):
     """Virtual machines of one name may share a home folder."""
     for flags, speeds in ('fpu avx2', (20, None)), ('fpu avx2 avx512bw', (20, 30)):
-        monkeypatch.setattr(precision, '_cpuinfo', {'model name': 'AMD EPYC', 'flags': flags}.get)
+        monkeypatch.setattr(processors, 'describe', lambda flags=flags: {
+            'model name': 'AMD EPYC', 'flags': flags})
         measured(*speeds)
         assert precision.speeds()[:2] == speeds
 

@@ -82,3 +82,15 @@ def test_a_quota(system, files, available, threads):
 def test_two_workers(system, files, affinity, launcher, threads, env):
     system(dict(files), affinity, [(env, '2')], {7: launcher})
     assert processors.share() == threads
+
+
+def test_what_the_first_processor_is(system):
+    system({'/proc/cpuinfo': 'processor\t: 0\nmodel name\t: A: B\nflags\t\t: fpu  avx2\npower:\n\n'
+                             'processor\t: 1\nmodel name\t: C\n'})
+    assert processors.describe() == {
+        'processor': '0', 'model name': 'A: B', 'flags': 'fpu  avx2', 'power': ''}
+
+
+def test_a_system_that_does_not_describe_its_processors(system):
+    system({})
+    assert processors.describe() == {}

@@ -59,7 +59,9 @@ def test_builds_once_and_privately(compiler, tmp_path):
 
 def test_a_change_of_anything_builds_anew(compiler, tmp_path, monkeypatch):
     paths = {build.library()}
-    compiler.write_text(COMPILER.replace('1.0', '1.1'))
+    another = tmp_path / 'another'
+    shutil.copy(compiler, another)
+    monkeypatch.setenv('CXX', str(another))
     paths.add(build.library())
     monkeypatch.setattr(build, '_cpu', lambda: 'another')
     paths.add(build.library())
@@ -92,6 +94,47 @@ def test_no_compiler(compiler, monkeypatch, tmp_path):
     assert 'no C++ compiler; install g++' in reason()
     monkeypatch.setenv('CXX', 'no-such-compiler -x')
     assert 'the compiler no-such-compiler does not run (No such file' in reason()
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """Files can be neither made nor touched."""
+    opened = os.open
+
+    def open_existing(path, how, *args, **options):
+        if how & os.O_CREAT:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return opened(path, how, *args, **options)
+
+    def refuse(path, *args):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+    monkeypatch.setattr(os, 'open', open_existing)
+    for name in 'utime', 'remove', 'unlink', 'rmdir':
+        monkeypatch.setattr(os, name, refuse)
+
+
+def test_a_built_library_needs_no_compiler_and_no_disk_to_write_to(
+        compiler, monkeypatch, tmp_path, request):
+    path = build.library()
+    compiler.unlink()
+    assert build.library() == path
+    monkeypatch.delenv('CXX')
+    monkeypatch.setenv('PATH', str(tmp_path / 'nothing'))
+    assert build.library() == path
+    os.utime(path, (0, 0))
+    request.getfixturevalue('read_only')
+    assert build.library() == path
+    monkeypatch.setenv('CXX', 'another')
+    assert 'the compiler another does not run' in reason()
+
+
+def test_a_damaged_library_is_not_used_without_a_compiler(compiler, monkeypatch, tmp_path):
+    path = build.library()
+    with open(path, 'ab') as f:
+        f.write(b'X')
+    monkeypatch.delenv('CXX')
+    monkeypatch.setenv('PATH', str(tmp_path / 'nothing'))
+    assert 'no C++ compiler' in reason()
 
 
 def test_failing_compiler(compiler, tmp_path):
@@ -182,6 +225,15 @@ def test_library_that_does_not_load(compiler, caplog, monkeypatch):
     assert ops.load() is False
     notices = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert len(notices) == 1 and 'does not load' in notices[0]
+
+
+def test_a_disk_without_programs(compiler, caplog, monkeypatch):
+    monkeypatch.setattr(ops, '_loaded', None)
+    status = os.statvfs('/')
+    monkeypatch.setattr(os, 'statvfs', lambda path: os.statvfs_result(
+        [*status[:8], status.f_flag | os.ST_NOEXEC, *status[9:]]))
+    assert ops.load() is False
+    assert caplog.messages[-1].endswith('noexec: set XDG_CACHE_HOME to a folder on another')
 
 
 def test_a_cache_whose_name_is_not_utf_8(compiler, caplog, monkeypatch, tmp_path):
