@@ -5,7 +5,7 @@ interface of :class:`Local`, so they are the same for one device, several device
 """
 import os
 import socket
-from typing import Any, List, Sequence
+from typing import Any, Iterable, List, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -13,7 +13,8 @@ import numpy as np
 from ..utils.errors import DataError
 from . import watch
 
-__all__ = ['Local', 'Horovod', 'KVStore', 'create', 'agree', 'check_same_data', 'gpu_of_rank']
+__all__ = ['Local', 'Horovod', 'KVStore', 'create', 'agree', 'gather', 'check_same_data',
+           'gpu_of_rank']
 
 _NAME = 64              # bytes of a host's name
 _VALUES = 1 << 20       # keys from here on are not those of parameters
@@ -63,11 +64,16 @@ class Local:
     def broadcast(self, parameters: Sequence[mx.gluon.Parameter]) -> None:
         """Give every worker the parameters of worker 0."""
 
+    def names(self, ranks: Iterable[int]) -> str:
+        """The workers of these ranks, for messages."""
+        names = [f'rank {rank}' + (f' on {self.hosts[rank]}' if self.hosts else '')
+                 for rank in ranks]
+        return ', '.join(names[:8]) + ', ...' * (len(names) > 8)
+
     def others(self) -> str:
         """The other workers, for messages."""
-        names = [f'rank {rank} on {host}' for rank, host in enumerate(self.hosts)
-                 if rank != self.rank]
-        return ', '.join(names[:8]) + ', ...' * (len(names) > 8) or 'the other workers'
+        others = [rank for rank in range(len(self.hosts)) if rank != self.rank]
+        return self.names(others) or 'the other workers'
 
     def close(self) -> None:
         """Shut down after all workers finish."""
@@ -176,6 +182,11 @@ def agree(comm: Local, values: Sequence[int]) -> bool:
     digits = np.array([[value >> shift & 0xFFFF for shift in (0, 16, 32)] for value in values])
     first = comm.sum(digits * (comm.rank == 0))
     return comm.sum([float(not np.array_equal(first, digits))])[0] == 0
+
+
+def gather(comm: Local, number: int) -> List[int]:
+    """The ``number`` of each worker, a whole one from 0 below 2^16; all call it together."""
+    return comm.sum(np.where(np.arange(comm.size) == comm.rank, number, 0)).astype(int).tolist()
 
 
 def check_same_data(comm: Local, data: int) -> None:

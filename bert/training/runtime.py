@@ -33,8 +33,9 @@ def start(settings: DeviceSettings) -> Runtime:
     comm = distributed.create(settings.comm, devices(settings))
     if comm.rank:
         logging.getLogger().setLevel(logging.ERROR)
-    dtype, layout = precision.prepare(settings.dtype, comm.devices, settings.layout,
-                                      settings.fixed_length)
+    dtype, layout = precision.decide(settings.dtype, comm.devices, settings.layout,
+                                     settings.fixed_length, comm)
+    precision.set_precision(dtype, comm.devices[0], layout)
     return Runtime(comm, layout, dtype)
 
 
