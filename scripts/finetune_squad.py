@@ -242,7 +242,7 @@ def report(args, model, questions, windows, best):
 
     ``best`` are the answers, or None.
     """
-    from bert.training import finetuning, plot
+    from bert.training import plot, summary
     folder, results, curves = args.output_dir, {}, None
     predictions = best or (predict(args, model, questions, windows) if questions else [])
     if model.runtime.comm.rank:
@@ -256,8 +256,8 @@ def report(args, model, questions, windows, best):
             suggest_threshold(args, questions, predictions, results['dev'])
             curves = squad_metrics.precision_recall(
                 questions, *squad_answers.texts_and_odds(predictions))
-    finetuning.report(
-        folder, results, None if args.only_predict else finetuning.Hint(
+    summary.write(
+        folder, results, None if args.only_predict else summary.Hint(
             'to answer', 'scripts/finetune_squad.py', '--model_parameters',
             ('--predict', 'A question?', 'A passage.')), curves=args.plot)
     if args.plot and curves:

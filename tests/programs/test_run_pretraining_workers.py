@@ -16,6 +16,7 @@ from helpers import (
     records,
     wait_for_update,
     weights,
+    workers_of,
 )
 from pretraining_runs import ALONE, SMALL, STEPS, flags
 
@@ -68,21 +69,6 @@ def test_two_kvstore_workers_give_the_same_updates(program, shards, one_worker, 
     assert result.stderr.count('update 6/6') == 1 and len(records(tmp_path, 'dev')) == 3
     assert program(ALONE, *flags(shards, tmp_path / 'x', '--kvstore', 'dist_sync'),
                    check=1).stderr.count('scripts/launch.py') == 1
-
-
-def workers_of(script, folder):
-    """Process ids of the workers (not launchers or shells) that train in ``folder``."""
-    found = []
-    for name in os.listdir('/proc'):
-        if name.isdigit():
-            try:
-                with open(f'/proc/{name}/cmdline', 'rb') as f:
-                    words = f.read().decode().split('\0')
-            except OSError:
-                continue
-            if len(words) > 1 and words[1].endswith(script) and str(folder) in words:
-                found.append(int(name))
-    return sorted(found)
 
 
 @pytest.mark.parametrize('name', [*sorted(LAUNCHERS), 'launch.py'])
