@@ -183,8 +183,8 @@ def each_seed(args: argparse.Namespace,
     chooses the best seed, by default the first one.
     """
     if args.seeds:
-        from . import distributed, runtime, seeds
-        comm = distributed.create(args.comm, runtime.devices(device_settings(args)))
+        from . import runtime, seeds
+        comm = runtime.join(device_settings(args, args.comm))
         seeds.train_each(args.seeds, args.output_dir, lambda seed, folder: run(argparse.Namespace(
             **dict(vars(args), seed=seed, seeds=None, output_dir=folder))), metric, comm,
             args.resume, args.overwrite)

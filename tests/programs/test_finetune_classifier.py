@@ -1,6 +1,7 @@
 """The classifier program, run as users run it."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -103,6 +104,14 @@ def test_several_seeds_and_a_number_of_updates(reviews, tmp_path, capsys, monkey
     assert finetune_classifier.main([*short, '--seed', '6', '--output_dir',
                                      str(tmp_path / 'six')]) == 0
     assert_same(weights(tmp_path / 'six'), weights(each[6]))
+
+
+def test_each_seed_has_its_log(program, reviews, tmp_path):
+    result = program(SCRIPT, *flags(reviews, tmp_path, '--training_steps', '2', '--log_interval',
+                                    '1', '--seeds', '5,6'), check=0)
+    shown = re.findall(r'^seed \d|update \d|epoch \d, dev: accuracy', result.stderr, re.MULTILINE)
+    each = ['update 1', 'update 2', 'epoch 1, dev: accuracy']
+    assert shown == ['seed 5', *each, 'seed 6', *each]
 
 
 @pytest.mark.slow
