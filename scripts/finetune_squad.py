@@ -102,8 +102,6 @@ def check(parser, args):
         parser.error('--only_predict and --predict need --model_parameters, a result folder')
     if args.predict is not None and len(args.predict) not in (0, 2):
         parser.error('--predict takes a question and a passage; quote each of them')
-    if args.predict is not None and args.comm != 'local':
-        parser.error('--predict runs in one process: omit --comm')
 
 
 def main(argv=None):

@@ -155,13 +155,16 @@ def add_device_flags(group: Any) -> None:
 
 def fill_in(parser: cli.Parser, args: argparse.Namespace, defaults: Defaults) -> None:
     """Set the defaults that depend on the model; a usage error for --seeds without training, for
-    --seeds or --early_stop without a dev set, and for training in int8."""
+    --seeds or --early_stop without a dev set, for training in int8, and for --predict with
+    several workers."""
     prefix = 'sample_' if args.bert_model == 'sample' else ''
     for name in ('lr', 'epochs', 'batch_size'):
         if getattr(args, name) is None:
             setattr(args, name, getattr(defaults, prefix + name))
-    idle = getattr(args, 'only_inference', False) or getattr(args, 'only_predict', False)
-    idle |= getattr(args, 'predict', None) is not None
+    by_text = getattr(args, 'predict', None) is not None
+    idle = by_text or getattr(args, 'only_inference', False) or getattr(args, 'only_predict', False)
+    if by_text and args.comm != 'local':
+        parser.error('--predict runs in one process: omit --comm')
     if args.seeds and idle:
         parser.error('--seeds is for training')
     given = {flag for flag, value in vars(args).items() if value}

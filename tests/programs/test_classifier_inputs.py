@@ -108,6 +108,8 @@ def test_bad_bytes_and_unknown_dev_label(program, tmp_path):
     (['--train_file', 'x.tsv', '--early_stop', '2'], 2,
      '--early_stop chooses by the scores on the dev set; add --dev_file'),
     (['--model_parameters', 'x', '--only_inference'], 2, '--only_inference needs data'),
+    (['--model_parameters', 'x', '--predict', '--comm', 'horovod'], 2,
+     '--predict runs in one process: omit --comm'),
     (['--task_name', 'sample', '--regression'], 2, 'not --task_name'),
     (['--task_name', 'sample', '--label_column', 'x'], 2, 'not --task_name'),
     (['--task_name', 'sample', '--dtype', 'int8'], 2, '--dtype int8 is for predicting'),
