@@ -138,8 +138,10 @@ class Run:
         self._folder.close()
 
     def _resume(self):
-        folder = self._folder.path
-        found = result_folder.load_last(folder, self._net, self._stepper, self._output.arguments)
+        folder, output = self._folder.path, self._output
+        if os.path.exists(self._path(LAST)):
+            result_folder.check_arguments(folder, output.arguments, output.free, output.paths)
+        found = result_folder.load_last(folder, self._net, self._stepper)
         if not agree(self._comm, (self._stepper.update, checksum(self._path(LAST)))):
             raise DataError(f'--resume: not all workers have the checkpoint of worker 0 in '
                             f'{folder}; --output_dir must be on a disk that all workers share')
@@ -147,7 +149,7 @@ class Run:
             logging.info('%s has no checkpoint to resume from: starting at the beginning', folder)
         elif not _is_position(found):
             raise DataError(f'{self._path(LAST)}: its position in the data is damaged; start '
-                            'again without --resume')
+                            'a new run in another folder')
         else:
             result_folder.check_data(folder, found, self._position['data'])
             if found.get('size', self._size) != self._size:

@@ -16,6 +16,16 @@ __all__ = ['add_model_flags', 'add_optimizer_flags', 'add_training_flags', 'add_
            'recipe', 'device_settings', 'output_settings']
 
 
+# flags that may change when a run continues: they decide nothing of its updates and dev scores, or
+# (the size of an update, the training data) are checked by what they result in
+_FREE = frozenset((
+    'accumulate', 'batch_size', 'comm', 'cpus', 'data_dir', 'dev_batch_size', 'force_dtype', 'gpu',
+    'gpus', 'log_interval', 'offline', 'output_dir', 'overwrite', 'plot', 'predict', 'resume',
+    'save_interval', 'tensorboard', 'test_batch_size', 'test_file', 'test_path'))
+# flags of files that may then be in another place
+_PATHS = frozenset(('train_file', 'train_path', 'dev_file', 'dev_path'))
+
+
 class Defaults(NamedTuple):
     """The defaults of a recipe: the original's, and those for the sample model, which is tiny."""
     lr: float
@@ -245,4 +255,5 @@ def output_settings(args: argparse.Namespace, layout: str,
     return OutputSettings(
         folder=args.output_dir, resume=args.resume, overwrite=args.overwrite,
         save_interval=args.save_interval, log_interval=args.log_interval,
-        tensorboard=args.tensorboard, arguments=dict(vars(args), path=layout, **(changes or {})))
+        tensorboard=args.tensorboard, arguments=dict(vars(args), path=layout, **(changes or {})),
+        free=_FREE, paths=_PATHS)

@@ -1,6 +1,6 @@
 """The settings of a training run, as values."""
 import dataclasses
-from typing import Any, Mapping, Optional
+from typing import Any, Collection, Mapping, Optional
 
 __all__ = ['OPTIMIZERS', 'DeviceSettings', 'OptimizerSettings', 'OutputSettings', 'Recipe']
 
@@ -99,7 +99,8 @@ class Recipe:
 class OutputSettings:
     """What a run writes, and whether it continues or replaces an earlier one.
 
-    ``arguments`` are recorded in arguments.json; ``resume`` compares them with the earlier run's.
+    ``arguments`` are recorded in arguments.json; ``resume`` compares them with the earlier run's
+    by :func:`bert.checkpoint.result_folder.check_arguments`, which explains ``free`` and ``paths``.
     With ``overwrite``, this run's first result replaces an earlier one.
     """
 
@@ -110,3 +111,5 @@ class OutputSettings:
     save_interval: Optional[int] = None
     log_interval: int = 10
     tensorboard: bool = False
+    free: Collection[str] = ()
+    paths: Collection[str] = ()

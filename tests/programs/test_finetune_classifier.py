@@ -1,4 +1,5 @@
 """The classifier program, run as users run it."""
+import gc
 import json
 import os
 import re
@@ -252,7 +253,27 @@ def test_resume_wants_the_same_arguments(program, whole, reviews, tmp_path):
     shutil.copytree(str(whole), str(tmp_path / 'out'))
     result = program(SCRIPT, *flags(reviews, tmp_path / 'out', '--resume', '--warmup_ratio', '0.5'),
                      check=1)
-    assert '--warmup_ratio' in result.stderr.splitlines()[-1]
+    assert 'had --warmup_ratio 0.1, and now --warmup_ratio 0.5; ' in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_what_does_not_decide_its_updates(reviews, tmp_path, monkeypatch):
+    """Its data elsewhere, a test set, two devices, smaller batches of the same updates."""
+    def killed(*args):
+        raise SystemExit(137)
+    monkeypatch.setenv('BERT_OFFLINE', '1')
+    finetune_classifier.main(flags(reviews, tmp_path / 'whole', '--dropout', '0'))
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(finetuning.Run, 'end_epoch', killed)
+        finetune_classifier.main(flags(reviews, tmp_path / 'out', '--dropout', '0'))
+    shutil.copytree(str(reviews), str(tmp_path / 'moved'))
+    again = flags(tmp_path / 'moved', tmp_path / 'out', '--dropout', '0', '--cpus', '2', '--resume',
+                  '--test_file', str(reviews / 'dev.tsv'), '--accumulate', '2')
+    assert ('made updates of 8 examples, not 16; keep --batch_size x --accumulate x workers the '
+            'same') in refused(finetune_classifier.main, again)
+    gc.collect()        # the run before holds the lock of the folder until it is gone
+    finetune_classifier.main([*again, '--batch_size', '4'])
+    assert_same(weights(tmp_path / 'whole'), weights(tmp_path / 'out'), 1e-5)
 
 
 @pytest.mark.slow

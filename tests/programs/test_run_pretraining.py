@@ -149,7 +149,8 @@ def test_a_killed_run_goes_on_bit_equal(program, start, shards, whole, tmp_path)
     # a fresh start does not wipe out a run
     assert '--resume' in program(ALONE, *flags(shards, copy, *RUN), check=1).stderr
     other = program(ALONE, *flags(shards, copy, *RUN), '--resume', '--lr', '1', check=1)
-    assert '--lr' in other.stderr
+    assert ('had --lr 0.01, and now --lr 1.0; use the same flags, or another --ckpt_dir'
+            in other.stderr)
     missing = program(ALONE, *flags(shards, copy, *RUN), '--start_step', '3', check=1)
     assert 'step-0000003.params is missing' in missing.stderr
 
