@@ -5,11 +5,12 @@ interface of :class:`Local`, so they are the same for one device, several device
 """
 import os
 import socket
-from typing import Any, Iterable, List, Sequence
+from typing import Any, Iterable, List, Optional, Sequence
 
 import mxnet as mx
 import numpy as np
 
+from ..utils import processors
 from ..utils.errors import DataError
 from . import watch
 
@@ -196,19 +197,22 @@ def check_same_data(comm: Local, data: int) -> None:
                         'copy the same files to all hosts')
 
 
-def create(name: str, devices: List[mx.Context]) -> Local:
-    """This process as a worker of a 'local', 'horovod', 'dist_sync' or 'dist_device_sync' job."""
+def create(name: Optional[str], devices: List[mx.Context]) -> Local:
+    """This process as a worker of a 'local', 'horovod', 'dist_sync' or 'dist_device_sync' job.
+
+    For None it is on its own.  Raises DataError for a 'local' job of several processes.
+    """
     if name == 'horovod':
         return Horovod(devices)
-    if name.startswith('dist'):
+    if name in ('dist_sync', 'dist_device_sync'):
         return KVStore(devices, name)
-    if os.environ.get('DMLC_ROLE') == 'worker' and int(os.environ['DMLC_NUM_WORKER']) > 1:
-        raise DataError(f"launch.py started {os.environ['DMLC_NUM_WORKER']} workers, and each "
-                        'would train a separate model; add --kvstore dist_sync to '
-                        'run_pretraining.py, or start other programs with mpirun and --comm '
-                        'horovod')
-    workers = int(os.environ.get('OMPI_COMM_WORLD_SIZE') or os.environ.get('HOROVOD_SIZE') or 1)
+    workers = 1 if name is None else processors.workers()
+    if workers > 1 and os.environ.get('DMLC_ROLE') == 'worker':
+        raise DataError(f'launch.py started {workers} workers, and each would train a separate '
+                        'model; add --kvstore dist_sync to run_pretraining.py, or start other '
+                        'programs with mpirun and --comm horovod')
     if workers > 1:
         raise DataError(f'{workers} processes were started, and each would train a separate model; '
-                        'add --comm horovod, or use run_pretraining_hvd.py')
+                        'add --comm horovod, use run_pretraining_hvd.py, or start one process '
+                        '(srun -n 1)')
     return Local(devices)

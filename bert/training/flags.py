@@ -234,12 +234,12 @@ def recipe(args: argparse.Namespace) -> Recipe:
         steps=args.training_steps)
 
 
-def device_settings(args: argparse.Namespace, comm: str = 'local',
+def device_settings(args: argparse.Namespace, comm: Optional[str] = None,
                     fixed_length: bool = False) -> DeviceSettings:
     """The :class:`~bert.training.settings.DeviceSettings` of :func:`add_device_flags`.
 
-    ``comm`` is how workers communicate, ``fixed_length`` whether all batches are padded to the
-    same length.
+    ``comm`` is how workers communicate, None in a program that only predicts; ``fixed_length`` is
+    whether all batches are padded to the same length.
     """
     return DeviceSettings(gpu=args.gpu, gpus=args.gpus, cpus=args.cpus, dtype=args.dtype,
                           layout=args.path, comm=comm, fixed_length=fixed_length)

@@ -13,8 +13,9 @@ class DeviceSettings:
     """Where a program runs, and in which precision.
 
     ``gpu`` or ``gpus`` ('0,1') name GPUs; without them, ``cpus`` CPU devices are used.  ``layout``
-    of batches is 'auto', 'packed' or 'padded'; ``comm`` is 'local', 'horovod', 'dist_sync' or
-    'dist_device_sync'.  With ``fixed_length`` all batches are padded to the same length.
+    of batches is 'auto', 'packed' or 'padded'; ``comm`` is 'local', 'horovod', 'dist_sync',
+    'dist_device_sync', or None for a process that is on its own even if a launcher started others.
+    With ``fixed_length`` all batches are padded to the same length.
     """
 
     gpu: Optional[int] = None
@@ -22,7 +23,7 @@ class DeviceSettings:
     cpus: int = 1
     dtype: str = 'float32'
     layout: str = 'auto'
-    comm: str = 'local'
+    comm: Optional[str] = 'local'
     fixed_length: bool = False
 
 

@@ -12,6 +12,8 @@ import time
 import traceback
 from typing import Any, Callable, Optional
 
+from . import processors
+
 __all__ = ['DataError', 'LEAVING', 'brief', 'install', 'run', 'show']
 
 _PACKAGE = 'gluon-bert'
@@ -172,9 +174,8 @@ def _lack_of_resources(error):
 
 
 def _is_one_of_many():
-    """Whether this is a worker of mpirun, horovodrun or a parameter-server job."""
-    return any(int(os.environ.get(name) or 1) > 1 for name in (
-        'OMPI_COMM_WORLD_SIZE', 'HOROVOD_SIZE', 'DMLC_NUM_WORKER'))
+    """Whether a launcher has started this process as a worker of several."""
+    return processors.workers() > 1
 
 
 def _explain(error):

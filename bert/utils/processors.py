@@ -4,11 +4,16 @@ import os
 import re
 from typing import Collection, Iterator, Optional, Union
 
-__all__ = ['available', 'share']
+__all__ = ['available', 'share', 'workers']
 
 _CGROUPS = '/sys/fs/cgroup'
-# how many workers this host has, as mpirun and horovodrun tell them
-_LOCAL_SIZES = 'OMPI_COMM_WORLD_LOCAL_SIZE', 'HOROVOD_LOCAL_SIZE'
+# how many workers there are, as launchers tell them: launch.py, mpirun of Open MPI, horovodrun;
+# then mpirun of MPICH and Intel MPI, and srun, whose variables an interactive shell has, too
+_SIZES = 'DMLC_NUM_WORKER', 'OMPI_COMM_WORLD_SIZE', 'HOROVOD_SIZE'
+_STEP_SIZES = 'PMI_SIZE', 'SLURM_STEP_NUM_TASKS'
+# how many of them are on this host
+_LOCAL_SIZES = 'OMPI_COMM_WORLD_LOCAL_SIZE', 'HOROVOD_LOCAL_SIZE', 'MPI_LOCALNRANKS'
+_RANKS = 'PMI_RANK', 'PMIX_RANK'      # of launchers that tell no more
 
 
 def _cores(processors: Collection[int]) -> int:
@@ -29,18 +34,38 @@ def available() -> int:
 def share() -> int:
     """The number of cores for this process.
 
-    If mpirun or horovodrun started several, they share what their launcher may use; one that was
-    given fewer processors, or a quota of its own, keeps to these.
+    If a launcher started several here, they share what it may use; one that was given fewer
+    processors, or a quota of its own, keeps to these.
     """
     most = min(_cores(os.sched_getaffinity(0)), _quota('self'))
     for name in _LOCAL_SIZES:
-        if os.environ.get(name):
-            launcher, workers = _launcher(name), int(os.environ[name])
+        count = _number(name)
+        if count:
+            launcher = _launcher(name)
             with contextlib.suppress(ProcessLookupError):
                 host = os.sched_getaffinity(launcher)       # of 0, which is outside: our own
-                most = min(most, _cores(host) // workers, _quota(launcher or 'self') / workers)
+                most = min(most, _cores(host) // count, _quota(launcher or 'self') / count)
             break
     return max(1, int(most))
+
+
+def workers() -> int:
+    """The number of workers that the launcher of this process has started, 1 without a launcher.
+
+    A single task of Slurm's ``srun`` is one worker.  So is what runs in a shell of ``srun --pty``
+    or ``salloc``, or in a batch script without ``srun``, however many tasks were asked for.
+    """
+    in_a_shell = 'SLURM_PTY_PORT' in os.environ and not _number('MPI_LOCALNRANKS')
+    for name in _SIZES if in_a_shell else _SIZES + _STEP_SIZES:
+        if _number(name):
+            return _number(name)
+    return 1 + max(_number(name) for name in _RANKS)
+
+
+def _number(name: str) -> int:
+    """The whole number in a variable; 0 if there is none."""
+    text = os.environ.get(name, '')
+    return int(text) if text.isdecimal() else 0
 
 
 def _launcher(name: str) -> int:

@@ -48,6 +48,7 @@ def test_a_worker_alone_agrees_with_itself():
 
 @pytest.mark.parametrize('variables, message', [
     ({'OMPI_COMM_WORLD_SIZE': '2'}, '2 processes were started, .* add --comm horovod'),
+    ({'SLURM_STEP_NUM_TASKS': '4'}, r'4 processes were started, .* one process \(srun -n 1\)'),
     ({'DMLC_ROLE': 'worker', 'DMLC_NUM_WORKER': '3'},
      'launch.py started 3 workers, .* with mpirun and --comm horovod')])
 def test_workers_that_do_not_know_each_other_are_refused(monkeypatch, variables, message):
@@ -55,6 +56,7 @@ def test_workers_that_do_not_know_each_other_are_refused(monkeypatch, variables,
         monkeypatch.setenv(name, value)
     with pytest.raises(DataError, match=message):
         create('local', [mx.cpu()])
+    assert create(None, [mx.cpu()]).size == 1       # a program that only predicts
 
 
 def test_a_single_worker_of_a_launcher_is_alone(monkeypatch):
