@@ -53,11 +53,12 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--bert_dataset', '--dataset_name', metavar='NAME',
                        help='the data that a named model was pre-trained on '
                             '(default: book_corpus_wiki_en_uncased)')
-    group.add_argument('--pretrained_bert_parameters', '--params_path', metavar='FILE',
-                       help='load the encoder from this .params or .safetensors file or folder')
-    group.add_argument('--model_parameters', metavar='FILE',
-                       help='load the whole model, including its head, from this result folder or '
-                            'file')
+    one = group.add_mutually_exclusive_group()
+    one.add_argument('--pretrained_bert_parameters', '--params_path', metavar='FILE',
+                     help='load the encoder from this .params or .safetensors file or folder')
+    one.add_argument('--model_parameters', metavar='FILE',
+                     help='load the whole model, including its head, from this result folder or '
+                          'file')
     group.add_argument('--offline', action='store_true',
                        help='use local files only (same as BERT_OFFLINE=1)')
 
@@ -143,12 +144,13 @@ def add_runtime_flags(parser: cli.Parser) -> None:
 
 def add_device_flags(group: Any) -> None:
     """Which devices to run on, and in which precision; ``group`` is a parser or a group of it."""
-    group.add_argument('--gpu', type=cli.natural_int, nargs='?', const=0, metavar='ID',
-                       help='the GPU to use, 0 without a number (default: the CPU)')
-    group.add_argument('--gpus', metavar='ID,ID',
-                       help='several GPUs of this machine; a batch is split among them')
-    group.add_argument('--cpus', type=cli.whole_number(1, cli.MAX_DEVICES), default=1, metavar='N',
-                       help='N CPU devices instead of one, to test what --gpus does')
+    one = group.add_mutually_exclusive_group()
+    one.add_argument('--gpu', type=cli.natural_int, nargs='?', const=0, metavar='ID',
+                     help='the GPU to use, 0 without a number (default: the CPU)')
+    one.add_argument('--gpus', metavar='ID,ID',
+                     help='several GPUs of this machine; a batch is split among them')
+    one.add_argument('--cpus', type=cli.whole_number(1, cli.MAX_DEVICES), default=1, metavar='N',
+                     help='N CPU devices instead of one, to test what --gpus does')
     group.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16', 'int8', 'auto'),
                        default='float32',
                        help='float16 for GPUs; bfloat16 for CPUs with AVX-512, with a warning if '
