@@ -200,6 +200,8 @@ def check(parser: cli.Parser, args: argparse.Namespace) -> argparse.Namespace:
     if training > 1 or not (training or args.data_eval):
         parser.error('name your files with --data, or use random data with --synthetic_data; '
                      '--data_eval alone only evaluates')
+    if args.dummy_data_len and not args.synthetic_data:
+        parser.error('--dummy_data_len is for --synthetic_data')
     if args.resume and args.start_step:
         parser.error('--resume continues from the last checkpoint, --start_step from the one that '
                      'you name; use only one of them')

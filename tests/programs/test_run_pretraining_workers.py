@@ -71,6 +71,16 @@ def test_two_kvstore_workers_give_the_same_updates(program, shards, one_worker, 
                    check=1).stderr.count('scripts/launch.py') == 1
 
 
+def test_the_profile_is_that_of_worker_0(program, shards, tmp_path):
+    for rank in '01':
+        (tmp_path / rank).mkdir()
+    beside = ['sh', '-c', 'cd $OMPI_COMM_WORLD_RANK; exec "$@"', '-']
+    program(HOROVOD, *flags(shards, tmp_path / 'out', '--num_steps', '2', '--profile', 'p.json'),
+            launcher=[*launcher('mpirun'), *beside], check=0, cwd=str(tmp_path),
+            env={'OMP_NUM_THREADS': '1'})
+    assert [path.parent.name for path in tmp_path.glob('*/p.json')] == ['0']
+
+
 @pytest.mark.parametrize('name', [*sorted(LAUNCHERS), 'launch.py'])
 def test_a_job_with_a_killed_worker_ends_and_goes_on_bit_equal(program, start, shards, tmp_path,
                                                                name):
