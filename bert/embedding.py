@@ -28,7 +28,7 @@ from bert.data import inputs, vectors
 from bert.data.windows import OOV_WAYS, WindowEncoder, merge_subwords
 from bert.training import flags
 from bert.utils import cli
-from bert.utils.errors import DataError, run
+from bert.utils.errors import DataError, require, run
 
 __all__ = ['BertEmbedding']
 
@@ -223,6 +223,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     logging.getLogger('bert').setLevel(logging.DEBUG if args.verbose else logging.INFO)
     _log.debug('%s', vars(args))
+    if args.map:
+        require('matplotlib')
     texts = inputs.read_texts(args.file) if args.file else args.sentences or []
     source = flags.model_source(args)
     bert = BertEmbedding(

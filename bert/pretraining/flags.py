@@ -291,6 +291,7 @@ def start(args: argparse.Namespace, comm: str) -> Tuple[settings.RunSettings, 'R
     if args.total_batch_size_eval:
         args.batch_size_eval = max(1, args.total_batch_size_eval // parts)
     if running.comm.rank == 0 and (args.data or args.synthetic_data):
+        training_flags.check_extras(args.tensorboard, args.plot)
         output.check(args.ckpt_dir, '--ckpt_dir', output.PRETRAINING,
                      args.resume or args.start_step > 0, args.overwrite)
     return run_settings(args), running

@@ -9,11 +9,12 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 from ..checkpoint import output
 from ..checkpoint.source import ModelSource
 from ..utils import cli
+from ..utils.errors import require
 from .settings import OPTIMIZERS, DeviceSettings, OutputSettings, Recipe
 
 __all__ = ['add_model_flags', 'add_optimizer_flags', 'add_training_flags', 'add_runtime_flags',
-           'add_device_flags', 'Defaults', 'fill_in', 'each_seed', 'check_output', 'model_source',
-           'recipe', 'device_settings', 'output_settings']
+           'add_device_flags', 'Defaults', 'fill_in', 'each_seed', 'check_output', 'check_extras',
+           'model_source', 'recipe', 'device_settings', 'output_settings']
 
 
 # flags that may change when a run continues: they decide nothing of its updates and dev scores, or
@@ -209,15 +210,26 @@ def each_seed(args: argparse.Namespace,
 
 
 def check_output(args: argparse.Namespace, rank: int, trains: bool = True) -> None:
-    """Raise DataError if the run that ``args`` ask for would spoil an earlier result.
+    """Raise DataError if the run that ``args`` ask for would spoil an earlier result, or
+    ModuleNotFoundError if it could not write all of its own.
 
     Only worker 0 checks, since it alone writes.  A run that does not train writes predictions.
     """
-    if rank == 0 and trains:
+    if rank:
+        return
+    check_extras(args.tensorboard and trains, args.plot)
+    if trains:
         output.check(args.output_dir, '--output_dir', output.FINE_TUNING, args.resume,
                      args.overwrite)
-    elif rank == 0:
+    else:
         output.check_predictions(args.output_dir, '--output_dir', args.model_parameters)
+
+
+def check_extras(tensorboard: bool, plot: bool) -> None:
+    """Raise ModuleNotFoundError if --tensorboard or --plot lack the package of their extra."""
+    for wanted, package in (tensorboard, 'tensorboardX'), (plot, 'matplotlib'):
+        if wanted:
+            require(package)
 
 
 def model_source(args: argparse.Namespace) -> ModelSource:

@@ -2,6 +2,7 @@
 import atexit
 import contextlib
 import errno
+import importlib.util
 import os
 import re
 import signal
@@ -14,7 +15,7 @@ from typing import Any, Callable, Optional
 
 from . import processors
 
-__all__ = ['DataError', 'LEAVING', 'brief', 'install', 'run', 'show']
+__all__ = ['DataError', 'LEAVING', 'brief', 'install', 'require', 'run', 'show']
 
 _PACKAGE = 'gluon-bert'
 # an optional module -> the extra that brings it; all others come with the package itself
@@ -213,6 +214,12 @@ def _missing_module(package):
         return (f'Horovod is not installed{where}; build it with: bash '
                 'scripts/install_horovod.sh')
     return f'{package} is not installed{where}; install it with: {install(_EXTRAS.get(package))}'
+
+
+def require(package: str) -> None:
+    """Raise the error of a missing package, which is needed at the end, before the work begins."""
+    if importlib.util.find_spec(package) is None:
+        raise ModuleNotFoundError(f'No module named {package!r}', name=package)
 
 
 def install(extra: Optional[str] = None) -> str:

@@ -23,11 +23,12 @@ from helpers import (
     weights,
 )
 
+from bert import embedding
 from bert.checkpoint import result_folder
 from bert.training import finetuning
 from bert.utils.errors import DataError
 from bert.utils.files import read_json, write_json
-from scripts import finetune_classifier
+from scripts import finetune_classifier, run_pretraining
 
 
 @pytest.fixture(scope='module')
@@ -152,6 +153,21 @@ def test_a_result_is_replaced_only_by_a_whole_one(reviews, tmp_path, monkeypatch
     assert [r['update'] for r in records(tmp_path, 'dev')] == [7]
     finetune_classifier.main([*again, '--resume'])          # nothing is left to do
     assert content()['metrics.jsonl'] == after['metrics.jsonl']
+
+
+@pytest.mark.parametrize('flag, package', [('--plot', 'matplotlib'),
+                                           ('--tensorboard', 'tensorboardX')])
+def test_a_missing_extra_is_noticed_before_the_training(tmp_path, monkeypatch, flag, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        finetune_classifier.main(['--train_file', 'nowhere', '--output_dir', str(tmp_path / 'out'),
+                                  flag])
+    assert caught.value.name == package and not (tmp_path / 'out').exists()
+    with pytest.raises(ModuleNotFoundError):
+        run_pretraining.main(['--data', 'nowhere', '--ckpt_dir', str(tmp_path / 'out'), flag])
+    if flag == '--plot':
+        with pytest.raises(ModuleNotFoundError):
+            embedding.main(['--model', './nowhere', '--sentences', 'a', '--map', 'map.png'])
 
 
 def test_bundle_and_inference(program, whole, reviews, tmp_path):
