@@ -42,7 +42,7 @@ def test_one_seed_has_no_deviation():
 
 
 def test_without_a_dev_set_none_is_the_best(tmp_path):
-    with pytest.raises(DataError, match='without a labelled dev set'):
+    with pytest.raises(DataError, match='the dev set has no labels'):
         seeds.train_each((1,), str(tmp_path), lambda seed, folder: {'test': {'f1': 1.0}})
 
 
