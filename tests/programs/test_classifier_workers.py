@@ -52,16 +52,17 @@ def test_two_horovod_workers_give_the_same_updates(program, reviews, one_worker,
         str(one_worker / 'results.json'))
 
 
-def test_a_worker_without_the_operators_makes_all_use_padded_batches(program, reviews, one_worker,
-                                                                     tmp_path):
+def test_a_worker_without_the_operators_makes_all_use_padded_batches(program, reviews, tmp_path):
     lacks = ['sh', '-c', '[ $OMPI_COMM_WORLD_RANK = 0 ] || export BERT_OPS=0; exec "$@"', '-']
-    given = flags(reviews, tmp_path, *PLAIN, '--batch_size', '8', '--comm', 'horovod')
+    program(SCRIPT, *flags(reviews, tmp_path / 'one', *PLAIN, '--batch_size', '16', '--path', 'padded'),
+            check=0)
+    given = flags(reviews, tmp_path / 'two', *PLAIN, '--batch_size', '8', '--comm', 'horovod')
     result = program(SCRIPT, *given, launcher=[*launcher('mpirun'), *lacks], check=0,
                      env={'OMP_NUM_THREADS': '1'})
     host = socket.gethostname()
     assert (f'--path: the workers differ (padded: rank 1 on {host}; packed: rank 0 on {host}), so '
             'all use padded; ') in result.stderr
-    assert_same(weights(one_worker), weights(tmp_path), 1e-5)
+    assert_same(weights(tmp_path / 'one'), weights(tmp_path / 'two'), 1e-5)
     result = program(SCRIPT, *given, '--path', 'packed', '--overwrite', check=1, env={
         'OMP_NUM_THREADS': '1'}, launcher=[*launcher('mpirun'), *lacks])
     assert '--path packed: the operators of bert/model/ops could not be loaded: BERT_OPS=0' in (
