@@ -28,7 +28,7 @@ from bert.data import inputs, vectors
 from bert.data.windows import OOV_WAYS, WindowEncoder, merge_subwords
 from bert.training import flags
 from bert.utils import cli
-from bert.utils.errors import DataError, run
+from bert.utils.errors import DataError, require, run
 
 __all__ = ['BertEmbedding']
 
@@ -79,7 +79,8 @@ class BertEmbedding:
         from bert.model.parameters import initialize, load_parameters
         from bert.training import evaluation, precision
         devices = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
-        dtype, layout = precision.prepare(dtype, devices, path)
+        dtype, layout = precision.decide(dtype, devices, path)
+        precision.set_precision(dtype, devices[0], layout)
         loaded = result_folder.load(ModelSource(model, dataset_name, params_path, offline,
                                                 vocab=sentencepiece))
         config, depth = loaded.config, loaded.config.num_hidden_layers
@@ -222,6 +223,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     logging.getLogger('bert').setLevel(logging.DEBUG if args.verbose else logging.INFO)
     _log.debug('%s', vars(args))
+    if args.map:
+        require('matplotlib')
     texts = inputs.read_texts(args.file) if args.file else args.sentences or []
     source = flags.model_source(args)
     bert = BertEmbedding(

@@ -232,7 +232,7 @@ def report(args, task, model, examples, sets, best):
 
     ``best`` has the logits of some sets already.
     """
-    from bert.training import finetuning, plot
+    from bert.training import plot, summary
     folder = files.make_folder(args.output_dir, '--output_dir')
     results, confusions = {}, {}
     for split in [split for split in sets if split != 'train']:
@@ -254,8 +254,8 @@ def report(args, task, model, examples, sets, best):
     if model.runtime.comm.rank:
         return None
     texts = ('A text.', 'Another text.') if task.pair else ('A text.',)
-    finetuning.report(
-        folder, results, None if args.only_inference else finetuning.Hint(
+    summary.write(
+        folder, results, None if args.only_inference else summary.Hint(
             'to predict', 'scripts/finetune_classifier.py', '--model_parameters',
             ('--predict', *texts)), curves=args.plot)
     for split, counts in confusions.items():

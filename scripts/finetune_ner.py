@@ -246,7 +246,7 @@ def report(args, labels, model, sets, best):
 
     ``best`` are the tags of the dev set, or None.
     """
-    from bert.training import finetuning
+    from bert.training import summary
     results = {}
     for split in [split for split in ('dev', 'test') if split in sets]:
         predicted = best if split == 'dev' else None
@@ -262,7 +262,7 @@ def report(args, labels, model, sets, best):
         show(f'predictions: {path}')
     if model.runtime.comm.rank:
         return None
-    finetuning.report(args.output_dir, results, finetuning.Hint(
+    summary.write(args.output_dir, results, summary.Hint(
         'to predict', 'scripts/predict_ner.py', '--load-checkpoint-prefix',
         ('--text', 'Some text.')), curves=args.plot)
     return {split: tagging_metrics.main_scores(scores) for split, scores in results.items()}

@@ -102,8 +102,6 @@ def check(parser, args):
         parser.error('--only_predict and --predict need --model_parameters, a result folder')
     if args.predict is not None and len(args.predict) not in (0, 2):
         parser.error('--predict takes a question and a passage; quote each of them')
-    if args.predict is not None and args.comm != 'local':
-        parser.error('--predict runs in one process: omit --comm')
 
 
 def main(argv=None):
@@ -242,7 +240,7 @@ def report(args, model, questions, windows, best):
 
     ``best`` are the answers, or None.
     """
-    from bert.training import finetuning, plot
+    from bert.training import plot, summary
     folder, results, curves = args.output_dir, {}, None
     predictions = best or (predict(args, model, questions, windows) if questions else [])
     if model.runtime.comm.rank:
@@ -256,8 +254,8 @@ def report(args, model, questions, windows, best):
             suggest_threshold(args, questions, predictions, results['dev'])
             curves = squad_metrics.precision_recall(
                 questions, *squad_answers.texts_and_odds(predictions))
-    finetuning.report(
-        folder, results, None if args.only_predict else finetuning.Hint(
+    summary.write(
+        folder, results, None if args.only_predict else summary.Hint(
             'to answer', 'scripts/finetune_squad.py', '--model_parameters',
             ('--predict', 'A question?', 'A passage.')), curves=args.plot)
     if args.plot and curves:

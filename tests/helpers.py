@@ -63,6 +63,21 @@ def wait_for_update(stream, number):
     raise AssertionError(f'the run ended before update {number}:\n' + ''.join(lines))
 
 
+def workers_of(script, folder):
+    """Process ids of the workers (not launchers or shells) that train in ``folder``."""
+    found = []
+    for name in os.listdir('/proc'):
+        if name.isdigit():
+            try:
+                with open(f'/proc/{name}/cmdline', 'rb') as f:
+                    words = f.read().decode().split('\0')
+            except OSError:
+                continue
+            if len(words) > 1 and words[1].endswith(script) and str(folder) in words:
+                found.append(int(name))
+    return sorted(found)
+
+
 def weights(folder, name='model.params'):
     """The arrays of a result folder's file."""
     from bert.checkpoint.weights import read_params

@@ -29,7 +29,7 @@ from .source import ModelSource
 from .weights import read_params, read_weights, write_params
 
 __all__ = ['LoadedModel', 'load', 'without_weights', 'read', 'describe', 'save_weights',
-           'save_last', 'load_last', 'check_data', 'WEIGHTS']
+           'save_last', 'check_arguments', 'load_last', 'check_data', 'WEIGHTS']
 
 WEIGHTS = 'model.params'
 
@@ -201,27 +201,47 @@ def save_last(folder: str, net: HybridBlock, stepper: Any, position: Mapping[str
     write_params(os.path.join(folder, name), arrays)
 
 
-def load_last(folder: str, net: HybridBlock, stepper: Any, arguments: Mapping[str, Any],
-              name: str = LAST, free: Collection[str] = ()) -> Optional[Dict[str, Any]]:
+def check_arguments(folder: str, arguments: Mapping[str, Any], free: Collection[str],
+                    paths: Collection[str] = (), flag: str = '--resume',
+                    other: str = 'another --output_dir') -> None:
+    """Raise DataError unless the run in ``folder`` can continue with these ``arguments``.
+
+    Parameters
+    ----------
+    folder : str
+    arguments : dict
+        {flag: value} of now; arguments.json has those of the run so far.
+    free : collection of str
+        Flags that may change.
+    paths : collection of str
+        Flags of files, which may be in another place now, but neither new nor gone.
+    flag, other : str
+        For the message: the flag that asks for it, and where another run can begin.
+    """
+    before = read_json(os.path.join(folder, 'arguments.json'), dict)
+    for name, value in arguments.items():
+        old = before.get(name, value)
+        if old != value and name not in free and not (name in paths and old and value):
+            raise DataError(f'{flag}: the run in {folder} had {_given(name, old)}, and '
+                            f'now {_given(name, value)}; use the same flags, or {other}')
+
+
+def _given(name, value):
+    """A flag with its value, for a message."""
+    if value is None or value is False:
+        return f'no --{name}'
+    return f'--{name}' if value is True else f'--{name} {brief(value)}'
+
+
+def load_last(folder: str, net: HybridBlock, stepper: Any,
+              name: str = LAST) -> Optional[Dict[str, Any]]:
     """Load a checkpoint of ``folder`` and return its position, or None if there is no checkpoint.
 
-    ``free`` are flags that may differ from the run so far, besides those that never matter.
-
-    Raises
-    ------
-    DataError
-        If the checkpoint is damaged, or was made with arguments other than ``arguments``.
+    Raises :class:`~bert.utils.errors.DataError` if the checkpoint is damaged.
     """
     path = os.path.join(folder, name)
     if not os.path.exists(path):
         return None
-    before = read_json(os.path.join(folder, 'arguments.json'), dict)
-    free = {'resume', 'overwrite', 'output_dir', 'log_interval', 'save_interval', 'tensorboard',
-            'plot', 'offline', 'dev_batch_size', 'test_batch_size', 'predict'}.union(free)
-    for flag, value in arguments.items():
-        if flag not in free and before.get(flag, value) != value:
-            raise DataError(f'--resume: the run in {folder} had --{flag} {brief(before[flag])}, '
-                            f'not {value}; use the same arguments, or another --output_dir')
     arrays = check_finite(path, read_params(path))
     try:
         state = parse_json(arrays['training.state'].tobytes().decode('utf-8'))
@@ -230,10 +250,10 @@ def load_last(folder: str, net: HybridBlock, stepper: Any, arguments: Mapping[st
         position = dict(state['position'])
     except (AttributeError, TypeError, ValueError) as error:
         raise DataError(f'{path}: the state of the training in it is damaged ({error}); start '
-                        'again without --resume') from None
+                        'a new run in another folder') from None
     except KeyError as missing:
         raise DataError(f'{path}: {missing} is missing, so this is not a checkpoint of this '
-                        'program; start again without --resume') from None
+                        'program; start a new run in another folder') from None
     return position
 
 

@@ -59,7 +59,8 @@ def choose_layout(path: str, dtype: str, devices: Sequence[mx.Context], pad: boo
     if ops.load():
         return 'packed'
     if path == 'packed':
-        raise DataError(f'{asked}: the operators of bert/model/ops could not be loaded, see above')
+        raise DataError(f'{asked}: the operators of bert/model/ops could not be loaded: '
+                        + ops.reason())
     return 'padded'
 
 

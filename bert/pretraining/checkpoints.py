@@ -21,7 +21,8 @@ __all__ = ['Checkpoints', 'gather_position']
 _FREE = {'start_step', 'ckpt_dir', 'ckpt_interval', 'eval_interval', 'keep', 'num_steps', 'gpu',
          'gpus', 'cpus', 'comm', 'kvstore', 'accumulate', 'num_data_workers', 'batch_size_eval',
          'data_eval', 'eval_use_npz', 'profile', 'verbose', 'pretrained', 'comm_backend',
-         'total_batch_size', 'total_batch_size_eval', 'phase1_num_steps'}
+         'total_batch_size', 'total_batch_size_eval', 'phase1_num_steps', 'resume', 'overwrite',
+         'offline', 'log_interval', 'tensorboard', 'plot', 'force_dtype'}
 
 
 class Checkpoints:
@@ -81,8 +82,11 @@ class Checkpoints:
         step = int(self._comm.sum([step])[0])       # worker 0 decides
         if not step:
             return
-        state = result_folder.load_last(self.folder, self._net, self._stepper,
-                                        self._settings.arguments, step_file(step), _FREE)
+        if os.path.exists(self._path(step)):
+            result_folder.check_arguments(
+                self.folder, self._settings.arguments, _FREE, flag=f'--start_step {step}'
+                if self._settings.start_step else '--resume', other='another --ckpt_dir')
+        state = result_folder.load_last(self.folder, self._net, self._stepper, step_file(step))
         same = agree(self._comm, (self._stepper.update, checksum(self._path(step))))
         if state is None:
             raise DataError(f'{self._path(step)} is missing; every worker must see --ckpt_dir, '

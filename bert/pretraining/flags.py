@@ -200,6 +200,8 @@ def check(parser: cli.Parser, args: argparse.Namespace) -> argparse.Namespace:
     if training > 1 or not (training or args.data_eval):
         parser.error('name your files with --data, or use random data with --synthetic_data; '
                      '--data_eval alone only evaluates')
+    if args.dummy_data_len and not args.synthetic_data:
+        parser.error('--dummy_data_len is for --synthetic_data')
     if args.resume and args.start_step:
         parser.error('--resume continues from the last checkpoint, --start_step from the one that '
                      'you name; use only one of them')
@@ -289,6 +291,7 @@ def start(args: argparse.Namespace, comm: str) -> Tuple[settings.RunSettings, 'R
     if args.total_batch_size_eval:
         args.batch_size_eval = max(1, args.total_batch_size_eval // parts)
     if running.comm.rank == 0 and (args.data or args.synthetic_data):
+        training_flags.check_extras(args.tensorboard, args.plot)
         output.check(args.ckpt_dir, '--ckpt_dir', output.PRETRAINING,
                      args.resume or args.start_step > 0, args.overwrite)
     return run_settings(args), running

@@ -144,7 +144,8 @@ class Trainer:
         self._progress = progress.Progress(folder, training.num_steps, done, comm.rank,
                                            settings.log.interval, 'tokens',
                                            settings.log.tensorboard)
-        self._profile = Profile(settings.log.profile, done, training.num_steps)
+        self._profile = Profile(None if comm.rank else settings.log.profile, done,
+                                training.num_steps)
         self._meter, self._evaluated = Meter(comm), None
 
     def run(self, stream: Stream, dev: Optional[Any], interrupt: runtime.Interrupt) -> None:

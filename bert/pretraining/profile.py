@@ -22,6 +22,8 @@ class Profile:
         self._is_running = False
         if path:
             mx.profiler.set_config(profile_all=True, aggregate_stats=True, filename=path)
+        if done < total:
+            self.step(done)     # where a single update is left, it begins now
 
     def step(self, update: int) -> None:
         """Begin or end after this update, if it is the one."""

@@ -5,15 +5,17 @@ interface of :class:`Local`, so they are the same for one device, several device
 """
 import os
 import socket
-from typing import Any, List, Sequence
+from typing import Any, Iterable, List, Optional, Sequence
 
 import mxnet as mx
 import numpy as np
 
+from ..utils import processors
 from ..utils.errors import DataError
 from . import watch
 
-__all__ = ['Local', 'Horovod', 'KVStore', 'create', 'agree', 'check_same_data', 'gpu_of_rank']
+__all__ = ['Local', 'Horovod', 'KVStore', 'create', 'agree', 'gather', 'check_same_data',
+           'gpu_of_rank']
 
 _NAME = 64              # bytes of a host's name
 _VALUES = 1 << 20       # keys from here on are not those of parameters
@@ -63,11 +65,16 @@ class Local:
     def broadcast(self, parameters: Sequence[mx.gluon.Parameter]) -> None:
         """Give every worker the parameters of worker 0."""
 
+    def names(self, ranks: Iterable[int]) -> str:
+        """The workers of these ranks, for messages."""
+        names = [f'rank {rank}' + (f' on {self.hosts[rank]}' if self.hosts else '')
+                 for rank in ranks]
+        return ', '.join(names[:8]) + ', ...' * (len(names) > 8)
+
     def others(self) -> str:
         """The other workers, for messages."""
-        names = [f'rank {rank} on {host}' for rank, host in enumerate(self.hosts)
-                 if rank != self.rank]
-        return ', '.join(names[:8]) + ', ...' * (len(names) > 8) or 'the other workers'
+        others = [rank for rank in range(len(self.hosts)) if rank != self.rank]
+        return self.names(others) or 'the other workers'
 
     def close(self) -> None:
         """Shut down after all workers finish."""
@@ -178,6 +185,11 @@ def agree(comm: Local, values: Sequence[int]) -> bool:
     return comm.sum([float(not np.array_equal(first, digits))])[0] == 0
 
 
+def gather(comm: Local, number: int) -> List[int]:
+    """The ``number`` of each worker, a whole one from 0 below 2^16; all call it together."""
+    return comm.sum(np.where(np.arange(comm.size) == comm.rank, number, 0)).astype(int).tolist()
+
+
 def check_same_data(comm: Local, data: int) -> None:
     """Raise DataError unless all workers have the ``data``, a fingerprint, of worker 0."""
     if not agree(comm, [data]):
@@ -185,18 +197,20 @@ def check_same_data(comm: Local, data: int) -> None:
                         'copy the same files to all hosts')
 
 
-def create(name: str, devices: List[mx.Context]) -> Local:
-    """This process as a worker of a 'local', 'horovod', 'dist_sync' or 'dist_device_sync' job."""
+def create(name: Optional[str], devices: List[mx.Context]) -> Local:
+    """This process as a worker of a 'local', 'horovod', 'dist_sync' or 'dist_device_sync' job.
+
+    For None it is on its own.  Raises DataError for a 'local' job of several processes.
+    """
     if name == 'horovod':
         return Horovod(devices)
-    if name.startswith('dist'):
+    if name in ('dist_sync', 'dist_device_sync'):
         return KVStore(devices, name)
-    if os.environ.get('DMLC_ROLE') == 'worker' and int(os.environ['DMLC_NUM_WORKER']) > 1:
-        raise DataError(f"launch.py started {os.environ['DMLC_NUM_WORKER']} workers, and each "
-                        'would train a separate model; add --kvstore dist_sync to '
-                        'run_pretraining.py, or start other programs with mpirun and --comm '
-                        'horovod')
-    workers = int(os.environ.get('OMPI_COMM_WORLD_SIZE') or os.environ.get('HOROVOD_SIZE') or 1)
+    workers = 1 if name is None else processors.workers()
+    if workers > 1 and os.environ.get('DMLC_ROLE') == 'worker':
+        raise DataError(f'launch.py started {workers} workers, and each would train a separate '
+                        'model; add --kvstore dist_sync to run_pretraining.py, or start other '
+                        'programs with mpirun and --comm horovod')
     if workers > 1:
         raise DataError(f'{workers} processes were started, and each would train a separate model; '
                         'add --comm horovod, or use run_pretraining_hvd.py')

@@ -1,8 +1,8 @@
-"""Shared by the fine-tuning programs: building the network, the training run, the report."""
+"""Shared by the fine-tuning programs: building the network, and the training run."""
 import contextlib
 import logging
 import os
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -15,9 +15,7 @@ from ..data import sampling
 from ..model.config import BertConfig
 from ..model.forward import create_forward
 from ..model.parameters import initialize, load_parameters
-from ..utils import cli, files
-from ..utils.errors import DataError, show
-from . import model_card, plot
+from ..utils.errors import DataError
 from .distributed import agree, check_same_data
 from .evaluation import Forward
 from .progress import Progress
@@ -26,7 +24,7 @@ from .schedules import linear_decay
 from .settings import OptimizerSettings, OutputSettings, Recipe
 from .stepper import Stepper
 
-__all__ = ['Model', 'Description', 'Hint', 'Run', 'build', 'report']
+__all__ = ['Model', 'Description', 'Run', 'build']
 
 
 class Model(NamedTuple):
@@ -47,14 +45,6 @@ class Description(NamedTuple):
     head: str
     labels: Optional[Sequence[str]]
     settings: Mapping[str, Any]
-
-
-class Hint(NamedTuple):
-    """How a trained model is used: ``flag`` takes its folder."""
-    purpose: str
-    script: str
-    flag: str
-    arguments: Sequence[str]
 
 
 def build(net: mx.gluon.HybridBlock, loaded: result_folder.LoadedModel, runtime: Runtime,
@@ -148,8 +138,10 @@ class Run:
         self._folder.close()
 
     def _resume(self):
-        folder = self._folder.path
-        found = result_folder.load_last(folder, self._net, self._stepper, self._output.arguments)
+        folder, output = self._folder.path, self._output
+        if os.path.exists(self._path(LAST)):
+            result_folder.check_arguments(folder, output.arguments, output.free, output.paths)
+        found = result_folder.load_last(folder, self._net, self._stepper)
         if not agree(self._comm, (self._stepper.update, checksum(self._path(LAST)))):
             raise DataError(f'--resume: not all workers have the checkpoint of worker 0 in '
                             f'{folder}; --output_dir must be on a disk that all workers share')
@@ -157,7 +149,7 @@ class Run:
             logging.info('%s has no checkpoint to resume from: starting at the beginning', folder)
         elif not _is_position(found):
             raise DataError(f'{self._path(LAST)}: its position in the data is damaged; start '
-                            'again without --resume')
+                            'a new run in another folder')
         else:
             result_folder.check_data(folder, found, self._position['data'])
             if found.get('size', self._size) != self._size:
@@ -200,7 +192,9 @@ class Run:
             self._save_last()       # after an epoch, too: its evaluation may be long
 
     def _exit_interrupted(self, when, purpose):
+        self._progress.close()
         logging.warning('stopped %s; run the same command with --resume to %s', when, purpose)
+        self._comm.sum([0.0])       # once a worker leaves, its launcher ends the others
         raise SystemExit(self._interrupt.exit_code)
 
     def end_epoch(self, scores: Mapping[str, Mapping[str, float]], score: Optional[float] = None,
@@ -279,22 +273,3 @@ def _is_position(value):
     return (all(isinstance(value.get(name), int) and 0 <= value[name] < 1 << 31
                 for name in ('epoch', 'done', 'best_epoch'))
             and isinstance(value.get('best', ''), (int, float, type(None))))
-
-
-def report(folder: str, results: Dict[str, Any], hint: Optional[Hint] = None,
-           curves: bool = False) -> None:
-    """Write results.json if there are ``results``; print the folder and the ``hint``.
-
-    After training, the ``hint`` says how to use the model, and the model card is written, too.
-    ``curves`` draws the training curves.
-    """
-    if results:
-        files.write_json(os.path.join(folder, 'results.json'), results)
-    show(f'results: {folder}')
-    if hint:
-        show(f'{hint.purpose}: '
-             + cli.command(hint.script, hint.flag, folder, *hint.arguments))
-        model_card.write(folder, results, cli.console_command(hint.script, hint.flag, '.',
-                                                              *hint.arguments))
-    if hint and curves:     # last: nothing is lost if it fails
-        plot.training_curves(folder)

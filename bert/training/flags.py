@@ -9,11 +9,22 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 from ..checkpoint import output
 from ..checkpoint.source import ModelSource
 from ..utils import cli
+from ..utils.errors import require
 from .settings import OPTIMIZERS, DeviceSettings, OutputSettings, Recipe
 
 __all__ = ['add_model_flags', 'add_optimizer_flags', 'add_training_flags', 'add_runtime_flags',
-           'add_device_flags', 'Defaults', 'fill_in', 'each_seed', 'check_output', 'model_source',
-           'recipe', 'device_settings', 'output_settings']
+           'add_device_flags', 'Defaults', 'fill_in', 'each_seed', 'check_output', 'check_extras',
+           'model_source', 'recipe', 'device_settings', 'output_settings']
+
+
+# flags that may change when a run continues: they decide nothing of its updates and dev scores, or
+# (the size of an update, the training data) are checked by what they result in
+_FREE = frozenset((
+    'accumulate', 'batch_size', 'comm', 'cpus', 'data_dir', 'dev_batch_size', 'force_dtype', 'gpu',
+    'gpus', 'log_interval', 'offline', 'output_dir', 'overwrite', 'plot', 'predict', 'resume',
+    'save_interval', 'tensorboard', 'test_batch_size', 'test_file', 'test_path'))
+# flags of files that may then be in another place
+_PATHS = frozenset(('train_file', 'train_path', 'dev_file', 'dev_path'))
 
 
 class Defaults(NamedTuple):
@@ -43,11 +54,12 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--bert_dataset', '--dataset_name', metavar='NAME',
                        help='the data that a named model was pre-trained on '
                             '(default: book_corpus_wiki_en_uncased)')
-    group.add_argument('--pretrained_bert_parameters', '--params_path', metavar='FILE',
-                       help='load the encoder from this .params or .safetensors file or folder')
-    group.add_argument('--model_parameters', metavar='FILE',
-                       help='load the whole model, including its head, from this result folder or '
-                            'file')
+    one = group.add_mutually_exclusive_group()
+    one.add_argument('--pretrained_bert_parameters', '--params_path', metavar='FILE',
+                     help='load the encoder from this .params or .safetensors file or folder')
+    one.add_argument('--model_parameters', metavar='FILE',
+                     help='load the whole model, including its head, from this result folder or '
+                          'file')
     group.add_argument('--offline', action='store_true',
                        help='use local files only (same as BERT_OFFLINE=1)')
 
@@ -133,12 +145,13 @@ def add_runtime_flags(parser: cli.Parser) -> None:
 
 def add_device_flags(group: Any) -> None:
     """Which devices to run on, and in which precision; ``group`` is a parser or a group of it."""
-    group.add_argument('--gpu', type=cli.natural_int, nargs='?', const=0, metavar='ID',
-                       help='the GPU to use, 0 without a number (default: the CPU)')
-    group.add_argument('--gpus', metavar='ID,ID',
-                       help='several GPUs of this machine; a batch is split among them')
-    group.add_argument('--cpus', type=cli.whole_number(1, cli.MAX_DEVICES), default=1, metavar='N',
-                       help='N CPU devices instead of one, to test what --gpus does')
+    one = group.add_mutually_exclusive_group()
+    one.add_argument('--gpu', type=cli.natural_int, nargs='?', const=0, metavar='ID',
+                     help='the GPU to use, 0 without a number (default: the CPU)')
+    one.add_argument('--gpus', metavar='ID,ID',
+                     help='several GPUs of this machine; a batch is split among them')
+    one.add_argument('--cpus', type=cli.whole_number(1, cli.MAX_DEVICES), default=1, metavar='N',
+                     help='N CPU devices instead of one, to test what --gpus does')
     group.add_argument('--dtype', choices=('float32', 'float16', 'bfloat16', 'int8', 'auto'),
                        default='float32',
                        help='float16 for GPUs; bfloat16 for CPUs with AVX-512, with a warning if '
@@ -155,13 +168,16 @@ def add_device_flags(group: Any) -> None:
 
 def fill_in(parser: cli.Parser, args: argparse.Namespace, defaults: Defaults) -> None:
     """Set the defaults that depend on the model; a usage error for --seeds without training, for
-    --seeds or --early_stop without a dev set, and for training in int8."""
+    --seeds or --early_stop without a dev set, for training in int8, and for --predict with
+    several workers."""
     prefix = 'sample_' if args.bert_model == 'sample' else ''
     for name in ('lr', 'epochs', 'batch_size'):
         if getattr(args, name) is None:
             setattr(args, name, getattr(defaults, prefix + name))
-    idle = getattr(args, 'only_inference', False) or getattr(args, 'only_predict', False)
-    idle |= getattr(args, 'predict', None) is not None
+    by_text = getattr(args, 'predict', None) is not None
+    idle = by_text or getattr(args, 'only_inference', False) or getattr(args, 'only_predict', False)
+    if by_text and args.comm != 'local':
+        parser.error('--predict runs in one process: omit --comm')
     if args.seeds and idle:
         parser.error('--seeds is for training')
     given = {flag for flag, value in vars(args).items() if value}
@@ -183,8 +199,8 @@ def each_seed(args: argparse.Namespace,
     chooses the best seed, by default the first one.
     """
     if args.seeds:
-        from . import distributed, runtime, seeds
-        comm = distributed.create(args.comm, runtime.devices(device_settings(args)))
+        from . import runtime, seeds
+        comm = runtime.join(device_settings(args, args.comm))
         seeds.train_each(args.seeds, args.output_dir, lambda seed, folder: run(argparse.Namespace(
             **dict(vars(args), seed=seed, seeds=None, output_dir=folder))), metric, comm,
             args.resume, args.overwrite)
@@ -194,15 +210,26 @@ def each_seed(args: argparse.Namespace,
 
 
 def check_output(args: argparse.Namespace, rank: int, trains: bool = True) -> None:
-    """Raise DataError if the run that ``args`` ask for would spoil an earlier result.
+    """Raise DataError if the run that ``args`` ask for would spoil an earlier result, or
+    ModuleNotFoundError if it could not write all of its own.
 
     Only worker 0 checks, since it alone writes.  A run that does not train writes predictions.
     """
-    if rank == 0 and trains:
+    if rank:
+        return
+    check_extras(args.tensorboard and trains, args.plot)
+    if trains:
         output.check(args.output_dir, '--output_dir', output.FINE_TUNING, args.resume,
                      args.overwrite)
-    elif rank == 0:
+    else:
         output.check_predictions(args.output_dir, '--output_dir', args.model_parameters)
+
+
+def check_extras(tensorboard: bool, plot: bool) -> None:
+    """Raise ModuleNotFoundError if --tensorboard or --plot lack the package of their extra."""
+    for wanted, package in (tensorboard, 'tensorboardX'), (plot, 'matplotlib'):
+        if wanted:
+            require(package)
 
 
 def model_source(args: argparse.Namespace) -> ModelSource:
@@ -221,12 +248,12 @@ def recipe(args: argparse.Namespace) -> Recipe:
         steps=args.training_steps)
 
 
-def device_settings(args: argparse.Namespace, comm: str = 'local',
+def device_settings(args: argparse.Namespace, comm: Optional[str] = None,
                     fixed_length: bool = False) -> DeviceSettings:
     """The :class:`~bert.training.settings.DeviceSettings` of :func:`add_device_flags`.
 
-    ``comm`` is how workers communicate, ``fixed_length`` whether all batches are padded to the
-    same length.
+    ``comm`` is how workers communicate, None in a program that only predicts; ``fixed_length`` is
+    whether all batches are padded to the same length.
     """
     return DeviceSettings(gpu=args.gpu, gpus=args.gpus, cpus=args.cpus, dtype=args.dtype,
                           layout=args.path, comm=comm, fixed_length=fixed_length)
@@ -242,4 +269,5 @@ def output_settings(args: argparse.Namespace, layout: str,
     return OutputSettings(
         folder=args.output_dir, resume=args.resume, overwrite=args.overwrite,
         save_interval=args.save_interval, log_interval=args.log_interval,
-        tensorboard=args.tensorboard, arguments=dict(vars(args), path=layout, **(changes or {})))
+        tensorboard=args.tensorboard, arguments=dict(vars(args), path=layout, **(changes or {})),
+        free=_FREE, paths=_PATHS)

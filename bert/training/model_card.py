@@ -4,9 +4,11 @@ from typing import Any, Mapping
 
 from ..utils import cli, files
 
-__all__ = ['NAME', 'write']
+__all__ = ['NAME', 'copy', 'write']
 
-NAME, _START = 'README.md', b'---\npipeline_tag: '
+NAME = 'README.md'
+# a line of every card; a file without it is the user's own
+_OURS = '<!-- Written by gluon-bert, which replaces this file as long as this line is here. -->'
 # task of a result folder -> the pipeline of Transformers; all others are classifications
 _PIPELINES = {'ner': 'token-classification', 'squad': 'question-answering'}
 _DATA = ('task_name', 'data_dir', 'train_file', 'train_path', 'dev_file', 'dev_path', 'test_file',
@@ -21,11 +23,8 @@ def write(folder: str, scores: Mapping[str, Any], predict: str) -> None:
     ``scores`` are {set: {metric: value}}; ``predict`` is the command that uses the model, run in
     its folder.
     """
-    path = os.path.join(folder, NAME)
-    if os.path.exists(path):
-        with open(path, 'rb') as f:
-            if not f.read(len(_START)).startswith(_START):      # the user's own file
-                return
+    if _is_users(folder):
+        return
     config = files.read_json(os.path.join(folder, 'config.json'))
     arguments = files.read_json(os.path.join(folder, 'arguments.json'))
     task = config.get('gluon_bert', {}).get('task', 'custom')
@@ -45,6 +44,8 @@ pipeline_tag: {pipeline}
 ---
 
 # {task}
+
+{_OURS}
 
 A BERT of {config['num_hidden_layers']} layers and {config['hidden_size']} units, fine-tuned with
 gluon-bert for {pipeline.replace('-', ' ')}{' (' + task + ')' if task != 'custom' else ''}.
@@ -81,9 +82,37 @@ With onnxruntime, after `{export}`, by {files_of_onnx}:
 
     python predict_onnx.py onnx "A text."
 """
-    with files.atomic(path) as temporary, open(temporary, 'w', encoding='utf-8',
-                                               errors='backslashreplace') as f:
-        f.write(text)
+    _write(folder, text.encode('utf-8', 'backslashreplace'))
+
+
+def copy(source: str, folder: str) -> None:
+    """Give a folder the model card of another one, if there is one.
+
+    A README.md that the user has written is neither copied nor replaced.
+    """
+    card = _read(source)
+    if card is not None and not (_is_users(source) or _is_users(folder)):
+        _write(folder, card)
+
+
+def _read(folder):
+    """The bytes of a folder's README.md, or None."""
+    try:
+        with open(os.path.join(folder, NAME), 'rb') as f:
+            return f.read()
+    except FileNotFoundError:
+        return None
+
+
+def _is_users(folder):
+    """Whether a folder has a README.md that :func:`write` has not written."""
+    card = _read(folder)
+    return card is not None and _OURS.encode() not in card.splitlines()
+
+
+def _write(folder, content):
+    with files.atomic(os.path.join(folder, NAME)) as temporary, open(temporary, 'wb') as f:
+        f.write(content)
 
 
 def _numbers(scores, path=()):

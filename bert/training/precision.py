@@ -13,11 +13,14 @@ from ..model import ops
 from ..model.forward import choose_layout
 from ..utils import files, processors
 from ..utils.errors import DataError
+from .distributed import Local, gather
 
-__all__ = ['Speeds', 'choose', 'measure', 'prepare', 'set_precision', 'speeds']
+__all__ = ['Speeds', 'choose', 'decide', 'measure', 'set_precision', 'speeds']
 
 _BFLOAT16 = np.dtype([('bfloat16', np.uint16)])     # MXNet's name for it
 _SIDE, _REPEATS = 1024, 5
+# each begins with what all machines can do
+_DTYPES, _LAYOUTS = ('float32', 'bfloat16', 'float16', 'int8'), ('padded', 'packed')
 
 
 class Speeds(NamedTuple):
@@ -107,16 +110,29 @@ def choose(dtype: str, device: mx.Context) -> str:
     return dtype
 
 
-def prepare(dtype: str, devices: Sequence[mx.Context], layout: str = 'auto',
-            fixed_length: bool = False) -> Tuple[str, str]:
-    """The dtype and the layout of batches to use, from flags; sets the precision.
+def decide(dtype: str, devices: Sequence[mx.Context], layout: str = 'auto',
+           fixed_length: bool = False, comm: Optional[Local] = None) -> Tuple[str, str]:
+    """The dtype and the layout of batches to use, from flags.
 
-    See :func:`choose`, :func:`bert.model.forward.choose_layout` and :func:`set_precision`.
+    See :func:`choose` and :func:`bert.model.forward.choose_layout`.  All workers of ``comm`` call
+    it together: if they would differ, all use float32 or padded batches, and worker 0 logs why.
     """
-    dtype = choose(dtype, devices[0])
-    layout = choose_layout(layout, dtype, devices, fixed_length)
-    set_precision(dtype, devices[0], layout)
+    dtype = _common(comm, '--dtype', choose(dtype, devices[0]), _DTYPES,
+                    'choose another one with --dtype')
+    layout = _common(comm, '--path', choose_layout(layout, dtype, devices, fixed_length), _LAYOUTS,
+                     'with --path packed the former say what they lack')
     return dtype, layout
+
+
+def _common(comm, flag, value, values, cure):
+    """``value`` if all workers have it; else the first of ``values``, with a warning."""
+    found = [values.index(value)] if comm is None else gather(comm, values.index(value))
+    if len(set(found)) == 1:
+        return value
+    shown = '; '.join(f"{values[i]}: {comm.names(r for r, j in enumerate(found) if i == j)}"
+                      for i in sorted(set(found)))
+    logging.warning('%s: the workers differ (%s), so all use %s; %s', flag, shown, values[0], cure)
+    return values[0]
 
 
 def _shown(found, dtype):

@@ -14,7 +14,7 @@ from ..utils.signals import stop_signals
 from . import distributed, precision
 from .settings import DeviceSettings
 
-__all__ = ['Runtime', 'start', 'devices', 'Interrupt']
+__all__ = ['Runtime', 'join', 'start', 'devices', 'Interrupt']
 
 
 class Runtime(NamedTuple):
@@ -24,17 +24,27 @@ class Runtime(NamedTuple):
     dtype: str
 
 
-def start(settings: DeviceSettings) -> Runtime:
-    """Set up logging, devices, workers and precision.
+def join(settings: DeviceSettings) -> distributed.Local:
+    """Set up logging and devices; this process as a worker of the job, of whom only the first logs.
 
-    Raises :class:`~bert.utils.errors.DataError` if this machine does not support the settings.
+    Raises :class:`~bert.utils.errors.DataError` if this machine does not have the devices.
     """
     logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stderr)
     comm = distributed.create(settings.comm, devices(settings))
     if comm.rank:
         logging.getLogger().setLevel(logging.ERROR)
-    dtype, layout = precision.prepare(settings.dtype, comm.devices, settings.layout,
-                                      settings.fixed_length)
+    return comm
+
+
+def start(settings: DeviceSettings) -> Runtime:
+    """Set up logging, devices, workers and precision.
+
+    Raises :class:`~bert.utils.errors.DataError` if this machine does not support the settings.
+    """
+    comm = join(settings)
+    dtype, layout = precision.decide(settings.dtype, comm.devices, settings.layout,
+                                     settings.fixed_length, comm)
+    precision.set_precision(dtype, comm.devices[0], layout)
     return Runtime(comm, layout, dtype)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from ..checkpoint.output import FINE_TUNING, LAST, OutputFolder
 from ..utils import files
 from ..utils.errors import DataError, show
+from . import model_card
 
 __all__ = ['train_each', 'summarize']
 
@@ -73,12 +74,14 @@ def _train_each(seeds, folders, output, train, metric):
         show(f"{name}: mean {row['mean']:.4f}, standard deviation {row['deviation']:.4f}, best "
              f"{row['best']:.4f}; seed {best} {values[name.split(' ', 1)[1]]:.4f}")
     for name in os.listdir(folders[best]):
-        if name != LAST and os.path.isfile(os.path.join(folders[best], name)):
+        if (name not in (LAST, model_card.NAME)
+                and os.path.isfile(os.path.join(folders[best], name))):
             shutil.copyfile(os.path.join(folders[best], name), os.path.join(output.path, name))
     files.write_json(os.path.join(output.path, SUMMARY), {
         'best_seed': best, 'chosen_by': f'{dev} {metric}', 'summary': summary,
         'scores': {str(seed): values for seed, values in scores.items()}})
     output.publish()
+    model_card.copy(folders[best], folder)
     show(f'results: {folder}, the model of seed {best} (best {dev} {metric})')
 
 

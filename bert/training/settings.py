@@ -1,6 +1,6 @@
 """The settings of a training run, as values."""
 import dataclasses
-from typing import Any, Mapping, Optional
+from typing import Any, Collection, Mapping, Optional
 
 __all__ = ['OPTIMIZERS', 'DeviceSettings', 'OptimizerSettings', 'OutputSettings', 'Recipe']
 
@@ -13,8 +13,9 @@ class DeviceSettings:
     """Where a program runs, and in which precision.
 
     ``gpu`` or ``gpus`` ('0,1') name GPUs; without them, ``cpus`` CPU devices are used.  ``layout``
-    of batches is 'auto', 'packed' or 'padded'; ``comm`` is 'local', 'horovod', 'dist_sync' or
-    'dist_device_sync'.  With ``fixed_length`` all batches are padded to the same length.
+    of batches is 'auto', 'packed' or 'padded'; ``comm`` is 'local', 'horovod', 'dist_sync',
+    'dist_device_sync', or None for a process that is on its own even if a launcher started others.
+    With ``fixed_length`` all batches are padded to the same length.
     """
 
     gpu: Optional[int] = None
@@ -22,7 +23,7 @@ class DeviceSettings:
     cpus: int = 1
     dtype: str = 'float32'
     layout: str = 'auto'
-    comm: str = 'local'
+    comm: Optional[str] = 'local'
     fixed_length: bool = False
 
 
@@ -99,7 +100,8 @@ class Recipe:
 class OutputSettings:
     """What a run writes, and whether it continues or replaces an earlier one.
 
-    ``arguments`` are recorded in arguments.json; ``resume`` compares them with the earlier run's.
+    ``arguments`` are recorded in arguments.json; ``resume`` compares them with the earlier run's
+    by :func:`bert.checkpoint.result_folder.check_arguments`, which explains ``free`` and ``paths``.
     With ``overwrite``, this run's first result replaces an earlier one.
     """
 
@@ -110,3 +112,5 @@ class OutputSettings:
     save_interval: Optional[int] = None
     log_interval: int = 10
     tensorboard: bool = False
+    free: Collection[str] = ()
+    paths: Collection[str] = ()

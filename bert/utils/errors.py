@@ -2,6 +2,7 @@
 import atexit
 import contextlib
 import errno
+import importlib.util
 import os
 import re
 import signal
@@ -12,7 +13,9 @@ import time
 import traceback
 from typing import Any, Callable, Optional
 
-__all__ = ['DataError', 'LEAVING', 'brief', 'install', 'run', 'show']
+from . import processors
+
+__all__ = ['DataError', 'LEAVING', 'brief', 'install', 'require', 'run', 'show']
 
 _PACKAGE = 'gluon-bert'
 # an optional module -> the extra that brings it; all others come with the package itself
@@ -74,7 +77,7 @@ def run(main: Callable[[], Optional[int]]) -> None:
         lack = _lack_of_resources(error)
         line = _explain(error if isinstance(error, DataError) else lack or error)
         if line is None or os.environ.get('BERT_DEBUG'):
-            if not _is_one_of_many():
+            if not processors.is_one_of_several():
                 raise
             traceback.print_exc()
         else:
@@ -114,7 +117,7 @@ def _bound_exit(code):
 
     A worker of several is left alone, since it may have to wait for the others.
     """
-    if not _is_one_of_many():
+    if not processors.is_one_of_several():
         atexit.register(signal.alarm, LEAVING + 5)  # C++ destructors, once no Python thread runs
         with contextlib.suppress(RuntimeError):     # no thread can be started
             threading.Thread(target=_watch_exit, args=(code,), daemon=True).start()
@@ -149,7 +152,7 @@ def _open_standard_streams():
 
 def _leave_workers(code):
     """End this worker of several at once: an orderly exit would wait for the others."""
-    if _is_one_of_many():
+    if processors.is_one_of_several():
         _leave(code)
 
 
@@ -169,12 +172,6 @@ def _lack_of_resources(error):
             return error
         error = error.__cause__ or error.__context__
     return None
-
-
-def _is_one_of_many():
-    """Whether this is a worker of mpirun, horovodrun or a parameter-server job."""
-    return any(int(os.environ.get(name) or 1) > 1 for name in (
-        'OMPI_COMM_WORLD_SIZE', 'HOROVOD_SIZE', 'DMLC_NUM_WORKER'))
 
 
 def _explain(error):
@@ -212,6 +209,12 @@ def _missing_module(package):
         return (f'Horovod is not installed{where}; build it with: bash '
                 'scripts/install_horovod.sh')
     return f'{package} is not installed{where}; install it with: {install(_EXTRAS.get(package))}'
+
+
+def require(package: str) -> None:
+    """Raise the error of a missing package, which is needed at the end, before the work begins."""
+    if importlib.util.find_spec(package) is None:
+        raise ModuleNotFoundError(f'No module named {package!r}', name=package)
 
 
 def install(extra: Optional[str] = None) -> str:

@@ -5,11 +5,15 @@ import os
 import re
 from typing import Collection, Dict, Iterator, Optional, Union
 
-__all__ = ['available', 'describe', 'share']
+__all__ = ['available', 'describe', 'is_one_of_several', 'share', 'workers']
 
 _CGROUPS = '/sys/fs/cgroup'
-# how many workers this host has, as mpirun and horovodrun tell them
-_LOCAL_SIZES = 'OMPI_COMM_WORLD_LOCAL_SIZE', 'HOROVOD_LOCAL_SIZE'
+# how many workers there are, as launch.py, Open MPI's mpirun and horovodrun tell them
+_SIZES = 'DMLC_NUM_WORKER', 'OMPI_COMM_WORLD_SIZE', 'HOROVOD_SIZE'
+# the same of MPICH, Intel MPI and Slurm, and the number of this one
+_TASKS, _RANKS = ('PMI_SIZE', 'SLURM_STEP_NUM_TASKS'), ('PMI_RANK', 'PMIX_RANK')
+# how many of them are on this host
+_LOCAL_SIZES = 'OMPI_COMM_WORLD_LOCAL_SIZE', 'HOROVOD_LOCAL_SIZE', 'MPI_LOCALNRANKS'
 
 
 def _cores(processors: Collection[int]) -> int:
@@ -30,16 +34,17 @@ def available() -> int:
 def share() -> int:
     """The number of cores for this process.
 
-    If mpirun or horovodrun started several, they share what their launcher may use; one that was
-    given fewer processors, or a quota of its own, keeps to these.
+    If a launcher started several here, they share what it may use; one that was given fewer
+    processors, or a quota of its own, keeps to these.
     """
     most = min(_cores(os.sched_getaffinity(0)), _quota('self'))
     for name in _LOCAL_SIZES:
-        if os.environ.get(name):
-            launcher, workers = _launcher(name), int(os.environ[name])
+        count = _number(name)
+        if count:
+            launcher = _launcher(name)
             with contextlib.suppress(ProcessLookupError):
                 host = os.sched_getaffinity(launcher)       # of 0, which is outside: our own
-                most = min(most, _cores(host) // workers, _quota(launcher or 'self') / workers)
+                most = min(most, _cores(host) // count, _quota(launcher or 'self') / count)
             break
     return max(1, int(most))
 
@@ -50,6 +55,34 @@ def describe() -> Dict[str, str]:
     first = (_read('/proc/cpuinfo') or '').partition('\n\n')[0]
     fields = (line.partition(':') for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in fields}
+
+
+def workers() -> int:
+    """The number of workers of the job that this process belongs to, 1 without a launcher.
+
+    The tasks of Slurm's ``srun`` may be separate jobs, so each of them counts as one worker.
+    """
+    for name in _SIZES:
+        if _number(name):
+            return _number(name)
+    return max(1, _number('PMI_SIZE')) if _number('MPI_LOCALNRANKS') else 1
+
+
+def is_one_of_several() -> bool:
+    """Whether a launcher, ``srun`` among them, has started this process beside others.
+
+    Not so in a shell of ``srun --pty`` or ``salloc``, or in a batch script without ``srun``,
+    however many tasks were asked for.
+    """
+    if any(map(_number, _SIZES)) or 'SLURM_PTY_PORT' in os.environ:
+        return workers() > 1
+    return any(_number(name) > 1 for name in _TASKS) or any(map(_number, _RANKS))
+
+
+def _number(name: str) -> int:
+    """The whole number in a variable; 0 if there is none."""
+    text = os.environ.get(name, '')
+    return int(text) if text.isdecimal() else 0
 
 
 def _launcher(name: str) -> int:

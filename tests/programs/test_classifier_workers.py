@@ -1,9 +1,24 @@
 """Training a classifier on several devices and workers, or a part at a time: the same updates."""
+import os
+import re
+import signal
+import socket
 import subprocess
+import sys
 
 import pytest
 from classifier_runs import SCRIPT, flags
-from helpers import LAUNCHERS, assert_same, command_of, launcher, records, weights
+from helpers import (
+    LAUNCHERS,
+    ROOT,
+    assert_same,
+    command_of,
+    launcher,
+    records,
+    wait_for_update,
+    weights,
+    workers_of,
+)
 
 from bert.utils.files import read_json
 
@@ -35,6 +50,50 @@ def test_two_horovod_workers_give_the_same_updates(program, reviews, one_worker,
     assert_same(weights(one_worker), weights(tmp_path), 1e-5)
     assert read_json(str(tmp_path / 'results.json')) == read_json(
         str(one_worker / 'results.json'))
+
+
+def test_a_worker_without_the_operators_makes_all_use_padded_batches(program, reviews, tmp_path):
+    lacks = ['sh', '-c', '[ $OMPI_COMM_WORLD_RANK = 0 ] || export BERT_OPS=0; exec "$@"', '-']
+    program(SCRIPT, *flags(reviews, tmp_path / 'one', *PLAIN, '--batch_size', '16', '--path', 'padded'),
+            check=0)
+    given = flags(reviews, tmp_path / 'two', *PLAIN, '--batch_size', '8', '--comm', 'horovod')
+    result = program(SCRIPT, *given, launcher=[*launcher('mpirun'), *lacks], check=0,
+                     env={'OMP_NUM_THREADS': '1'})
+    host = socket.gethostname()
+    assert (f'--path: the workers differ (padded: rank 1 on {host}; packed: rank 0 on {host}), so '
+            'all use padded; ') in result.stderr
+    assert_same(weights(tmp_path / 'one'), weights(tmp_path / 'two'), 1e-5)
+    result = program(SCRIPT, *given, '--path', 'packed', '--overwrite', check=1, env={
+        'OMP_NUM_THREADS': '1'}, launcher=[*launcher('mpirun'), *lacks])
+    assert '--path packed: the operators of bert/model/ops could not be loaded: BERT_OPS=0' in (
+        result.stderr)
+
+
+@pytest.mark.parametrize('name', sorted(LAUNCHERS))
+def test_a_signal_to_one_worker_stops_all_in_order(program, start, reviews, tmp_path, name):
+    """Worker 0 is slow to save; the run continues as if it had not been stopped."""
+    script, out = tmp_path / 'slow.py', tmp_path / 'out'
+    script.write_text(
+        f'import sys, time\nsys.path.insert(0, {ROOT!r})\nimport bert\n'
+        'from bert.checkpoint import result_folder\nsave = result_folder.save_last\n'
+        'def slow(*given):\n    time.sleep(3)\n    save(*given)\n'
+        'result_folder.save_last = slow\n'
+        'from scripts.finetune_classifier import program\nprogram()\n', encoding='utf-8')
+    given = ['--batch_size', '8', '--training_steps', '12', '--comm', 'horovod']
+    process = start([*launcher(name), sys.executable, str(script)],
+                    *flags(reviews, out, *given, '--log_interval', '1'),
+                    env={'OMP_NUM_THREADS': '1'})
+    wait_for_update(process.stdout, 2)
+    os.kill(workers_of('slow.py', out)[-1], signal.SIGTERM)
+    said = process.stdout.read()
+    assert process.wait(60)
+    assert re.search(r'stopped after update \d+ of 12; run the same command with --resume', said), (
+        said)
+    for folder, more in (out, ['--resume']), (tmp_path / 'whole', []):
+        program(SCRIPT, *flags(reviews, folder, *given, *more), launcher=launcher(name), check=0,
+                env={'OMP_NUM_THREADS': '1'})
+    for file in 'model.params', 'last.params':
+        assert_same(weights(out, file), weights(tmp_path / 'whole', file))
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """The classifier program, run as users run it."""
+import gc
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,11 +23,12 @@ from helpers import (
     weights,
 )
 
+from bert import embedding
 from bert.checkpoint import result_folder
 from bert.training import finetuning
 from bert.utils.errors import DataError
 from bert.utils.files import read_json, write_json
-from scripts import finetune_classifier
+from scripts import finetune_classifier, run_pretraining
 
 
 @pytest.fixture(scope='module')
@@ -105,6 +108,14 @@ def test_several_seeds_and_a_number_of_updates(reviews, tmp_path, capsys, monkey
     assert_same(weights(tmp_path / 'six'), weights(each[6]))
 
 
+def test_each_seed_has_its_log(program, reviews, tmp_path):
+    result = program(SCRIPT, *flags(reviews, tmp_path, '--training_steps', '2', '--log_interval',
+                                    '1', '--seeds', '5,6'), check=0)
+    shown = re.findall(r'^seed \d|update \d|epoch \d, dev: accuracy', result.stderr, re.MULTILINE)
+    each = ['update 1', 'update 2', 'epoch 1, dev: accuracy']
+    assert shown == ['seed 5', *each, 'seed 6', *each]
+
+
 @pytest.mark.slow
 def test_a_result_is_replaced_only_by_a_whole_one(reviews, tmp_path, monkeypatch):
     monkeypatch.setenv('BERT_OFFLINE', '1')
@@ -142,6 +153,21 @@ def test_a_result_is_replaced_only_by_a_whole_one(reviews, tmp_path, monkeypatch
     assert [r['update'] for r in records(tmp_path, 'dev')] == [7]
     finetune_classifier.main([*again, '--resume'])          # nothing is left to do
     assert content()['metrics.jsonl'] == after['metrics.jsonl']
+
+
+@pytest.mark.parametrize('flag, package', [('--plot', 'matplotlib'),
+                                           ('--tensorboard', 'tensorboardX')])
+def test_a_missing_extra_is_noticed_before_the_training(tmp_path, monkeypatch, flag, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        finetune_classifier.main(['--train_file', 'nowhere', '--output_dir', str(tmp_path / 'out'),
+                                  flag])
+    assert caught.value.name == package and not (tmp_path / 'out').exists()
+    with pytest.raises(ModuleNotFoundError):
+        run_pretraining.main(['--data', 'nowhere', '--ckpt_dir', str(tmp_path / 'out'), flag])
+    if flag == '--plot':
+        with pytest.raises(ModuleNotFoundError):
+            embedding.main(['--model', './nowhere', '--sentences', 'a', '--map', 'map.png'])
 
 
 def test_bundle_and_inference(program, whole, reviews, tmp_path):
@@ -243,7 +269,27 @@ def test_resume_wants_the_same_arguments(program, whole, reviews, tmp_path):
     shutil.copytree(str(whole), str(tmp_path / 'out'))
     result = program(SCRIPT, *flags(reviews, tmp_path / 'out', '--resume', '--warmup_ratio', '0.5'),
                      check=1)
-    assert '--warmup_ratio' in result.stderr.splitlines()[-1]
+    assert 'had --warmup_ratio 0.1, and now --warmup_ratio 0.5; ' in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_what_does_not_decide_its_updates(reviews, tmp_path, monkeypatch):
+    """Its data elsewhere, a test set, two devices, smaller batches of the same updates."""
+    def killed(*args):
+        raise SystemExit(137)
+    monkeypatch.setenv('BERT_OFFLINE', '1')
+    finetune_classifier.main(flags(reviews, tmp_path / 'whole', '--dropout', '0'))
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(finetuning.Run, 'end_epoch', killed)
+        finetune_classifier.main(flags(reviews, tmp_path / 'out', '--dropout', '0'))
+    shutil.copytree(str(reviews), str(tmp_path / 'moved'))
+    again = flags(tmp_path / 'moved', tmp_path / 'out', '--dropout', '0', '--cpus', '2', '--resume',
+                  '--test_file', str(reviews / 'dev.tsv'), '--accumulate', '2')
+    assert ('made updates of 8 examples, not 16; keep --batch_size x --accumulate x workers the '
+            'same') in refused(finetune_classifier.main, again)
+    gc.collect()        # the run before holds the lock of the folder until it is gone
+    finetune_classifier.main([*again, '--batch_size', '4'])
+    assert_same(weights(tmp_path / 'whole'), weights(tmp_path / 'out'), 1e-5)
 
 
 @pytest.mark.slow

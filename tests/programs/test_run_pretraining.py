@@ -149,7 +149,8 @@ def test_a_killed_run_goes_on_bit_equal(program, start, shards, whole, tmp_path)
     # a fresh start does not wipe out a run
     assert '--resume' in program(ALONE, *flags(shards, copy, *RUN), check=1).stderr
     other = program(ALONE, *flags(shards, copy, *RUN), '--resume', '--lr', '1', check=1)
-    assert '--lr' in other.stderr
+    assert ('had --lr 0.01, and now --lr 1.0; use the same flags, or another --ckpt_dir'
+            in other.stderr)
     missing = program(ALONE, *flags(shards, copy, *RUN), '--start_step', '3', check=1)
     assert 'step-0000003.params is missing' in missing.stderr
 
@@ -215,6 +216,7 @@ def test_synthetic_data_and_profile(program, tmp_path):
     ([], 2, '--synthetic_data'),
     (['--data', 'x', '--synthetic_data'], 2, '--synthetic_data'),
     (['--data', 'x.npz', '--num_steps', '0'], 2, '--num_steps'),
+    (['--data', 'x.npz', '--dummy_data_len', '9'], 2, '--dummy_data_len is for --synthetic_data'),
     (['--data', 'x.npz', '--resume', '--start_step', '4'], 2, '--start_step'),
     (['--data', 'x.npz', '--max_seq_length', '4'], 2, '--max_seq_length 4'),
     (['--data', 'nowhere.npz'], 1, 'nowhere.npz: no such file'),

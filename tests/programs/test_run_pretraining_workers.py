@@ -16,6 +16,7 @@ from helpers import (
     records,
     wait_for_update,
     weights,
+    workers_of,
 )
 from pretraining_runs import ALONE, SMALL, STEPS, flags
 
@@ -70,19 +71,14 @@ def test_two_kvstore_workers_give_the_same_updates(program, shards, one_worker, 
                    check=1).stderr.count('scripts/launch.py') == 1
 
 
-def workers_of(script, folder):
-    """Process ids of the workers (not launchers or shells) that train in ``folder``."""
-    found = []
-    for name in os.listdir('/proc'):
-        if name.isdigit():
-            try:
-                with open(f'/proc/{name}/cmdline', 'rb') as f:
-                    words = f.read().decode().split('\0')
-            except OSError:
-                continue
-            if len(words) > 1 and words[1].endswith(script) and str(folder) in words:
-                found.append(int(name))
-    return sorted(found)
+def test_the_profile_is_that_of_worker_0(program, shards, tmp_path):
+    for rank in '01':
+        (tmp_path / rank).mkdir()
+    beside = ['sh', '-c', 'cd $OMPI_COMM_WORLD_RANK; exec "$@"', '-']
+    program(HOROVOD, *flags(shards, tmp_path / 'out', '--num_steps', '2', '--profile', 'p.json'),
+            launcher=[*launcher('mpirun'), *beside], check=0, cwd=str(tmp_path),
+            env={'OMP_NUM_THREADS': '1'})
+    assert [path.parent.name for path in tmp_path.glob('*/p.json')] == ['0']
 
 
 @pytest.mark.parametrize('name', [*sorted(LAUNCHERS), 'launch.py'])

@@ -26,10 +26,10 @@ import logging
 
 from . import build
 
-__all__ = ['load']
+__all__ = ['load', 'reason']
 
 _log = logging.getLogger(__name__)
-_loaded = None      # not tried yet
+_loaded, _reason = None, ''      # not tried yet
 
 
 def load() -> bool:
@@ -38,12 +38,17 @@ def load() -> bool:
     If they cannot be built or loaded, one warning says why and the result is False: the portable
     operators compute the same, more slowly.
     """
-    global _loaded
+    global _loaded, _reason
     if _loaded is None:
         try:
             build.register(build.library())
             _loaded = True
-        except build.Unavailable as reason:
-            _log.warning('using the portable operators, which are slower: %s', reason)
-            _loaded = False
+        except build.Unavailable as error:
+            _loaded, _reason = False, str(error)
+            _log.warning('using the portable operators, which are slower: %s', _reason)
     return _loaded
+
+
+def reason() -> str:
+    """Why :func:`load` returned False, and what to do, in one line."""
+    return _reason

@@ -97,13 +97,12 @@ def training():
 @pytest.fixture
 def folder(training, tmp_path):
     """The folder of a run after no update, with its checkpoint."""
-    (tmp_path / 'arguments.json').write_text('{"lr": 0.1}')
     result_folder.save_last(str(tmp_path), *training, {'epoch': 0})
     return tmp_path
 
 
 def test_a_whole_one_is_loaded(training, folder):
-    assert result_folder.load_last(str(folder), *training, {'lr': 0.1}) == {'epoch': 0}
+    assert result_folder.load_last(str(folder), *training) == {'epoch': 0}
 
 
 @pytest.mark.parametrize('text', ['[]', '1', '', 'null', '{"stepper": 1, "position": {}}',
@@ -121,10 +120,36 @@ def test_counters_of_another_kind(training, folder, change):
     assert 'damaged' in refused(spoiled, training, folder, text)
 
 
-def test_arguments_of_another_kind(training, folder):
-    (folder / 'arguments.json').write_text('[]')
+def check_arguments(folder, change, **keywords):
+    """Check the arguments of the run in a folder with a change of them."""
+    path = folder / 'arguments.json'
+    path.write_text('{"lr": 0.1, "gpu": null, "train_file": "a", "dev_file": null, "pad": false}')
+    result_folder.check_arguments(str(folder), dict(read_json(str(path)), **change), {'gpu'},
+                                  ('train_file', 'dev_file'), **keywords)
+
+
+@pytest.mark.parametrize('change', [{}, {'gpu': 0}, {'train_file': 'b'}, {'of_now': 1}])
+def test_flags_that_may_change(tmp_path, change):
+    check_arguments(tmp_path, change)
+
+
+@pytest.mark.parametrize('change, words', [
+    ({'lr': 0.2}, 'had --lr 0.1, and now --lr 0.2; '),
+    ({'pad': True}, 'had no --pad, and now --pad; '),
+    ({'dev_file': 'b'}, 'had no --dev_file, and now --dev_file b; '),
+    ({'train_file': None}, 'had --train_file a, and now no --train_file; ')])
+def test_flags_that_decide_the_training(tmp_path, change, words):
+    assert refused(lambda: check_arguments(tmp_path, change)) == (
+        f'--resume: the run in {tmp_path} {words}use the same flags, or another --output_dir')
+    assert refused(lambda: check_arguments(tmp_path, change, flag='--start_step 5',
+                                           other='another --ckpt_dir')) == (
+        f'--start_step 5: the run in {tmp_path} {words}use the same flags, or another --ckpt_dir')
+
+
+def test_arguments_of_another_kind(tmp_path):
+    (tmp_path / 'arguments.json').write_text('[]')
     assert 'arguments.json: not an object' in refused(
-        result_folder.load_last, str(folder), *training, {'lr': 0.1})
+        result_folder.check_arguments, str(tmp_path), {'lr': 0.1}, ())
 
 
 def spoiled(training, folder, text):
@@ -133,4 +158,4 @@ def spoiled(training, folder, text):
     arrays = read_params(path)
     arrays['training.state'] = np.frombuffer(text.encode() or b' ', np.uint8)
     write_params(path, arrays)
-    result_folder.load_last(str(folder), *training, {'lr': 0.1})
+    result_folder.load_last(str(folder), *training)

@@ -1,29 +1,10 @@
 """What workers agree on."""
-import threading
-
 import mxnet as mx
-import numpy as np
 import pytest
+from workers import on_both
 
-from bert.training.distributed import Local, agree, check_same_data, create, gpu_of_rank
+from bert.training.distributed import Local, agree, check_same_data, create, gather, gpu_of_rank
 from bert.utils.errors import DataError
-
-
-class Worker(Local):
-    """One of two workers that are threads."""
-
-    barrier, given = threading.Barrier(2, timeout=30), {}
-
-    def __init__(self, rank):
-        super().__init__([mx.cpu()])
-        self.rank, self.size = rank, 2
-
-    def sum(self, values):
-        self.given[self.rank] = np.asarray(values, np.float64)
-        self.barrier.wait()
-        total = self.given[0] + self.given[1]
-        self.barrier.wait()
-        return total
 
 
 @pytest.mark.parametrize('first, second, same', [
@@ -33,18 +14,9 @@ def test_agreement_with_worker_0(first, second, same):
     assert on_both(agree, first, second) == {0: same, 1: same}
 
 
-def on_both(function, first, second):
-    """{rank: what ``function(worker, value)`` returns} on two workers, for the values of both."""
-    found = {}
-
-    def run(rank, value):
-        found[rank] = function(Worker(rank), value)
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate((first, second))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found
+def test_each_worker_learns_the_numbers_of_all():
+    assert on_both(gather, 3, 0) == {0: [3, 0], 1: [3, 0]}
+    assert gather(Local([mx.cpu()]), 2) == [2]
 
 
 def test_workers_need_the_same_data():
@@ -66,6 +38,8 @@ def test_the_names_of_the_other_workers():
     assert comm.others() == 'rank 0 on a, rank 2 on b'
     comm.hosts = ['a'] * 10
     assert comm.others().endswith('rank 8 on a, ...')
+    assert comm.names([3, 5]) == 'rank 3 on a, rank 5 on a'
+    assert Local([mx.cpu()]).names([0, 2]) == 'rank 0, rank 2'
 
 
 def test_a_worker_alone_agrees_with_itself():
@@ -81,10 +55,14 @@ def test_workers_that_do_not_know_each_other_are_refused(monkeypatch, variables,
         monkeypatch.setenv(name, value)
     with pytest.raises(DataError, match=message):
         create('local', [mx.cpu()])
+    assert create(None, [mx.cpu()]).size == 1       # a program that only predicts
 
 
-def test_a_single_worker_of_a_launcher_is_alone(monkeypatch):
-    for name, value in {'DMLC_ROLE': 'worker', 'DMLC_NUM_WORKER': '1'}.items():
+@pytest.mark.parametrize('variables', [
+    {'DMLC_ROLE': 'worker', 'DMLC_NUM_WORKER': '1'},
+    {'SLURM_STEP_NUM_TASKS': '4', 'PMI_SIZE': '4'}])        # may be runs of their own
+def test_a_single_worker_of_a_launcher_is_alone(monkeypatch, variables):
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert create('local', [mx.cpu()]).size == 1
 

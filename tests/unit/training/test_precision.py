@@ -6,7 +6,8 @@ import sys
 
 import mxnet as mx
 import pytest
-from helpers import ROOT, TINY, multiplies_bfloat16
+from helpers import ROOT, TINY, multiplies_bfloat16, warnings
+from workers import on_both
 
 from bert.model import ops
 from bert.training import precision
@@ -122,3 +123,24 @@ def test_float16_has_products_in_half_precision_and_sums_in_full():
     half, full = {'float16'}, {'float32'}
     assert found == {'fullyconnected': half, 'selfatt': half, 'softmax': half, 'plus': full,
                      'layernorm': full, 'gelu': full}
+
+
+@pytest.mark.parametrize('dtypes, layouts, decided, lines', [
+    (('bfloat16', 'bfloat16'), ('packed', 'packed'), ('bfloat16', 'packed'), []),
+    (('bfloat16', 'float32'), ('packed', 'packed'), ('float32', 'packed'), [
+        '--dtype: the workers differ (float32: rank 1; bfloat16: rank 0), so all use float32; '
+        'choose another one with --dtype']),
+    (('float16', 'bfloat16'), ('padded', 'packed'), ('float32', 'padded'), [
+        '--dtype: the workers differ (bfloat16: rank 1; float16: rank 0), so all use float32; '
+        'choose another one with --dtype',
+        '--path: the workers differ (padded: rank 0; packed: rank 1), so all use padded; with '
+        '--path packed the former say what they lack'])])
+def test_workers_that_differ_use_what_all_of_them_can(monkeypatch, caplog, dtypes, layouts, decided,
+                                                      lines):
+    monkeypatch.setattr(precision, 'choose', lambda dtype, device: dtypes[device.device_id])
+    monkeypatch.setattr(precision, 'choose_layout', lambda layout, dtype, devices, pad: (
+        layouts[devices[0].device_id]))
+    found = on_both(lambda worker, number: precision.decide('auto', [mx.cpu(number)], comm=worker),
+                    0, 1)
+    assert found == {0: decided, 1: decided}
+    assert sorted(set(warnings(caplog))) == lines

@@ -1,11 +1,12 @@
 """Several seeds: what is printed and kept."""
 import json
+import shutil
 
 import pytest
 from helpers import refused
 
 from bert.checkpoint import output
-from bert.training import seeds
+from bert.training import model_card, seeds
 from bert.utils.errors import DataError
 
 SCORES = {1: 0.7, 2: 0.9, 3: 0.8}
@@ -41,7 +42,7 @@ def test_one_seed_has_no_deviation():
 
 
 def test_without_a_dev_set_none_is_the_best(tmp_path):
-    with pytest.raises(DataError, match='without a labelled dev set'):
+    with pytest.raises(DataError, match='the dev set has no labels'):
         seeds.train_each((1,), str(tmp_path), lambda seed, folder: {'test': {'f1': 1.0}})
 
 
@@ -105,3 +106,24 @@ def test_an_earlier_result_stays_until_the_seeds_are_trained(trained, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {
         'model.params', 'seeds.json', 'seed-1', 'seed-2'}
     assert (tmp_path / 'model.params').read_text() == '2'
+
+
+def test_the_card_of_the_best_seed_does_not_replace_the_users_own(trained, tmp_path):
+    (tmp_path / 'config.json').write_text('{"num_hidden_layers": 1, "hidden_size": 8}')
+    (tmp_path / 'arguments.json').write_text('{}')
+
+    def train(seed, folder):
+        scores = trained(seed, folder)
+        for name in 'config.json', 'arguments.json':
+            shutil.copy(str(tmp_path / name), folder)
+        model_card.write(folder, scores, 'x')
+        return scores
+    card = tmp_path / 'README.md'
+    card.write_text('My words.\n')
+    seeds.train_each((1, 2), str(tmp_path), train)
+    assert card.read_text() == 'My words.\n'
+    card.unlink()
+    for seed in 1, 2:
+        shutil.rmtree(str(tmp_path / f'seed-{seed}'))
+    seeds.train_each((1, 2), str(tmp_path), train, overwrite=True)
+    assert card.read_text() == (tmp_path / 'seed-2' / 'README.md').read_text()
