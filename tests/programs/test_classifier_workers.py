@@ -54,8 +54,8 @@ def test_two_horovod_workers_give_the_same_updates(program, reviews, one_worker,
 
 def test_a_worker_without_the_operators_makes_all_use_padded_batches(program, reviews, tmp_path):
     lacks = ['sh', '-c', '[ $OMPI_COMM_WORLD_RANK = 0 ] || export BERT_OPS=0; exec "$@"', '-']
-    program(SCRIPT, *flags(reviews, tmp_path / 'one', *PLAIN, '--batch_size', '16', '--path', 'padded'),
-            check=0)
+    program(SCRIPT, *flags(reviews, tmp_path / 'one', *PLAIN, '--batch_size', '16', '--path',
+                           'padded'), check=0)
     given = flags(reviews, tmp_path / 'two', *PLAIN, '--batch_size', '8', '--comm', 'horovod')
     result = program(SCRIPT, *given, launcher=[*launcher('mpirun'), *lacks], check=0,
                      env={'OMP_NUM_THREADS': '1'})
