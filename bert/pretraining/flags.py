@@ -1,5 +1,6 @@
 """The flags of the pre-training programs, and the settings that they stand for."""
 import argparse
+import logging
 import os
 from typing import TYPE_CHECKING, Tuple
 
@@ -19,6 +20,7 @@ BATCH_SIZE, SAMPLE_BATCH_SIZE = 8, 32       # the sample model is tiny
 __all__ = ['add_vocabulary_flags', 'add_masking_flags', 'add_run_flags', 'check',
            'vocabulary_settings', 'masking_settings', 'run_settings', 'start']
 
+_log = logging.getLogger(__name__)
 _COUNT = cli.whole_number(1, 1 << 16)       # tokens of an instance, micro-batches of an update
 _BATCH = cli.whole_number(1, 1 << 20)       # instances or tokens
 _SEED = cli.whole_number(0, 2 ** 32 - 1)
@@ -200,8 +202,6 @@ def check(parser: cli.Parser, args: argparse.Namespace) -> argparse.Namespace:
     if training > 1 or not (training or args.data_eval):
         parser.error('name your files with --data, or use random data with --synthetic_data; '
                      '--data_eval alone only evaluates')
-    if args.dummy_data_len and not args.synthetic_data:
-        parser.error('--dummy_data_len is for --synthetic_data')
     if args.resume and args.start_step:
         parser.error('--resume continues from the last checkpoint, --start_step from the one that '
                      'you name; use only one of them')
@@ -281,6 +281,8 @@ def start(args: argparse.Namespace, comm: str) -> Tuple[settings.RunSettings, 'R
     on_gpu = args.gpu is not None or args.gpus is not None
     args.dtype = args.dtype or ('float16' if on_gpu else 'float32')
     running = runtime.start(training_flags.device_settings(args, comm))
+    if args.dummy_data_len and not args.synthetic_data:
+        _log.warning('--dummy_data_len has no effect without --synthetic_data')
     args.path, args.dtype = running.layout, running.dtype
     parts = running.comm.size * len(running.comm.devices)
     if args.total_batch_size:

@@ -4,6 +4,7 @@ Only this module, :mod:`.data_flags` and :mod:`bert.pretraining.flags` see an ar
 the rest of the package takes the dataclasses of :mod:`bert.training.settings`.
 """
 import argparse
+import logging
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 
 from ..checkpoint import output
@@ -16,6 +17,7 @@ __all__ = ['add_model_flags', 'add_optimizer_flags', 'add_training_flags', 'add_
            'add_device_flags', 'Defaults', 'fill_in', 'each_seed', 'check_output', 'check_extras',
            'model_source', 'recipe', 'device_settings', 'output_settings']
 
+_log = logging.getLogger(__name__)
 
 # flags that may change when a run continues: they decide nothing of its updates and dev scores, or
 # (the size of an update, the training data) are checked by what they result in
@@ -54,12 +56,11 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--bert_dataset', '--dataset_name', metavar='NAME',
                        help='the data that a named model was pre-trained on '
                             '(default: book_corpus_wiki_en_uncased)')
-    one = group.add_mutually_exclusive_group()
-    one.add_argument('--pretrained_bert_parameters', '--params_path', metavar='FILE',
-                     help='load the encoder from this .params or .safetensors file or folder')
-    one.add_argument('--model_parameters', metavar='FILE',
-                     help='load the whole model, including its head, from this result folder or '
-                          'file')
+    group.add_argument('--pretrained_bert_parameters', '--params_path', metavar='FILE',
+                       help='load the encoder from this .params or .safetensors file or folder')
+    group.add_argument('--model_parameters', metavar='FILE',
+                       help='load the whole model, including its head, from this result folder or '
+                            'file')
     group.add_argument('--offline', action='store_true',
                        help='use local files only (same as BERT_OFFLINE=1)')
 
@@ -234,6 +235,9 @@ def check_extras(tensorboard: bool, plot: bool) -> None:
 
 def model_source(args: argparse.Namespace) -> ModelSource:
     """The :class:`~bert.checkpoint.source.ModelSource` that :func:`add_model_flags` names."""
+    if args.model_parameters and args.pretrained_bert_parameters:
+        _log.warning('--pretrained_bert_parameters has no effect: --model_parameters has all '
+                     'weights')
     return ModelSource(args.bert_model, args.bert_dataset,
                        args.model_parameters or args.pretrained_bert_parameters, args.offline)
 

@@ -119,8 +119,7 @@ def test_bad_bytes_and_unknown_dev_label(program, tmp_path):
      '--gpus: not allowed with argument --gpu'),
     (['--task_name', 'sample', '--cpus', '2', '--gpu', '0'], 2,
      '--gpu: not allowed with argument --cpus'),
-    (['--task_name', 'sample', '--model_parameters', 'x', '--params_path', 'y'], 2,
-     'not allowed with argument --model_parameters'),
+
     (['--task_name', 'sample', '--gpus', '0,x'], 1, '--gpus 0,x'),
     (['--task_name', 'sample', '--dtype', 'float16'], 1, 'GPU'),
     (['--task_name', 'AX'], 1, '--only_inference'),

@@ -216,7 +216,7 @@ def test_synthetic_data_and_profile(program, tmp_path):
     ([], 2, '--synthetic_data'),
     (['--data', 'x', '--synthetic_data'], 2, '--synthetic_data'),
     (['--data', 'x.npz', '--num_steps', '0'], 2, '--num_steps'),
-    (['--data', 'x.npz', '--dummy_data_len', '9'], 2, '--dummy_data_len is for --synthetic_data'),
+    (['--data', 'nowhere.npz', '--dummy_data_len', '9'], 1, 'nowhere.npz: no such file'),
     (['--data', 'x.npz', '--resume', '--start_step', '4'], 2, '--start_step'),
     (['--data', 'x.npz', '--max_seq_length', '4'], 2, '--max_seq_length 4'),
     (['--data', 'nowhere.npz'], 1, 'nowhere.npz: no such file'),
