@@ -131,7 +131,7 @@ def open_text(args):
     """The text as an open file; line ends are kept, so that offsets are right."""
     if args.text is not None:
         return io.StringIO(args.text, newline='')
-    if args.text_path and files.decompressed_name(args.text_path) != args.text_path:
+    if args.text_path and files.is_compressed(args.text_path):
         return io.TextIOWrapper(files.open_binary(args.text_path), 'utf-8-sig', newline='')
     return open(args.text_path or 0, encoding='utf-8-sig', newline='', closefd=bool(args.text_path))
 

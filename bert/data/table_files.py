@@ -89,15 +89,13 @@ def read_json_or_lines(path: str) -> Any:
     Raises DataError, which names the file and where it is wrong."""
     try:
         return read_json(path)
-    except DataError:
+    except DataError as error:
         rows = read_objects(path)
         try:
-            items = [next(rows)[1]]
+            first = next(rows)[1]
         except (DataError, OSError, StopIteration):     # the first line is no whole object
-            items = None
-        if items is None:
-            raise
-    return items + [item for _, item in rows]
+            raise error from None
+    return [first, *(item for _, item in rows)]
 
 
 def _values(path):

@@ -61,10 +61,11 @@ def chunks(paths: Sequence[str]) -> List[List[Span]]:
     """Cut files into chunks of about equal size.
 
     A chunk ends where a document ends (a file's end is one), or, in a document longer than a
-    chunk, where a line ends.  Packed files come last.
+    chunk, where a line ends.  Compressed files come last.
     """
-    compressed = [[Span(path, 0, os.path.getsize(path))] for path in paths if _is_compressed(path)]
-    paths = [path for path in paths if not _is_compressed(path)]
+    compressed = [[Span(path, 0, os.path.getsize(path))] for path in paths
+                  if files.is_compressed(path)]
+    paths = [path for path in paths if not files.is_compressed(path)]
     sizes = [os.path.getsize(path) for path in paths]
     total = sum(sizes)
     if not total:
@@ -88,8 +89,7 @@ def chunks(paths: Sequence[str]) -> List[List[Span]]:
     return out + compressed
 
 
-def _is_compressed(path):
-    return files.decompressed_name(path) != path
+
 
 
 def _boundary(path, offset, size, step):
@@ -128,7 +128,7 @@ def read_documents(spans: Sequence[Span], tok: Tokenizer,
 def _documents(span, tok):
     """The documents of a span of a file: lists of the ids of a sentence."""
     with files.open_binary(span.path) as f:
-        if _is_compressed(span.path):
+        if files.is_compressed(span.path):
             content = f.read(_LARGEST_COMPRESSED + 1)
             if len(content) > _LARGEST_COMPRESSED:
                 raise DataError(f'{span.path}: more than {_LARGEST_COMPRESSED >> 20} MB of text; '

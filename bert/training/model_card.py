@@ -91,7 +91,7 @@ def copy(source: str, folder: str) -> None:
     A README.md that the user has written is neither copied nor replaced.
     """
     card = _read(source)
-    if card is not None and not (_is_users(source) or _is_users(folder)):
+    if card is not None and _is_ours(card) and not _is_users(folder):
         _write(folder, card)
 
 
@@ -107,7 +107,11 @@ def _read(folder):
 def _is_users(folder):
     """Whether a folder has a README.md that :func:`write` has not written."""
     card = _read(folder)
-    return card is not None and _OURS.encode() not in card.splitlines()
+    return card is not None and not _is_ours(card)
+
+
+def _is_ours(card):
+    return _OURS.encode() in card.splitlines()
 
 
 def _write(folder, content):

@@ -16,7 +16,7 @@ from .errors import DataError
 from .locks import lock_at_once
 
 __all__ = ['SAMPLE', 'atomic', 'make_folder', 'write_json', 'parse_json', 'read_json', 'read_lines',
-           'open_binary', 'decompressed_name', 'expand_home', 'cache_folder']
+           'open_binary', 'decompressed_name', 'is_compressed', 'expand_home', 'cache_folder']
 
 # the embedded default: a toy model, and a small data set for every task
 SAMPLE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'sample')
@@ -100,21 +100,26 @@ def write_json(path: str, value: Any) -> None:
         f.write('\n')
 
 
-_PACKED = {'.gz': gzip.open, '.bz2': bz2.open, '.xz': lzma.open}
+_COMPRESSED = {'.gz': gzip.open, '.bz2': bz2.open, '.xz': lzma.open}
 
 
 def decompressed_name(path: str) -> str:
     """``path`` without .gz, .bz2 or .xz at its end."""
     stem, suffix = os.path.splitext(path)
-    return stem if suffix.lower() in _PACKED else path
+    return stem if suffix.lower() in _COMPRESSED else path
+
+
+def is_compressed(path: str) -> bool:
+    """Whether the name ends in .gz, .bz2 or .xz."""
+    return decompressed_name(path) != path
 
 
 def open_binary(path: str) -> BinaryIO:
     """Open a file to read its bytes.  A .gz, .bz2 or .xz file is decompressed: it cannot seek, and
     raises DataError where it is damaged."""
-    if decompressed_name(path) == path:
+    if not is_compressed(path):
         return open(path, 'rb')
-    opened = _PACKED[os.path.splitext(path)[1].lower()](path, 'rb')
+    opened = _COMPRESSED[os.path.splitext(path)[1].lower()](path, 'rb')
     return io.BufferedReader(_Decompressed(path, opened), 1 << 16)
 
 
