@@ -25,6 +25,7 @@ import re
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from bert.checkpoint.source import ModelSource
+from bert.data.tasks import MULTI_LABEL
 from bert.training import flags
 from bert.utils import cli
 from bert.utils.errors import DataError, run
@@ -242,7 +243,7 @@ def describe(folder: str, model: 'LoadedModel', head: Optional[str],
 
     from . import tokenizer_json
     settings = dict(model.config.settings, export=about)
-    if labels and model.config.problem_type == 'multi_label_classification':
+    if labels and model.config.problem_type == MULTI_LABEL:
         settings['multi_label'] = True
     result_folder.describe(folder, model.config, model.tokenizer, head, labels, settings, arguments)
     if isinstance(model.tokenizer, WordPiece):

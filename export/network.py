@@ -9,6 +9,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
+from bert.data.tasks import REGRESSION, problem_of
 from bert.model.config import BertConfig
 from bert.model.heads import Classifier, HiddenStates, QuestionAnswering, Tagger
 from bert.model.parameters import initialize, load_parameters
@@ -24,9 +25,8 @@ def find_task(config: BertConfig, arrays: Dict[str, np.ndarray]) -> Optional[str
     """The name of the task that weights have a head for, or None."""
     for name, task in TASKS.items():
         if task.head and task.head + 'weight' in arrays:
-            one = len(arrays['classifier.1.weight']) == 1 if name == 'classification' else False
-            if name == 'classification' and (config.problem_type == 'regression' or one and
-                                             config.problem_type != 'multi_label_classification'):
+            if name == 'classification' and problem_of(
+                    config.problem_type, len(arrays[task.head + 'weight'])) == REGRESSION:
                 return 'regression'
             return name
     return None

@@ -23,10 +23,8 @@ class Outputs(NamedTuple):
 
     @property
     def problem_type(self) -> str:
-        """What it predicts; one output is a number, whatever its label is called."""
-        if self.stated_type in (tasks.MULTI_LABEL, tasks.REGRESSION):
-            return self.stated_type
-        return tasks.REGRESSION if self.count == 1 else tasks.SINGLE_LABEL
+        """What it predicts; see :func:`bert.data.tasks.problem_of`."""
+        return tasks.problem_of(self.stated_type, self.count)
 
 
 def resolve(task: Optional[tasks.Task], examples: Examples, outputs: Optional[Outputs],

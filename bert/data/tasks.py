@@ -13,8 +13,8 @@ from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..utils.errors import DataError, brief
 
-__all__ = ['SINGLE_LABEL', 'MULTI_LABEL', 'REGRESSION', 'Columns', 'Task', 'TASKS', 'get', 'custom',
-           'has', 'official']
+__all__ = ['SINGLE_LABEL', 'MULTI_LABEL', 'REGRESSION', 'problem_of', 'Columns', 'Task', 'TASKS',
+           'get', 'custom', 'has', 'official']
 
 # what a text is given, as Transformers' config.json calls it: a class, labels, or a number
 SINGLE_LABEL = 'single_label_classification'
@@ -22,6 +22,16 @@ MULTI_LABEL = 'multi_label_classification'
 REGRESSION = 'regression'
 
 _log = logging.getLogger(__name__)
+
+
+def problem_of(stated: Optional[str], outputs: int) -> str:
+    """What a classifier of so many outputs predicts, whose config.json states a ``problem_type``.
+
+    One output is a number, whatever its label is called.
+    """
+    if stated in (MULTI_LABEL, REGRESSION):
+        return stated
+    return REGRESSION if outputs == 1 else SINGLE_LABEL
 
 
 class Columns(NamedTuple):
