@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import signal
 import sys
 
 import numpy as np
@@ -61,6 +62,13 @@ def wait_for_update(stream, number):
         if f'update {number}/' in line:
             return ''.join(lines)
     raise AssertionError(f'the run ended before update {number}:\n' + ''.join(lines))
+
+
+def stop_a_worker(process, script, folder):
+    """What a job says from its second update on, after which its last worker gets SIGTERM."""
+    wait_for_update(process.stdout, 2)
+    os.kill(workers_of(script, folder)[-1], signal.SIGTERM)
+    return process.stdout.read()
 
 
 def workers_of(script, folder):

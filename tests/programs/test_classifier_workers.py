@@ -1,7 +1,5 @@
 """Training a classifier on several devices and workers, or a part at a time: the same updates."""
-import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -15,9 +13,8 @@ from helpers import (
     command_of,
     launcher,
     records,
-    wait_for_update,
+    stop_a_worker,
     weights,
-    workers_of,
 )
 
 from bert.utils.files import read_json
@@ -83,9 +80,7 @@ def test_a_signal_to_one_worker_stops_all_in_order(program, start, reviews, tmp_
     process = start([*launcher(name), sys.executable, str(script)],
                     *flags(reviews, out, *given, '--log_interval', '1'),
                     env={'OMP_NUM_THREADS': '1'})
-    wait_for_update(process.stdout, 2)
-    os.kill(workers_of('slow.py', out)[-1], signal.SIGTERM)
-    said = process.stdout.read()
+    said = stop_a_worker(process, 'slow.py', out)
     assert process.wait(60)
     assert re.search(r'stopped after update \d+ of 12; run the same command with --resume', said), (
         said)

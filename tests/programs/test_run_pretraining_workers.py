@@ -14,6 +14,7 @@ from helpers import (
     command_of,
     launcher,
     records,
+    stop_a_worker,
     wait_for_update,
     weights,
     workers_of,
@@ -134,9 +135,7 @@ def test_a_signal_to_one_worker_stops_all_in_order(start, shards, tmp_path, name
         command = launcher(name)
     process = start([*command, sys.executable, os.path.join(ROOT, script)],
                     *flags(shards, tmp_path, *more), env={'OMP_NUM_THREADS': '1'})
-    wait_for_update(process.stdout, 2)
-    os.kill(workers_of(script, tmp_path)[-1], signal.SIGTERM)
-    said = process.stdout.read()
+    said = stop_a_worker(process, script, tmp_path)
     process.wait(60)
     stopped = re.search(r'stopped after update (\d+) of 100000; the same command', said)
     assert stopped, said
