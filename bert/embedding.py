@@ -103,7 +103,8 @@ class BertEmbedding:
         self.size = config.hidden_size       # of a vector of a token
         self.folder = loaded.folder          # of its weights
         self._encoder = WindowEncoder(
-            loaded.tokenizer, create_forward(self._net, layout, dtype, loaded.tokenizer.pad_id),
+            loaded.tokenizer, create_forward(self._net, layout, dtype, loaded.tokenizer.pad_id,
+                                             inference=True),
             devices, self.size, length, batch_size, evaluation.BATCH_TOKENS[devices[0].device_type])
         _log.debug('model: %s, %d layers of %d', loaded.source, depth, self.size)
 

@@ -113,7 +113,7 @@ def fine_tune(args):
     model = finetuning.build(
         net, loaded, runtime, args.seed,
         fresh=() if args.model_parameters else ('classifier.', 'bert.pooler.'),
-        fixed_length=args.max_len if args.pad else None)
+        fixed_length=args.max_len if args.pad else None, inference=flags.only_predicts(args))
     source, loaded = loaded.source, None    # its arrays are as large as the network
     if args.predict is not None:
         predict_texts(args, task, model)

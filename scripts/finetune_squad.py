@@ -132,7 +132,8 @@ def fine_tune(args):
                         f'{positions} tokens; use that or less')
     model = finetuning.build(
         QuestionAnswering(loaded.config, args.dropout), loaded, runtime, args.seed,
-        fresh=() if args.model_parameters else ('span_classifier.',) if loaded.arrays else ('',))
+        fresh=() if args.model_parameters else ('span_classifier.',) if loaded.arrays else ('',),
+        inference=flags.only_predicts(args))
     source = loaded.source
     del loaded      # its arrays are as large as the network
     if args.predict is not None:

@@ -75,7 +75,7 @@ def main(argv=None):
                         'tags in the order of its outputs with --labels')
     seq_len = args.seq_len or config.settings.get('seq_len', tagging.SEQ_LEN)
     tagging.check_length(seq_len, config.max_position_embeddings)
-    model = finetuning.build(Tagger(config, len(labels)), loaded, runtime, seed=0)
+    model = finetuning.build(Tagger(config, len(labels)), loaded, runtime, seed=0, inference=True)
     del loaded      # its arrays are as large as the network
 
     def tag(sentences):

@@ -12,7 +12,7 @@ from mxnet.gluon import HybridBlock, Parameter, nn
 
 from ..utils.errors import DataError
 from .config import BertConfig
-from .operators import ACTIVATIONS, Array, Int8Weight, Operators, Read
+from .operators import ACTIVATIONS, Array, Operators, Prepared, Read
 
 __all__ = ['Bert', 'Encoder', 'Layer', 'Decoder']
 
@@ -21,7 +21,12 @@ _FEED_FORWARD = ('ffn.ffn_1', 'ffn.ffn_2')
 
 
 class _Owner(HybridBlock):
-    """A block that owns parameters under the dotted names of checkpoints."""
+    """A block that owns parameters under the dotted names of checkpoints.
+
+    ``prepared`` is the dtype, if any, for which :mod:`bert.model.inference` has converted matrices.
+    """
+
+    prepared: Optional[str] = None
 
     def own(self, name: str, shape: Tuple[int, ...], init: Optional[str] = None) -> None:
         """Have a parameter, as an attribute of this name; ``hybrid_forward`` gets it under it."""
@@ -41,9 +46,11 @@ class _Owner(HybridBlock):
                                getattr(self, name + '.weight').shape[0])
 
     def weight(self, weights, name):
-        """The matrix of this name, which :mod:`bert.model.int8` may have given scales."""
-        matrix, scales = weights[name + '.weight'], weights.get(name + '.scales')
-        return matrix if scales is None else Int8Weight(matrix, scales)
+        """The matrix of this name, as it was prepared."""
+        if self.prepared is None:
+            return weights[name + '.weight']
+        parts = ('.weight', '.scales') if self.prepared == 'int8' else ('.weight',)
+        return Prepared(self.prepared, tuple(weights[name + part] for part in parts))
 
 
 class Bert(HybridBlock):

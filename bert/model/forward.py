@@ -13,8 +13,8 @@ import numpy as np
 from ..utils.errors import DataError
 from . import ops
 from .heads import Network, PackedNetwork
+from .inference import prepare
 from .inputs import packed_inputs, padded_inputs, round_up
-from .int8 import quantize
 from .parameters import as_float32
 
 __all__ = ['choose_layout', 'create_forward', 'Padded', 'Packed', 'unpack']
@@ -64,16 +64,17 @@ def choose_layout(path: str, dtype: str, devices: Sequence[mx.Context], pad: boo
     return 'padded'
 
 
-def create_forward(net: Network, path: str, dtype: str, pad_id: int,
-                   length: Optional[int] = None) -> 'Union[Padded, Packed]':
+def create_forward(net: Network, path: str, dtype: str, pad_id: int, length: Optional[int] = None,
+                   inference: bool = False) -> 'Union[Padded, Packed]':
     """A :class:`Padded` or a :class:`Packed` over a network of :mod:`bert.model.heads`.
 
-    ``path`` and ``dtype`` are those of :func:`choose_layout`, ``path`` its result.  ``net`` must
-    have its final parameters: with int8, its matrices are converted here.
+    ``path`` and ``dtype`` are those of :func:`choose_layout`, ``path`` its result.  For
+    ``inference``, which int8 always is, ``net`` must have its final parameters: see
+    :func:`bert.model.inference.prepare`.
     """
-    if dtype == 'int8':
-        quantize(net)
     if path == 'packed':
+        if inference or dtype == 'int8':
+            prepare(net, dtype)
         return Packed(net, dtype == 'bfloat16')
     return Padded(net, pad_id, length)
 

@@ -10,7 +10,7 @@ import abc
 import math
 from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
-__all__ = ['ACTIVATIONS', 'Int8Weight', 'Operators', 'Portable', 'Read', 'Weight']
+__all__ = ['ACTIVATIONS', 'Operators', 'Portable', 'Prepared', 'Read', 'Weight']
 
 # hidden_act in config.json -> the name that Operators.activate knows; a new one needs an entry
 # here and its formula there
@@ -20,13 +20,13 @@ ACTIVATIONS = {'gelu': 'gelu', 'relu': 'relu', 'gelu_new': 'approx_gelu',
 Array = Any     # an NDArray, or a Symbol while a graph is made
 
 
-class Int8Weight(NamedTuple):
-    """A matrix in 8 bits: each row is that of ``matrix`` times its scale."""
-    matrix: Array       # (outputs, inputs) int8
-    scales: Array       # (outputs,) float32
+class Prepared(NamedTuple):
+    """A matrix as inference multiplies it, see :mod:`bert.model.inference`."""
+    dtype: str
+    arrays: Tuple[Array, ...]   # (outputs, inputs); for int8 also the scale of each row, (outputs,)
 
 
-Weight = Union[Array, Int8Weight]
+Weight = Union[Array, Prepared]
 Read = Callable[[Array], Array]     # (T, ...) -> (R, ...): only the tokens that the head reads
 
 
@@ -58,7 +58,7 @@ class Operators(abc.ABC):
     def dense(self, x: Array, weight: Weight, bias: Array, outputs: int) -> Array:
         """x W^T + b: low (..., inputs), (outputs, inputs), (outputs,) -> low (..., outputs).
 
-        ``weight`` may be an :class:`Int8Weight`, see :mod:`bert.model.int8`.
+        ``weight`` may be :class:`Prepared` where batches are packed.
         """
 
     @abc.abstractmethod

@@ -48,11 +48,13 @@ class Description(NamedTuple):
 
 
 def build(net: mx.gluon.HybridBlock, loaded: result_folder.LoadedModel, runtime: Runtime,
-          seed: int, fresh: Sequence[str] = (), fixed_length: Optional[int] = None) -> Model:
+          seed: int, fresh: Sequence[str] = (), fixed_length: Optional[int] = None,
+          inference: bool = False) -> Model:
     """Initialize ``net``, a network of :mod:`bert.model.heads`, with the weights of ``loaded``.
 
     ``fresh`` are prefixes of parameters that may be missing: they are drawn at random, from
-    ``seed``.  ``fixed_length`` pads all batches to that many tokens.
+    ``seed``.  ``fixed_length`` pads all batches to that many tokens.  For ``inference`` it can
+    be neither trained nor saved.
     """
     mx.random.seed(seed)
     initialize(net, loaded.config, runtime.comm.devices, random=bool(fresh))
@@ -60,7 +62,7 @@ def build(net: mx.gluon.HybridBlock, loaded: result_folder.LoadedModel, runtime:
     if 'bert.pooler.weight' in drawn:
         logging.warning('%s has no pooler: a new one is trained', loaded.source)
     forward = create_forward(net, runtime.layout, runtime.dtype, loaded.tokenizer.pad_id,
-                             fixed_length)
+                             fixed_length, inference)
     return Model(net, forward, loaded.config, loaded.tokenizer, runtime, fixed_length)
 
 

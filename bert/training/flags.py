@@ -175,9 +175,8 @@ def fill_in(parser: cli.Parser, args: argparse.Namespace, defaults: Defaults) ->
     for name in ('lr', 'epochs', 'batch_size'):
         if getattr(args, name) is None:
             setattr(args, name, getattr(defaults, prefix + name))
-    by_text = getattr(args, 'predict', None) is not None
-    idle = by_text or getattr(args, 'only_inference', False) or getattr(args, 'only_predict', False)
-    if by_text and args.comm != 'local':
+    idle = only_predicts(args)
+    if getattr(args, 'predict', None) is not None and args.comm != 'local':
         parser.error('--predict runs in one process: omit --comm')
     if args.seeds and idle:
         parser.error('--seeds is for training')
@@ -189,6 +188,12 @@ def fill_in(parser: cli.Parser, args: argparse.Namespace, defaults: Defaults) ->
         parser.error(f'{by_score} chooses by the scores on the dev set; add {dev}')
     if args.dtype == 'int8' and not idle:
         parser.error('--dtype int8 is for predicting; train in float32 or bfloat16')
+
+
+def only_predicts(args: argparse.Namespace) -> bool:
+    """Whether ``args`` ask a fine-tuning program to use a trained model, and not to train."""
+    return (getattr(args, 'predict', None) is not None or getattr(args, 'only_inference', False)
+            or getattr(args, 'only_predict', False))
 
 
 def each_seed(args: argparse.Namespace,

@@ -93,7 +93,8 @@ def classify(model: str, table: str, dtype: str) -> Dict[str, float]:
     from bert.training.settings import DeviceSettings
     loaded = result_folder.load(ModelSource(model, offline=True))
     net = Classifier(loaded.config, len(loaded.arrays['classifier.1.weight']))
-    built = finetuning.build(net, loaded, runtime.start(DeviceSettings(dtype=dtype)), seed=0)
+    built = finetuning.build(net, loaded, runtime.start(DeviceSettings(dtype=dtype)), seed=0,
+                             inference=True)
     lines = [(number, '\t'.join(text.rstrip('\n').split('\t')[:2]))
              for number, text in files.read_lines(table)][1:]
 

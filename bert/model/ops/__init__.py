@@ -8,6 +8,9 @@
     bert_gelu(x, approx=0)
     bert_bfloat16(x)                                    # of float32
     bert_cross_entropy(logits, labels)                  # -> losses, hits
+    bert_panels(weight)                                 # -> panels
+    bert_dense(x, panels, bias)                         # or n of the two, n=..
+    bert_feed_forward(x, *first, *second, activation='gelu')        # panels, bias each
     bert_int8(weight)                                   # -> matrix, scales
     bert_dense_int8(x, matrix, scales, bias)            # or n of the three, n=..
     bert_feed_forward_int8(x, *first, *second, activation='gelu')   # matrix, scales, bias each

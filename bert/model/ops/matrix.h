@@ -1,4 +1,4 @@
-// Small dense products and transposes of float matrices that lie in cache, for attention.
+// Dense products and transposes of float matrices that lie in cache.
 // Rows are padded to whole vectors.
 #pragma once
 #include "vector.h"
@@ -20,22 +20,23 @@ struct Left {
   long row, column;
 };
 
-template <int ROWS, int VECTORS, bool ADD>
-inline void multiply_tile(long depth, Left a, const float *b, long b_row, float *c, long c_row) {
+template <int ROWS, int VECTORS, bool ADD, class Lanes = All>
+inline void multiply_tile(long depth, Left a, const float *b, long b_row, float *c, long c_row,
+                          Lanes lanes = All()) {
   Floats sums[ROWS][VECTORS];
   for (int i = 0; i < ROWS; i++)
     for (int v = 0; v < VECTORS; v++)
-      sums[i][v] = ADD ? load(c + i * c_row + v * kLanes, All()) : Floats{};
+      sums[i][v] = ADD ? load(c + i * c_row + v * kLanes, lanes) : Floats{};
   for (long k = 0; k < depth; k++) {
     Floats right[VECTORS];
-    for (int v = 0; v < VECTORS; v++) right[v] = load(b + k * b_row + v * kLanes, All());
+    for (int v = 0; v < VECTORS; v++) right[v] = load(b + k * b_row + v * kLanes, lanes);
     for (int i = 0; i < ROWS; i++) {
       Floats left = broadcast(a.data[i * a.row + k * a.column]);
       for (int v = 0; v < VECTORS; v++) sums[i][v] += left * right[v];
     }
   }
   for (int i = 0; i < ROWS; i++)
-    for (int v = 0; v < VECTORS; v++) store(c + i * c_row + v * kLanes, sums[i][v], All());
+    for (int v = 0; v < VECTORS; v++) store(c + i * c_row + v * kLanes, sums[i][v], lanes);
 }
 
 // The rows of one column of tiles; fewer than kTileRows are left at the end.

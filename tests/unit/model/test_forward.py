@@ -12,7 +12,7 @@ from bert.model import heads, ops
 from bert.model.config import BertConfig
 from bert.model.forward import Packed, choose_layout, create_forward, unpack
 from bert.model.heads import PreTraining, QuestionAnswering, TokenVectors
-from bert.model.int8 import quantize
+from bert.model.inference import prepare
 from bert.model.operators import ACTIVATIONS
 from bert.model.parameters import collect, initialize, load_parameters
 from bert.training import distributed
@@ -197,8 +197,35 @@ def test_int8_is_close_to_float32(kind):
     assert int8 == {name for name, p in collect(net).items()
                     if 'transformer_cells' in name and len(p.shape) == 2}
     assert all(types[name] == np.float32 for name in set(types) - int8)
-    quantize(net)       # changes nothing
+    prepare(net, 'int8')        # changes nothing
     np.testing.assert_array_equal(forward(IDS, SEGMENTS, mx.cpu()).asnumpy(), y)
+
+
+@needs_operators
+@pytest.mark.parametrize('change', [{'hidden_act': name} for name in ACTIVATIONS])
+@pytest.mark.parametrize('dtype', ['float32', pytest.param('bfloat16', marks=needs_bfloat16)])
+@pytest.mark.parametrize('kind', ['Classifier', 'Tagger', 'spans', 'vectors'])
+def test_inference_gives_what_a_network_in_training_gives(kind, dtype, change):
+    plain, prepared = (
+        create_forward(network(kind, change), 'packed', dtype, 0, inference=inference)(
+            IDS, SEGMENTS, mx.cpu()).asnumpy() for inference in (False, True))
+    np.testing.assert_allclose(prepared, plain, atol=1e-5 if dtype == 'float32' else 0)
+
+
+@needs_operators
+def test_a_network_is_prepared_once():
+    net = network('Classifier')
+    scores = [create_forward(net, 'packed', 'float32', 0, inference=True)(
+        IDS, SEGMENTS, mx.cpu()).asnumpy() for _ in range(2)]
+    np.testing.assert_array_equal(*scores)
+
+
+def test_padded_inference_leaves_the_matrices_alone():
+    net = network('Classifier')
+    before = {name: p.data().asnumpy() for name, p in collect(net).items()}
+    create_forward(net, 'padded', 'float32', 0, inference=True)
+    for name, parameter in collect(net).items():
+        np.testing.assert_array_equal(parameter.data().asnumpy(), before[name], err_msg=name)
 
 
 @needs_operators

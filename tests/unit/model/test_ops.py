@@ -234,6 +234,9 @@ for optimizer in ('adamw', 'lamb'):
 up, down = (mx.nd.bert_int8(t.normal(*shape)) for shape in ((70, 33), (33, 70)))
 state += [mx.nd.bert_dense_int8(t.normal(61, 33), *up, t.normal(70))]
 state += [mx.nd.bert_feed_forward_int8(t.normal(61, 33), *up, t.normal(70), *down, t.normal(33))]
+up, down = (mx.nd.bert_panels(t.normal(*shape)) for shape in ((70, 33), (33, 70)))
+state += [mx.nd.bert_dense(t.normal(61, 33), up, t.normal(70))]
+state += [mx.nd.bert_feed_forward(t.normal(61, 33), up, t.normal(70), down, t.normal(33))]
 for array in state + [mx.nd.bert_sum_squares(*state[:4], n=4)]:
     total.update(array.asnumpy().tobytes())
 print(total.hexdigest())

@@ -1,0 +1,139 @@
+// Dense layers in float32, for inference: bert_panels puts the rows of a weight in the order in which
+// bert_dense and bert_feed_forward (see layers.h) multiply with them.
+//
+// A panel is kColumns rows of the weight side by side: the first input of each, then the second, ...
+// The last panel has the rows that are left.  As in GotoBLAS (Goto and van de Geijn 2008) a block of
+// activations stays in L2, the part of a panel that is multiplied with it too, and a tile of the
+// result in registers.  Each element is summed in the same order whatever the block and the tile.
+#include "gelu.h"
+#include "layers.h"
+#include "matrix.h"
+
+namespace bert {
+namespace {
+
+// a tile of the result
+#ifdef __AVX512F__
+constexpr int kRows = 8, kVectors = 3;
+#else
+constexpr int kRows = kTileRows, kVectors = kTileVectors;
+#endif
+constexpr long kColumns = kVectors * kLanes;
+constexpr long kDepth = 512;            // the most inputs that are multiplied at a time
+
+template <class Form>
+struct GeluOf {
+  static Floats at(Floats x) { return x * Form::at(x).cdf; }
+};
+
+struct Layer {
+  static constexpr char kName[] = "dense layers";
+  static constexpr int kTensors = 2;                // weight in panels, bias
+  static constexpr long kHidden = 128 << 10, kTile = kRows;
+  typedef GeluOf<ExactGelu> Gelu;
+  typedef GeluOf<TanhGelu> ApproxGelu;
+
+  long inputs, outputs;
+  const float *panels, *bias;
+
+  explicit Layer(const MXTensor *in)
+      : inputs(in[0].shape[1]), outputs(in[0].shape[0]), panels(pointer<float>(in[0])),
+        bias(pointer<float>(in[1])) {}
+
+  static bool fits(long) { return true; }
+  static void check(Types *in, size_t i) { expect(&(*in)[i], {kFloat32}, kName, "a weight"); }
+
+  long words() const { return 0; }
+  float *place(float *scratch) { return scratch; }
+  void pack() const {}
+
+  // Rows as they lie.
+  struct Rows {
+    Left left{nullptr, 0, 1};
+
+    static long words(long, long) { return 0; }
+    Rows(float *, long, long) {}
+    void take(long, const float *x, long, long row) { left = {x, row, 1}; }
+  };
+
+  void apply(long count, const Rows &rows, float *y, long row) const {
+    for (long i = 0; i < count; i++) std::copy(bias, bias + outputs, y + i * row);
+    const long steps = (inputs + kDepth - 1) / kDepth, step = (inputs + steps - 1) / steps;
+    for (long k = 0; k < inputs; k += step) {
+      const long depth = std::min(step, inputs - k);
+      const Left left{rows.left.data + k, rows.left.row, 1};
+      for (long first = 0; first < outputs; first += kColumns) {
+        const long width = std::min(kColumns, outputs - first);
+        const float *panel = panels + first * inputs + k * width;
+        if (width == kColumns) {
+          column<kVectors>(count, depth, left, panel, width, y + first, row, All());
+          continue;
+        }
+        each(width, [&](long c, auto lanes) {
+          column<1>(count, depth, left, panel + c, width, y + first + c, row, lanes);
+        });
+      }
+    }
+  }
+
+  // Some rows times VECTORS vectors of a panel, added to y.
+  template <int VECTORS, int ROWS = kRows, class Lanes>
+  static void column(long rows, long depth, Left x, const float *panel, long width, float *y,
+                     long row, Lanes lanes) {
+    for (; rows >= ROWS; rows -= ROWS) {
+      for (int i = 0; i < ROWS; i++)
+        for (int v = 0; v < VECTORS; v++) __builtin_prefetch(y + i * row + v * kLanes, 1);
+      multiply_tile<ROWS, VECTORS, true>(depth, x, panel, width, y, row, lanes);
+      x.data += ROWS * x.row;
+      y += ROWS * row;
+    }
+    if constexpr (ROWS > 1)
+      if (rows) column<VECTORS, ROWS - 1>(rows, depth, x, panel, width, y, row, lanes);
+  }
+};
+
+MXReturnValue panels_type(const Attributes &, Types *in, Types *out) {
+  expect(&(*in)[0], {kFloat32}, "bert_panels", "weight");
+  (*out)[0] = kFloat32;
+  return MX_SUCCESS;
+}
+
+MXReturnValue panels_shape(const Attributes &, Shapes *in, Shapes *out) {
+  return layers::check_weight("bert_panels", in, out);
+}
+
+MXReturnValue run_panels(const Attributes &, Tensors *in, Tensors *out, const OpResource &) {
+  const long outputs = (*in)[0].shape[0], inputs = (*in)[0].shape[1];
+#pragma omp parallel for schedule(static)
+  for (long first = 0; first < outputs; first += kColumns) {
+    const long width = std::min(kColumns, outputs - first);
+    const float *from = pointer<float>((*in)[0]) + first * inputs;
+    float *to = pointer<float>((*out)[0]) + first * inputs;
+    for (long k = 0; k < inputs; k++)
+      for (long c = 0; c < width; c++) to[k * width + c] = from[c * inputs + k];
+  }
+  return MX_SUCCESS;
+}
+
+REGISTER_OP(bert_panels)
+    .setForward(run_panels, "cpu")
+    .setParseAttrs(one_to_one)
+    .setInferType(panels_type)
+    .setInferShape(panels_shape);
+
+REGISTER_OP(bert_dense)
+    .setForward(layers::run_dense<Layer>, "cpu")
+    .setBackward(layers::run_backward<Layer>, "cpu")
+    .setParseAttrs(layers::parse_dense<Layer>)
+    .setInferType(layers::infer_type<Layer>)
+    .setInferShape(layers::dense_shape<Layer>);
+
+REGISTER_OP(bert_feed_forward)
+    .setForward(layers::run_feed_forward<Layer>, "cpu")
+    .setBackward(layers::run_backward<Layer>, "cpu")
+    .setParseAttrs(layers::parse_feed_forward<Layer>)
+    .setInferType(layers::infer_type<Layer>)
+    .setInferShape(layers::feed_forward_shape<Layer>);
+
+}  // namespace
+}  // namespace bert
