@@ -1,10 +1,12 @@
-// Dense layers in float32, for inference: bert_panels puts the rows of a weight in the order in which
-// bert_dense and bert_feed_forward (see layers.h) multiply with them.
+// Dense layers in float32, for inference: bert_panels puts the elements of a weight in the order in
+// which bert_dense and bert_feed_forward (see layers.h) multiply with them.
 //
-// A panel is kColumns rows of the weight side by side: the first input of each, then the second, ...
-// The last panel has the rows that are left.  As in GotoBLAS (Goto and van de Geijn 2008) a block of
-// activations stays in L2, the part of a panel that is multiplied with it too, and a tile of the
-// result in registers.  Each element is summed in the same order whatever the block and the tile.
+// A panel is kColumns rows of the weight side by side: the first input of each, the second, ...  The
+// last panel has the rows that are left.  As in GotoBLAS (Goto and van de Geijn 2008) a block of
+// activations stays in L2, with it the part of a panel that it is multiplied with, and a tile of
+// the result in registers.  Each element is summed in the same order whatever block and tile.
+//
+// Training leaves products to MXNet: those of the backward pass, made like this, were 9 % slower.
 #include "gelu.h"
 #include "layers.h"
 #include "matrix.h"

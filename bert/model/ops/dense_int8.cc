@@ -1,6 +1,6 @@
-// Dense layers in 8 bits, for inference: bert_int8 quantizes the rows of a weight; bert_dense_int8 and
-// bert_feed_forward_int8 (see layers.h) quantize each row of activations, multiply with exact sums,
-// and give float32.
+// Dense layers in 8 bits, for inference: bert_int8 quantizes the rows of a weight; bert_dense_int8
+// and bert_feed_forward_int8 (see layers.h) quantize each row of activations, multiply with exact
+// sums, and give float32.
 #include "int8.h"
 #include "layers.h"
 
