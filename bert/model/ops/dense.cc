@@ -59,7 +59,6 @@ struct Layer {
   };
 
   void apply(long count, const Rows &rows, float *y, long row) const {
-    for (long i = 0; i < count; i++) std::copy(bias, bias + outputs, y + i * row);
     const long steps = (inputs + kDepth - 1) / kDepth, step = (inputs + steps - 1) / steps;
     for (long k = 0; k < inputs; k += step) {
       const long depth = std::min(step, inputs - k);
@@ -67,30 +66,35 @@ struct Layer {
       for (long first = 0; first < outputs; first += kColumns) {
         const long width = std::min(kColumns, outputs - first);
         const float *panel = panels + first * inputs + k * width;
+        const float *start = k ? nullptr : bias + first;
         if (width == kColumns) {
-          column<kVectors>(count, depth, left, panel, width, y + first, row, All());
+          column<kVectors>(count, depth, left, panel, width, y + first, row, start, All());
           continue;
         }
         each(width, [&](long c, auto lanes) {
-          column<1>(count, depth, left, panel + c, width, y + first + c, row, lanes);
+          column<1>(count, depth, left, panel + c, width, y + first + c, row,
+                    start ? start + c : nullptr, lanes);
         });
       }
     }
   }
 
-  // Some rows times VECTORS vectors of a panel, added to y.
+  // y = start + some rows times VECTORS vectors of a panel; start is the bias, or null for y.
   template <int VECTORS, int ROWS = kRows, class Lanes>
   static void column(long rows, long depth, Left x, const float *panel, long width, float *y,
-                     long row, Lanes lanes) {
+                     long row, const float *start, Lanes lanes) {
     for (; rows >= ROWS; rows -= ROWS) {
       for (int i = 0; i < ROWS; i++)
         for (int v = 0; v < VECTORS; v++) __builtin_prefetch(y + i * row + v * kLanes, 1);
-      multiply_tile<ROWS, VECTORS, true>(depth, x, panel, width, y, row, lanes);
+      auto begin = [&](long i, long j) {
+        return load(start ? start + j : y + i * row + j, lanes);
+      };
+      multiply_tile<ROWS, VECTORS>(depth, x, panel, width, y, row, begin, lanes);
       x.data += ROWS * x.row;
       y += ROWS * row;
     }
     if constexpr (ROWS > 1)
-      if (rows) column<VECTORS, ROWS - 1>(rows, depth, x, panel, width, y, row, lanes);
+      if (rows) column<VECTORS, ROWS - 1>(rows, depth, x, panel, width, y, row, start, lanes);
   }
 };
 

@@ -20,13 +20,13 @@ struct Left {
   long row, column;
 };
 
-template <int ROWS, int VECTORS, bool ADD, class Lanes = All>
+// A tile of C = start + A B; start(i, j) gives the vector that begins in row i and column j of it.
+template <int ROWS, int VECTORS, class Start, class Lanes>
 inline void multiply_tile(long depth, Left a, const float *b, long b_row, float *c, long c_row,
-                          Lanes lanes = All()) {
+                          const Start &start, Lanes lanes) {
   Floats sums[ROWS][VECTORS];
   for (int i = 0; i < ROWS; i++)
-    for (int v = 0; v < VECTORS; v++)
-      sums[i][v] = ADD ? load(c + i * c_row + v * kLanes, lanes) : Floats{};
+    for (int v = 0; v < VECTORS; v++) sums[i][v] = start(i, v * kLanes);
   for (long k = 0; k < depth; k++) {
     Floats right[VECTORS];
     for (int v = 0; v < VECTORS; v++) right[v] = load(b + k * b_row + v * kLanes, lanes);
@@ -37,6 +37,12 @@ inline void multiply_tile(long depth, Left a, const float *b, long b_row, float 
   }
   for (int i = 0; i < ROWS; i++)
     for (int v = 0; v < VECTORS; v++) store(c + i * c_row + v * kLanes, sums[i][v], lanes);
+}
+
+template <int ROWS, int VECTORS, bool ADD>
+inline void multiply_tile(long depth, Left a, const float *b, long b_row, float *c, long c_row) {
+  auto start = [&](long i, long j) { return ADD ? load(c + i * c_row + j, All()) : Floats{}; };
+  multiply_tile<ROWS, VECTORS>(depth, a, b, b_row, c, c_row, start, All());
 }
 
 // The rows of one column of tiles; fewer than kTileRows are left at the end.
