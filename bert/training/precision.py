@@ -15,7 +15,7 @@ from ..utils import files, processors
 from ..utils.errors import DataError
 from .distributed import Local, gather
 
-__all__ = ['Speeds', 'choose', 'decide', 'measure', 'set_precision', 'speeds']
+__all__ = ['Speeds', 'choose', 'decide', 'measure', 'set_precision', 'speeds', 'use']
 
 _BFLOAT16 = np.dtype([('bfloat16', np.uint16)])     # MXNet's name for it
 _SIDE, _REPEATS = 1024, 5
@@ -121,6 +121,14 @@ def decide(dtype: str, devices: Sequence[mx.Context], layout: str = 'auto',
                     'choose another one with --dtype')
     layout = _common(comm, '--path', choose_layout(layout, dtype, devices, fixed_length), _LAYOUTS,
                      'with --path packed the former say what they lack')
+    return dtype, layout
+
+
+def use(dtype: str, devices: Sequence[mx.Context], layout: str = 'auto',
+        fixed_length: bool = False, comm: Optional[Local] = None) -> Tuple[str, str]:
+    """:func:`decide` and, for the whole process, :func:`set_precision`."""
+    dtype, layout = decide(dtype, devices, layout, fixed_length, comm)
+    set_precision(dtype, devices[0], layout)
     return dtype, layout
 
 

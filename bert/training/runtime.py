@@ -42,9 +42,8 @@ def start(settings: DeviceSettings) -> Runtime:
     Raises :class:`~bert.utils.errors.DataError` if this machine does not support the settings.
     """
     comm = join(settings)
-    dtype, layout = precision.decide(settings.dtype, comm.devices, settings.layout,
-                                     settings.fixed_length, comm)
-    precision.set_precision(dtype, comm.devices[0], layout)
+    dtype, layout = precision.use(settings.dtype, comm.devices, settings.layout,
+                                  settings.fixed_length, comm)
     return Runtime(comm, layout, dtype)
 
 

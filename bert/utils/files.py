@@ -15,8 +15,9 @@ from typing import Any, BinaryIO, Iterator, Optional, Tuple
 from .errors import DataError
 from .locks import lock_at_once
 
-__all__ = ['SAMPLE', 'atomic', 'make_folder', 'write_json', 'parse_json', 'read_json', 'read_lines',
-           'open_binary', 'decompressed_name', 'is_compressed', 'expand_home', 'cache_folder']
+__all__ = ['SAMPLE', 'atomic', 'make_folder', 'write_json', 'decode', 'parse_json', 'read_json',
+           'read_lines', 'open_binary', 'decompressed_name', 'is_compressed', 'expand_home',
+           'cache_folder']
 
 # the embedded default: a toy model, and a small data set for every task
 SAMPLE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'sample')
@@ -148,6 +149,19 @@ class _Decompressed(io.RawIOBase):
         super().close()
 
 
+def decode(data: bytes, path: str, line: int = 1) -> str:
+    """The text that UTF-8 from line ``line`` of a file is, without a byte order mark at its start.
+
+    Raises DataError, which names the file and the line.
+    """
+    try:
+        return data.decode('utf-8-sig' if line == 1 else 'utf-8')
+    except UnicodeDecodeError as error:
+        line += data.count(b'\n', 0, error.start)
+        raise DataError(f'{path}:{line}: not UTF-8 (byte 0x{data[error.start]:02x}); convert it: '
+                        'iconv -f ENCODING -t UTF-8') from None
+
+
 def parse_json(text: str) -> Any:
     """The value that JSON text is; ValueError if it is none, or is nested too deeply."""
     try:
@@ -164,10 +178,7 @@ def read_json(path: str, kind: Optional[type] = None) -> Any:
     """
     try:
         with open_binary(path) as f:
-            value = parse_json(f.read().decode('utf-8-sig'))
-    except UnicodeDecodeError as error:
-        raise DataError(f'{path}: not UTF-8 text (byte {error.start}); convert it '
-                        '(iconv -t UTF-8)') from None
+            value = parse_json(decode(f.read(), path))
     except ValueError as error:
         raise DataError(f'{path}: not JSON ({error})') from None
     except OSError as error:
@@ -216,11 +227,7 @@ def read_lines(path: Optional[str]) -> Iterator[Tuple[int, str]]:
     path = path or 'standard input'
     with source as f:
         for number, line in enumerate(f, 1):
-            try:
-                text = line.decode('utf-8-sig' if number == 1 else 'utf-8')
-            except UnicodeDecodeError as error:
-                raise DataError(f'{path}:{number}: byte 0x{error.object[error.start]:02x} is not '
-                                'UTF-8; save it as UTF-8') from None
+            text = decode(line, path, number)
             if '\0' in text:
                 raise DataError(f'{path}:{number}: a NUL character; save it as plain UTF-8 '
                                 'text')

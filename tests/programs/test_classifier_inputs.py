@@ -83,7 +83,7 @@ def test_bad_bytes_and_unknown_dev_label(program, tmp_path):
     (tmp_path / 'dev.tsv').write_bytes(b'sentence\tlabel\ncaf\xe9\tyes\n')
     common = ['--bert_model', 'sample', '--train_file', str(tmp_path / 'train.tsv'), '--dev_file',
               str(tmp_path / 'dev.tsv'), '--output_dir', str(tmp_path / 'out')]
-    assert 'dev.tsv:2: byte 0xe9 is not UTF-8' in program(SCRIPT, *common, check=1).stderr
+    assert 'dev.tsv:2: not UTF-8 (byte 0xe9)' in program(SCRIPT, *common, check=1).stderr
     (tmp_path / 'dev.tsv').write_text('sentence\tlabel\nA day.\tmaybe\n', encoding='utf-8')
     assert 'unknown label "maybe"' in program(SCRIPT, *common, check=1).stderr
 

@@ -11,15 +11,15 @@
     bert_panels(weight)                                 # -> panels
     bert_dense(x, panels, bias)                         # or n of the two, n=..
     bert_feed_forward(x, *first, *second, activation='gelu')        # panels, bias each
-    bert_int8(weight)                                   # -> matrix, scales
-    bert_dense_int8(x, matrix, scales, bias)            # or n of the three, n=..
-    bert_feed_forward_int8(x, *first, *second, activation='gelu')   # matrix, scales, bias each
+    bert_int8(weight)                                   # -> panels, scales, totals
+    bert_dense_int8(x, panels, scales, totals, bias)    # or n of the four, n=..
+    bert_feed_forward_int8(x, *first, *second, activation='gelu')   # panels, ..., bias each
     bert_update(*weights, *gradients, *means, *variances, rates, n=.., optimizer='adamw', ..)
     bert_sum_squares(*gradients, n=..)
 
-``x``, ``q``, ``kv``, ``qkv`` and ``logits`` are float32 or bfloat16, a ``matrix`` is int8, all else
-is float32 (``starts`` and ``lengths`` also int32).  ``seed``, shape (1,), draws the dropout; a
-negative one turns it off.  See the C++ files for more.
+``x``, ``q``, ``kv``, ``qkv`` and ``logits`` are float32 or bfloat16, all else is float32 (``starts``
+and ``lengths`` also int32), except the int8 panels and int32 totals of 8-bit layers.  ``seed``, shape
+(1,), draws the dropout; a negative one turns it off.  See the C++ files for more.
 
 MXNet does not pass ``grad_req`` on to a library's operators, so they overwrite a gradient that they
 should add to.  Two kinds of input therefore pass through ``F.identity``, which adds: one with

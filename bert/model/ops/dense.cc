@@ -1,8 +1,8 @@
 // Dense layers in float32, for inference: bert_panels puts the elements of a weight in the order in
 // which bert_dense and bert_feed_forward (see layers.h) multiply with them.
 //
-// A panel is kColumns rows of the weight side by side: the first input of each, the second, ...  The
-// last panel has the rows that are left.  As in GotoBLAS (Goto and van de Geijn 2008) a block of
+// A panel is kColumns rows of the weight side by side: the first input of each, the second, ...
+// The last panel has the rows that are left.  As in GotoBLAS (Goto and van de Geijn 2008) a block of
 // activations stays in L2, with it the part of a panel that it is multiplied with, and a tile of
 // the result in registers.  Each element is summed in the same order whatever block and tile.
 //
@@ -38,16 +38,20 @@ struct Layer {
   long inputs, outputs;
   const float *panels, *bias;
 
-  explicit Layer(const MXTensor *in)
-      : inputs(in[0].shape[1]), outputs(in[0].shape[0]), panels(pointer<float>(in[0])),
+  Layer(const MXTensor *in, long inputs)
+      : inputs(inputs), outputs(in[0].shape[0]), panels(pointer<float>(in[0])),
         bias(pointer<float>(in[1])) {}
 
-  static bool fits(long) { return true; }
-  static void check(Types *in, size_t i) { expect(&(*in)[i], {kFloat32}, kName, "a weight"); }
-
-  long words() const { return 0; }
-  float *place(float *scratch) { return scratch; }
-  void pack() const {}
+  static void check_types(Types *in, size_t i) {
+    expect(&(*in)[i], {kFloat32}, kName, "a weight");
+  }
+  static unsigned outputs_of(Shapes *in, size_t i, unsigned inputs) {
+    const Shape &weight = (*in)[i];
+    if (weight.size() != 2 || weight[1] != inputs)
+      fail(std::string(kName) + ": x has " + std::to_string(inputs) +
+           " columns and a weight shape " + text(weight) + ": need (outputs, inputs)");
+    return weight[0];
+  }
 
   // Rows as they lie.
   struct Rows {
@@ -105,7 +109,9 @@ MXReturnValue panels_type(const Attributes &, Types *in, Types *out) {
 }
 
 MXReturnValue panels_shape(const Attributes &, Shapes *in, Shapes *out) {
-  return layers::check_weight("bert_panels", in, out);
+  layers::check_weight("bert_panels", (*in)[0]);
+  (*out)[0] = (*in)[0];
+  return MX_SUCCESS;
 }
 
 MXReturnValue run_panels(const Attributes &, Tensors *in, Tensors *out, const OpResource &) {

@@ -1,6 +1,6 @@
-// Dense layers in 8 bits, for inference: bert_int8 quantizes the rows of a weight; bert_dense_int8
-// and bert_feed_forward_int8 (see layers.h) quantize each row of activations, multiply with exact
-// sums, and give float32.
+// Dense layers in 8 bits, for inference: bert_int8 quantizes the rows of a weight and copies them
+// into the panels of int8.h; bert_dense_int8 and bert_feed_forward_int8 (see layers.h) quantize each
+// row of activations, multiply with exact sums, and give float32.
 #include "int8.h"
 #include "layers.h"
 
@@ -29,46 +29,47 @@ struct Polynomial {
   }
 };
 
-// One layer, and its panels in scratch memory.
+// outputs and inputs of a weight in panels
+unsigned padded_outputs(unsigned outputs) {
+  return (outputs + int8::kColumns - 1) / int8::kColumns * int8::kColumns;
+}
+unsigned padded_inputs(unsigned inputs) { return unsigned(4 * int8::quads(inputs)); }
+
 struct Layer {
   static constexpr char kName[] = "int8 layers";
-  static constexpr int kTensors = 3;                // int8 weight, scales, bias
+  static constexpr int kTensors = 4;                // int8 panels, scales, totals, bias
   static constexpr long kHidden = 48 << 10, kTile = int8::kRows;
-  static constexpr long kLongest = 1 << 16;         // inputs whose sums of 255 * 127 fit 32 bits
+  static constexpr unsigned kLongest = 1 << 16;     // inputs whose sums of 255 * 127 fit 32 bits
   typedef Polynomial<kExact> Gelu;
   typedef Polynomial<kTanh> ApproxGelu;
 
   long inputs, outputs;
-  const int8_t *weight;
+  const int32_t *panels, *totals;
   const float *scales, *bias;
-  int32_t *panels = nullptr, *totals = nullptr;
 
-  explicit Layer(const MXTensor *in)
-      : inputs(in[0].shape[1]), outputs(in[0].shape[0]), weight(pointer<int8_t>(in[0])),
-        scales(pointer<float>(in[1])), bias(pointer<float>(in[2])) {}
+  Layer(const MXTensor *in, long inputs)
+      : inputs(inputs), outputs(in[1].shape[0]), panels(pointer<int32_t>(in[0])),
+        totals(pointer<int32_t>(in[2])), scales(pointer<float>(in[1])),
+        bias(pointer<float>(in[3])) {}
 
-  static bool fits(long inputs) { return inputs <= kLongest; }
-  static void check(Types *in, size_t i) {
+  static void check_types(Types *in, size_t i) {
     expect(&(*in)[i], {kInt8}, kName, "a weight");
     expect(&(*in)[i + 1], {kFloat32}, kName, "scales");
+    expect(&(*in)[i + 2], {kInt32}, kName, "totals");
   }
-
-  long count() const { return (outputs + int8::kColumns - 1) / int8::kColumns; }
-  long words() const { return count() * int8::kColumns * (int8::quads(inputs) + 1); }
-
-  float *place(float *scratch) {
-    panels = reinterpret_cast<int32_t *>(scratch);
-    totals = panels + count() * int8::kColumns * int8::quads(inputs);
-    return scratch + words();
-  }
-
-  void pack() const {                               // by all threads of a parallel region
-#pragma omp for schedule(static)
-    for (long i = 0; i < count(); i++) {
-      const long first = i * int8::kColumns;
-      int8::pack(weight + first * inputs, inputs, std::min<long>(int8::kColumns, outputs - first),
-                 panels + first * int8::quads(inputs), totals + first);
-    }
+  static unsigned outputs_of(Shapes *in, size_t i, unsigned inputs) {
+    const Shape &panels = (*in)[i], &scales = (*in)[i + 1];
+    if (inputs > kLongest)
+      fail(std::string(kName) + ": " + std::to_string(inputs) + " inputs are too many for 32 bits");
+    if (scales.size() != 1)
+      fail(std::string(kName) + ": scales have shape " + text(scales) + ", not (outputs,)");
+    const unsigned rows = padded_outputs(scales[0]);
+    if (panels != Shape{rows, padded_inputs(inputs)})
+      fail(std::string(kName) + ": x has " + std::to_string(inputs) + " columns, a weight shape " +
+           text(panels) + " and " + std::to_string(scales[0]) +
+           " scales: take those that bert_int8 made of (outputs, inputs)");
+    expect(&(*in)[i + 2], {rows}, kName, "totals");
+    return scales[0];
   }
 
   // Quantized rows and their scales.
@@ -100,29 +101,38 @@ struct Layer {
 
 MXReturnValue parse_weight(const Attributes &, int *inputs, int *outputs) {
   *inputs = 1;
-  *outputs = 2;
+  *outputs = 3;
   return MX_SUCCESS;
 }
 
 MXReturnValue weight_type(const Attributes &, Types *in, Types *out) {
   expect(&(*in)[0], {kFloat32}, "bert_int8", "weight");
-  (*out)[0] = kInt8;
-  (*out)[1] = kFloat32;
+  *out = {kInt8, kFloat32, kInt32};
   return MX_SUCCESS;
 }
 
 MXReturnValue weight_shape(const Attributes &, Shapes *in, Shapes *out) {
-  layers::check_weight("bert_int8", in, out);
-  (*out)[1] = {(*in)[0][0]};
+  const Shape &weight = (*in)[0];
+  layers::check_weight("bert_int8", weight);
+  const unsigned rows = padded_outputs(weight[0]);
+  *out = {{rows, padded_inputs(weight[1])}, {weight[0]}, {rows}};
   return MX_SUCCESS;
 }
 
+// outputs: panels, the scale of each row, and the sum of each row's integers
 MXReturnValue run_weight(const Attributes &, Tensors *in, Tensors *out, const OpResource &) {
   const long rows = rows_of((*in)[0]), inputs = (*in)[0].shape[1];
 #pragma omp parallel for schedule(static)
-  for (long i = 0; i < rows; i++)
-    pointer<float>((*out)[1])[i] = int8::quantize_weights(
-        pointer<float>((*in)[0]) + i * inputs, inputs, pointer<int8_t>((*out)[0]) + i * inputs);
+  for (long first = 0; first < rows; first += int8::kColumns) {
+    const long count = std::min<long>(int8::kColumns, rows - first);
+    std::vector<int8_t> matrix(count * inputs);
+    for (long i = 0; i < count; i++)
+      pointer<float>((*out)[1])[first + i] = int8::quantize_weights(
+          pointer<float>((*in)[0]) + (first + i) * inputs, inputs, &matrix[i * inputs]);
+    int8::pack(matrix.data(), inputs, count,
+               pointer<int32_t>((*out)[0]) + first * int8::quads(inputs),
+               pointer<int32_t>((*out)[2]) + first);
+  }
   return MX_SUCCESS;
 }
 

@@ -144,30 +144,15 @@ inline float quantize_weights(const float *row, long n, int8_t *to) {
 // A panel: kColumns rows of a weight side by side, the first quad of each, then the second, ...
 // `count` rows are there, the others are zeros.  `totals` gets the sum of each row.
 inline void pack(const int8_t *weight, long inputs, long count, int32_t *panel, int32_t *totals) {
-  const long whole = inputs / 4 / kLanes * kLanes;      // quads that are moved as registers
-  for (long first = 0; first < kColumns; first += kLanes)
-    for (long quad = 0; quad < whole; quad += kLanes) {
-      Floats block[kLanes];                             // of quads, not of floats
-      for (int i = 0; i < kLanes; i++) {
-        block[i] = Floats{};
-        if (first + i < count)
-          std::memcpy(&block[i], weight + (first + i) * inputs + 4 * quad, sizeof(Floats));
-      }
-      transpose_block(block);
-      for (int i = 0; i < kLanes; i++)
-        std::memcpy(panel + (quad + i) * kColumns + first, &block[i], sizeof(Floats));
+  int8_t *bytes = reinterpret_cast<int8_t *>(panel);
+  std::fill_n(panel, kColumns * quads(inputs), 0);
+  std::fill_n(totals, kColumns, 0);
+  for (long column = 0; column < count; column++)
+    for (long k = 0; k < inputs; k++) {
+      const int8_t value = weight[column * inputs + k];
+      bytes[4 * (k / 4 * kColumns + column) + k % 4] = value;
+      totals[column] += value;
     }
-  for (long column = 0; column < kColumns; column++) {
-    const int8_t *row = weight + column * inputs;
-    const long there = column < count ? inputs : 0;
-    int32_t total = 0;
-    for (long k = 0; k < there; k++) total += row[k];
-    totals[column] = total;
-    for (long k = 4 * whole; k < inputs; k += 4) {
-      int32_t &to = panel[k / 4 * kColumns + column] = 0;
-      if (k < there) std::memcpy(&to, row + k, std::min(4l, there - k));
-    }
-  }
 }
 
 // Where a tile's results go, and what turns its sums into floats.

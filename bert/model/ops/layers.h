@@ -3,11 +3,10 @@
 // of rows through all layers, so that what is between two of them stays in its L2.
 //
 // A Layer has
-//   kName, for messages, and kTensors: its inputs, which are a weight, what belongs to the weight,
-//       and a bias
-//   check(in, i), the types of those from input i on, and fits(inputs), whether it takes so many
+//   kName, for messages, and kTensors: its inputs, the parts of a weight and a bias, from which and
+//       the number of inputs it is made
+//   check_types(in, i) and outputs_of(in, i, inputs), which check those from input i on
 //   kHidden, the most floats that a block keeps between two layers, and kTile, the rows of a tile
-//   words(), place(scratch) and pack(): scratch memory that all threads share and fill
 //   Rows, a block of activations as the products take them, in scratch memory of a thread
 //   apply(count, rows, y, row), the outputs for a block, `row` floats from one to the next
 //   Gelu and ApproxGelu, with at(x)
@@ -30,21 +29,16 @@ inline long block_of(long rows, long most, long tile) {
 }
 
 template <class Layer>
-void dense(long rows, const float *x, std::vector<Layer> layers, float *y,
+void dense(long rows, const float *x, const std::vector<Layer> &layers, float *y,
            const OpResource &resource) {
   const long inputs = layers[0].inputs, block = block_of(rows, kMostRows, Layer::kTile);
   const long own = Layer::Rows::words(block, inputs);
-  long words = omp_get_max_threads() * own, outputs = 0;
-  for (const Layer &layer : layers) {
-    words += layer.words();
-    outputs += layer.outputs;
-  }
-  float *scratch = workspace(resource, words);
-  for (Layer &layer : layers) scratch = layer.place(scratch);
+  float *scratch = workspace(resource, omp_get_max_threads() * own);
+  long outputs = 0;
+  for (const Layer &layer : layers) outputs += layer.outputs;
 #pragma omp parallel
   {
     typename Layer::Rows mine(scratch + omp_get_thread_num() * own, block, inputs);
-    for (const Layer &layer : layers) layer.pack();
 #pragma omp for schedule(dynamic)
     for (long first = 0; first < rows; first += block) {
       const long count = std::min(block, rows - first);
@@ -59,21 +53,18 @@ void dense(long rows, const float *x, std::vector<Layer> layers, float *y,
 }
 
 template <class Layer, class Activation>
-void feed_forward(long rows, const float *x, Layer up, Layer down, float *y,
+void feed_forward(long rows, const float *x, const Layer &up, const Layer &down, float *y,
                   const OpResource &resource) {
   // not a power of two, which would crowd few sets of the cache
   const long hidden_row = up.outputs + kLanes;
   const long block = block_of(rows, std::min(kMostRows, Layer::kHidden / hidden_row), Layer::kTile);
   const long widest = std::max(up.inputs, down.inputs);
   const long hidden = block * hidden_row, own = hidden + Layer::Rows::words(block, widest);
-  float *scratch = workspace(resource, up.words() + down.words() + omp_get_max_threads() * own);
-  scratch = down.place(up.place(scratch));
+  float *scratch = workspace(resource, omp_get_max_threads() * own);
 #pragma omp parallel
   {
     float *between = scratch + omp_get_thread_num() * own;
     typename Layer::Rows mine(between + hidden, block, widest);
-    up.pack();
-    down.pack();
 #pragma omp for schedule(dynamic)
     for (long first = 0; first < rows; first += block) {
       const long count = std::min(block, rows - first);
@@ -117,7 +108,7 @@ template <class Layer>
 MXReturnValue infer_type(const Attributes &, Types *in, Types *out) {
   expect(&(*in)[0], {kFloat32}, Layer::kName, "x");
   for (size_t i = 1; i < in->size(); i += Layer::kTensors) {
-    Layer::check(in, i);
+    Layer::check_types(in, i);
     expect(&(*in)[i + Layer::kTensors - 1], {kFloat32}, Layer::kName, "a bias");
   }
   (*out)[0] = kFloat32;
@@ -127,14 +118,10 @@ MXReturnValue infer_type(const Attributes &, Types *in, Types *out) {
 // Check the shapes of the layer that begins with input i, on x; gives its outputs.
 template <class Layer>
 unsigned outputs_of(Shapes *in, size_t i, const Shape &x) {
-  const Shape &weight = (*in)[i];
-  if (x.empty() || weight.size() != 2 || x.back() != weight[1] || !Layer::fits(weight[1]))
-    fail(std::string(Layer::kName) + ": x has shape " + text(x) + " and a weight " + text(weight) +
-         ": need (..., inputs) and (outputs, inputs), of at most 65536 inputs");
-  for (size_t k = i + 1; k < i + Layer::kTensors; k++)
-    expect(&(*in)[k], {weight[0]}, Layer::kName,
-           k + 1 < i + Layer::kTensors ? "scales" : "a bias");
-  return weight[0];
+  if (x.empty()) fail(std::string(Layer::kName) + ": x has no axis");
+  const unsigned outputs = Layer::outputs_of(in, i, x.back());
+  expect(&(*in)[i + Layer::kTensors - 1], {outputs}, Layer::kName, "a bias");
+  return outputs;
 }
 
 template <class Layer>
@@ -157,9 +144,11 @@ MXReturnValue feed_forward_shape(const Attributes &, Shapes *in, Shapes *out) {
 
 template <class Layer>
 MXReturnValue run_dense(const Attributes &, Tensors *in, Tensors *out, const OpResource &resource) {
+  const MXTensor &x = (*in)[0];
   std::vector<Layer> several;
-  for (size_t i = 1; i < in->size(); i += Layer::kTensors) several.emplace_back(&(*in)[i]);
-  dense(rows_of((*in)[0]), pointer<float>((*in)[0]), several, pointer<float>((*out)[0]), resource);
+  for (size_t i = 1; i < in->size(); i += Layer::kTensors)
+    several.emplace_back(&(*in)[i], x.shape.back());
+  dense(rows_of(x), pointer<float>(x), several, pointer<float>((*out)[0]), resource);
   return MX_SUCCESS;
 }
 
@@ -172,8 +161,9 @@ MXReturnValue run_feed_forward(const Attributes &attributes, Tensors *in, Tensor
              name == "approx_gelu" ? feed_forward<Layer, typename Layer::ApproxGelu> :
              name == "relu" ? feed_forward<Layer, Relu> : nullptr;
   if (!run) fail(std::string(Layer::kName) + ": activation " + name + " is not known");
-  run(rows_of((*in)[0]), pointer<float>((*in)[0]), Layer(&(*in)[1]),
-      Layer(&(*in)[1 + Layer::kTensors]), pointer<float>((*out)[0]), resource);
+  const MXTensor &x = (*in)[0];
+  const Layer up(&(*in)[1], x.shape.back()), down(&(*in)[1 + Layer::kTensors], up.outputs);
+  run(rows_of(x), pointer<float>(x), up, down, pointer<float>((*out)[0]), resource);
   return MX_SUCCESS;
 }
 
@@ -183,12 +173,10 @@ MXReturnValue run_backward(const Attributes &, Tensors *, Tensors *, const OpRes
   fail(std::string(Layer::kName) + " have no gradient: they are for inference only");
 }
 
-// For operators that take a weight alone: it is (outputs, inputs) in float32.
-inline MXReturnValue check_weight(const char *op, Shapes *in, Shapes *out) {
-  if ((*in)[0].size() != 2)
-    fail(std::string(op) + ": weight has shape " + text((*in)[0]) + ", not (outputs, inputs)");
-  (*out)[0] = (*in)[0];
-  return MX_SUCCESS;
+// For operators that take a weight alone.
+inline void check_weight(const char *op, const Shape &weight) {
+  if (weight.size() != 2)
+    fail(std::string(op) + ": weight has shape " + text(weight) + ", not (outputs, inputs)");
 }
 
 }  // namespace layers

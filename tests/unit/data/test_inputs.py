@@ -28,4 +28,4 @@ def test_standard_input_is_utf8_whatever_the_locale(give_input):
     assert list(inputs.read_lines([], 2)) == [[('standard input line 1', 'caf\xe9\u2028!')]]
     give_input(b'good\nb\xe9d\n', encoding='latin-1')
     assert refused(lambda: list(inputs.read_lines([], 2))) == (
-        'standard input:2: byte 0xe9 is not UTF-8; save it as UTF-8')
+        'standard input:2: not UTF-8 (byte 0xe9); convert it: iconv -f ENCODING -t UTF-8')

@@ -107,9 +107,10 @@ def test_empty_files(tmp_path):
 
 def test_encodings(tmp_path):
     (tmp_path / 'a.tsv').write_bytes('text\tlabel\nok\t1\ncafé\t0\n'.encode('latin-1'))
-    assert wrong(tmp_path / 'a.tsv') == ':3: byte 0xe9 is not UTF-8; save it as UTF-8'
+    cure = 'convert it: iconv -f ENCODING -t UTF-8'
+    assert wrong(tmp_path / 'a.tsv') == ':3: not UTF-8 (byte 0xe9); ' + cure
     (tmp_path / 'b.csv').write_bytes('text,label\nx,1\n'.encode('utf-16'))
-    assert wrong(tmp_path / 'b.csv') == ':1: byte 0xff is not UTF-8; save it as UTF-8'
+    assert wrong(tmp_path / 'b.csv') == ':1: not UTF-8 (byte 0xff); ' + cure
     (tmp_path / 'c.csv').write_bytes('text,label\nx,1\n'.encode('utf-16-le'))
     assert wrong(tmp_path / 'c.csv') == ':1: a NUL character; save it as plain UTF-8 text'
 

@@ -118,7 +118,7 @@ def test_larger_chunks_of_larger_corpora(tmp_path, monkeypatch):
 
 def test_bad_text_is_told_with_its_line(tmp_path, small_chunks, monkeypatch):
     path = write(tmp_path / 'a', b'w1\n\n' * 100 + b'caf\xe9\n')
-    with pytest.raises(DataError, match='a:201: not UTF-8 text; convert it'):
+    with pytest.raises(DataError, match='a:201: not UTF-8; convert it'):
         read_documents(chunks([path])[-1], TOK)
     monkeypatch.setattr(corpus, '_LONGEST_LINE', 1000)
     path = write(tmp_path / 'b', 'w1\n\n' * 100 + 'prose \u00e9 ' * 200 + '\nw2\n')

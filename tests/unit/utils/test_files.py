@@ -61,12 +61,10 @@ def test_json(tmp_path):
     assert path.read_text(encoding='utf-8') == (
         '{\n  "name": "Zoë",\n  "sizes": [\n    1,\n    2\n  ]\n}\n')
     assert files.read_json(str(path)) == {'name': 'Zoë', 'sizes': [1, 2]}
-    for content, message in ((b'{"a": 1,\n b}', 'not JSON (Expecting property name enclosed in '
-                                                'double quotes: line 2 column 2 (char 10))'),
-                             (b'{"a": "\xff"}', 'not UTF-8 text (byte 7); convert it (iconv -t '
-                                                'UTF-8)')):
-        path.write_bytes(content)
-        assert refused(files.read_json, str(path)) == f'{path}: {message}'
+    path.write_bytes(b'{"a": 1,\n b}')
+    assert refused(files.read_json, str(path)) == (
+        f'{path}: not JSON (Expecting property name enclosed in double quotes: line 2 column 2 '
+        '(char 10))')
     assert refused(files.read_json, str(tmp_path)) == (
         f'{tmp_path}: cannot be read (Is a directory)')
 
@@ -81,7 +79,7 @@ def test_a_value_that_json_lacks_leaves_the_old_file(tmp_path):
 
 
 @pytest.mark.parametrize('content, message', [
-    (b'{', 'not JSON'), (b'\xff{}', 'not UTF-8 text'), (b'[' * 100000, 'nested too deeply'),
+    (b'{', 'not JSON'), (b'{\n\xff}', ':2: not UTF-8'), (b'[' * 100000, 'nested too deeply'),
     (b'[]', 'not an object'), (b'', 'not JSON')])
 def test_damaged_json(tmp_path, content, message):
     path = tmp_path / 'x.json'

@@ -89,7 +89,7 @@ def test_errors_say_what_is_wrong():
     assert 'not (outputs, inputs)' in bad('bert_panels', bias)
     assert 'weight must be float32' in bad('bert_panels', panels.astype('int8'))
     assert 'a weight must be float32' in bad('bert_dense', x, panels.astype('int8'), bias)
-    assert 'x has shape (3, 7)' in bad('bert_dense', x[:, :7], panels, bias)
+    assert 'x has 7 columns and a weight shape (4, 8)' in bad('bert_dense', x[:, :7], panels, bias)
     assert 'a bias has shape (3,), not (4,)' in bad('bert_dense', x, panels, bias[:3])
     assert 'n=0' in bad('bert_dense', x, panels, bias, n=0)
     assert 'swish is not known' in bad('bert_feed_forward', x, panels, bias, *layer(4, 8)[1],

@@ -141,9 +141,19 @@ def data(rows, inputs, outputs):
 
 def dense(x, weight, bias):
     """bert_dense_int8 as numpy arrays in and out, and the int8 weight with its scales."""
-    matrix, scales = mx.nd.bert_int8(mx.nd.array(weight))
-    y = mx.nd.bert_dense_int8(mx.nd.array(x), matrix, scales, mx.nd.array(bias))
-    return y.asnumpy(), matrix.asnumpy(), scales.asnumpy()
+    prepared = mx.nd.bert_int8(mx.nd.array(weight))
+    y = mx.nd.bert_dense_int8(mx.nd.array(x), *prepared, mx.nd.array(bias))
+    return y.asnumpy(), unpacked(prepared[0], *weight.shape), prepared[1].asnumpy()
+
+
+def unpacked(panels, outputs, inputs):
+    """The int8 matrix in panels: four inputs of each of some rows, the next four, ..."""
+    columns = len(mx.nd.bert_int8(mx.nd.ones((1, 1)))[0])      # a single panel
+    rows, width = panels.shape
+    panels = panels.asnumpy().reshape((rows // columns, width // 4, columns, 4))
+    matrix = panels.transpose((0, 2, 1, 3)).reshape((rows, width))
+    assert not matrix[outputs:].any() and not matrix[:, inputs:].any()
+    return matrix[:outputs, :inputs]
 
 
 def expected(x, matrix, scales, bias):
@@ -216,35 +226,39 @@ def test_feed_forward_is_its_parts(activation, rows, units, hidden):
     args = [mx.nd.array(each) for each in (x, up, first, down, second)]
     layers = [*mx.nd.bert_int8(args[1]), args[2], *mx.nd.bert_int8(args[3]), args[4]]
     y = mx.nd.bert_feed_forward_int8(args[0], *layers, activation=activation)
-    inner = mx.nd.bert_dense_int8(args[0], *layers[:3])
+    inner = mx.nd.bert_dense_int8(args[0], *layers[:4])
     inner = (mx.nd.relu(inner) if activation == 'relu' else
              mx.nd.bert_gelu(inner, approx=int(activation != 'gelu')))
-    parts = mx.nd.bert_dense_int8(inner, *layers[3:]).asnumpy()
+    parts = mx.nd.bert_dense_int8(inner, *layers[4:]).asnumpy()
     # GELU by a polynomial may round to the next of 255 levels
     np.testing.assert_allclose(y.asnumpy(), parts, atol=2e-3 * abs(parts).max())
 
 
 def test_errors_say_what_is_wrong():
     x, weight, bias = map(mx.nd.array, data(3, 8, 4))
-    matrix, scales = mx.nd.bert_int8(weight)
+    prepared = panels, scales, totals = mx.nd.bert_int8(weight)
 
     def bad(function, *inputs, **attributes):
         with pytest.raises(mx.MXNetError) as caught:
             getattr(mx.nd, function)(*inputs, **attributes).asnumpy()
         return str(caught.value)
-    assert 'a weight must be int8' in bad('bert_dense_int8', x, weight, scales, bias)
-    assert 'x has shape (3, 7)' in bad('bert_dense_int8', x[:, :7], matrix, scales, bias)
-    assert 'a bias has shape (3,), not (4,)' in bad('bert_dense_int8', x, matrix, scales, bias[:3])
-    assert 'n=0' in bad('bert_dense_int8', x, matrix, scales, bias, n=0)
-    assert 'x has shape (3, 8) and a weight (8, 4)' in bad(
-        'bert_dense_int8', x, matrix, scales, bias, *mx.nd.bert_int8(weight.T), mx.nd.zeros(8), n=2)
+    assert 'a weight must be int8' in bad('bert_dense_int8', x, panels.astype('float32'), scales,
+                                           totals, bias)
+    assert 'x has 4 columns, a weight shape (' in bad('bert_dense_int8', x[:, :4], *prepared, bias)
+    assert 'a bias has shape (3,), not (4,)' in bad('bert_dense_int8', x, *prepared, bias[:3])
+    assert 'totals has shape' in bad('bert_dense_int8', x, panels, scales, totals[:1], bias)
+    assert 'scales have shape (1, 4)' in bad('bert_dense_int8', x, panels, scales.reshape((1, 4)),
+                                             totals, bias)
+    assert 'n=0' in bad('bert_dense_int8', x, *prepared, bias, n=0)
+    assert 'take those that bert_int8 made of (outputs, inputs)' in bad(
+        'bert_dense_int8', x, *prepared, bias, *mx.nd.bert_int8(weight.T), mx.nd.zeros(8), n=2)
     assert 'not (outputs, inputs)' in bad('bert_int8', bias)
     back = [*mx.nd.bert_int8(weight.T), mx.nd.zeros(8)]
-    assert 'swish is not known' in bad('bert_feed_forward_int8', x, matrix, scales, bias, *back,
+    assert 'swish is not known' in bad('bert_feed_forward_int8', x, *prepared, bias, *back,
                                        activation='swish')
     x.attach_grad()
     with mx.autograd.record():
-        y = mx.nd.bert_dense_int8(x, matrix, scales, bias)
+        y = mx.nd.bert_dense_int8(x, *prepared, bias)
     with pytest.raises(mx.MXNetError, match='for inference'):
         y.backward()
         x.grad.wait_to_read()
