@@ -17,9 +17,9 @@
     bert_update(*weights, *gradients, *means, *variances, rates, n=.., optimizer='adamw', ..)
     bert_sum_squares(*gradients, n=..)
 
-``x``, ``q``, ``kv``, ``qkv`` and ``logits`` are float32 or bfloat16, all else is float32 (``starts``
-and ``lengths`` also int32), except the int8 panels and int32 totals of 8-bit layers.  ``seed``, shape
-(1,), draws the dropout; a negative one turns it off.  See the C++ files for more.
+``x``, ``q``, ``kv``, ``qkv`` and ``logits`` are float32 or bfloat16, all else is float32
+(``starts`` and ``lengths`` also int32), except the int8 panels and int32 totals of 8-bit layers.
+``seed``, shape (1,), draws the dropout; a negative one turns it off.  See the C++ files for more.
 
 MXNet does not pass ``grad_req`` on to a library's operators, so they overwrite a gradient that they
 should add to.  Two kinds of input therefore pass through ``F.identity``, which adds: one with
