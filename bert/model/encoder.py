@@ -8,7 +8,7 @@ in GluonNLP's order; :func:`bert.model.parameters.collect` gives them.
 """
 from typing import Any, List, Optional, Tuple
 
-from mxnet.gluon import HybridBlock, Parameter, nn
+from mxnet.gluon import HybridBlock, Parameter, ParameterDict, nn
 
 from ..utils.errors import DataError
 from .config import BertConfig
@@ -34,8 +34,11 @@ class _Owner(HybridBlock):
 
     def disown(self, name: str) -> None:
         """Drop a parameter; Gluon has no call for it."""
-        del self.params._params[self._reg_params.pop(name).name]
+        dropped = self._reg_params.pop(name)
         delattr(self, name)
+        kept = ParameterDict(self.prefix)
+        kept.update({key: each for key, each in self.params.items() if each is not dropped})
+        self._params = kept
 
     def own_dense(self, name: str, outputs: int, inputs: int) -> None:
         self.own(name + '.weight', (outputs, inputs))

@@ -157,9 +157,10 @@ def decode(data: bytes, path: str, line: int = 1) -> str:
     try:
         return data.decode('utf-8-sig' if line == 1 else 'utf-8')
     except UnicodeDecodeError as error:
-        line += data.count(b'\n', 0, error.start)
-        raise DataError(f'{path}:{line}: not UTF-8 (byte 0x{data[error.start]:02x}); convert it: '
-                        'iconv -f ENCODING -t UTF-8') from None
+        data, start = error.object, error.start     # without the mark
+        line += data.count(b'\n', 0, start)
+        raise DataError(f'{path}:{line}: not UTF-8 (byte 0x{data[start]:02x}); convert it: iconv '
+                        '-f ENCODING -t UTF-8') from None
 
 
 def parse_json(text: str) -> Any:

@@ -243,7 +243,8 @@ def test_both_files_are_the_program(program, bert, tmp_path):
 @pytest.mark.parametrize('content, message', [
     (None, 'lines.txt: No such file or directory'),
     (b'', 'lines.txt: empty; write one text per line'),
-    (b'good\nb\xe9d\n', 'lines.txt:2: not UTF-8 (byte 0xe9); convert it: iconv')])
+    (b'good\nb\xe9d\n', 'lines.txt:2: not UTF-8 (byte 0xe9); convert it: iconv -f ENCODING -t '
+                        'UTF-8')])
 def test_wrong_files_are_one_line_errors(program, tmp_path, content, message):
     if content is not None:
         (tmp_path / 'lines.txt').write_bytes(content)

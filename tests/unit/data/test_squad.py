@@ -96,7 +96,7 @@ def test_read_refuses_other_files(tmp_path, content, words):
     path.write_bytes(content)
     with pytest.raises(DataError, match=words) as error:
         squad.read(path, train=False)
-    assert str(error.value).startswith(str(path) + ': ')
+    assert str(error.value).startswith(f'{path}:')
 
 
 def test_questions_from_lines():
