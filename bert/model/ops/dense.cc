@@ -58,7 +58,7 @@ struct Layer {
     Left left{nullptr, 0, 1};
 
     static long words(long, long) { return 0; }
-    Rows(float *, long, long) {}
+    Rows(float *, long) {}
     void take(long, const float *x, long, long row) { left = {x, row, 1}; }
   };
 

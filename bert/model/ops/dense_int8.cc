@@ -79,7 +79,7 @@ struct Layer {
 
     static long words(long rows, long inputs) { return rows * (2 + int8::stride(inputs) / 4); }
 
-    Rows(float *scratch, long rows, long)
+    Rows(float *scratch, long rows)
         : scales(reinterpret_cast<int8::Scale *>(scratch)),
           bytes(reinterpret_cast<uint8_t *>(scratch + 2 * rows)) {}
 

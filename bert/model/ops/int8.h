@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "matrix.h"
 #include "vector.h"
 #ifdef __AVX2__
 #include <immintrin.h>

@@ -38,7 +38,7 @@ void dense(long rows, const float *x, const std::vector<Layer> &layers, float *y
   for (const Layer &layer : layers) outputs += layer.outputs;
 #pragma omp parallel
   {
-    typename Layer::Rows mine(scratch + omp_get_thread_num() * own, block, inputs);
+    typename Layer::Rows mine(scratch + omp_get_thread_num() * own, block);
 #pragma omp for schedule(dynamic)
     for (long first = 0; first < rows; first += block) {
       const long count = std::min(block, rows - first);
@@ -64,7 +64,7 @@ void feed_forward(long rows, const float *x, const Layer &up, const Layer &down,
 #pragma omp parallel
   {
     float *between = scratch + omp_get_thread_num() * own;
-    typename Layer::Rows mine(between + hidden, block, widest);
+    typename Layer::Rows mine(between + hidden, block);
 #pragma omp for schedule(dynamic)
     for (long first = 0; first < rows; first += block) {
       const long count = std::min(block, rows - first);
