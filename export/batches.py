@@ -26,7 +26,7 @@ def read_texts(path: Optional[str] = None) -> List[Tuple[str, Optional[str]]]:
     """
     if path is None:
         path = os.path.join(files.SAMPLE, 'pairs', 'dev.tsv')
-        rows = tables.read_table(path, log_columns=False)[:TEXTS]
+        rows = tables.read_table(path, published=True)[:TEXTS]
         return [(row.text_a, row.text_b) for row in rows]
     pairs = []
     for _, line in files.read_lines(path):

@@ -1,6 +1,6 @@
 """Make pre-training data for BERT from plain text: pairs of sentences with masked words.
 
-    python create_pretraining_data.py --input_file folder1/*.txt,folder2/*.txt --output_dir out \\
+    python create_pretraining_data.py --input_file 'folder1/*.txt,folder2/*.txt' --output_dir out \\
         --dataset_name book_corpus_wiki_en_uncased --dupe_factor 10 --num_workers $(nproc)
     python create_pretraining_data.py --input_file sample_text.txt --output_dir out \\
         --dataset_name sample --max_seq_length 128 --max_predictions_per_seq 20

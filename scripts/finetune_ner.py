@@ -38,8 +38,9 @@ def parse_args(argv=None):
     parser = cli.Parser(description=__doc__)
     data = parser.add_argument_group(
         'data', 'Files of CoNLL columns: one token per line, a blank line between sentences,\n'
-        'columns separated by spaces or tabs.  Tags are in BIO, BIO2, BIOES, BILOU or IO, as\n'
-        'B-PER or PER-B; plain types (PER, O); or, without O, labels such as parts of speech.\n'
+        'columns separated by spaces or tabs.  Tags are in BIO (IOB1), BIO2, BIOES, BILOU, BMEWO\n'
+        'or IO, as B-PER or PER-B; plain types (PER, O); or, without O, labels such as parts of\n'
+        'speech.\n'
         'Without files, --bert_model sample uses the sample data.')
     data.add_argument('--train_path', metavar='FILE', help='sentences to train on')
     data.add_argument('--dev_path', metavar='FILE',
@@ -52,12 +53,12 @@ def parse_args(argv=None):
     data.add_argument('--labels', metavar='A,B,...',
                       help="the tags in the order of a trained model's outputs, if it does not "
                            'name them')
-    flags.add_model_flags(parser)
+    flags.add_model_flags(parser, 'book_corpus_wiki_en_cased; see --cased')
     parser.add_argument('--cased', nargs='?', const='true', type=str.lower,
                         choices=('true', 'false'),
                         help='use the model pre-trained on cased text; alone, it means true '
-                             '(default: true for the models with names such as bert_12_768_12, '
-                             'whatever others are)')
+                             '(default: true for models by name, such as bert_12_768_12; others '
+                             'as they were trained)')
     flags.add_training_flags(parser, DEFAULTS, seed=13531)
     flags.add_runtime_flags(parser)
     parser.add_argument('--dev_batch_size', type=cli.positive_int, default=32, metavar='N',

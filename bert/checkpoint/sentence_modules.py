@@ -144,7 +144,8 @@ def _prompt(home):
     prompt = prompts.get(name) if isinstance(prompts, dict) and name is not None else ''
     if not isinstance(prompt, str):
         raise DataError(f'{source}: its default_prompt_name, {brief(name)}, is none of its '
-                        'prompts')
+                        'prompts; correct it, or choose a way with --pooling, which takes no '
+                        'prompt')
     return prompt, config.get('similarity_fn_name') or 'cosine'
 
 

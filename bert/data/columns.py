@@ -17,7 +17,8 @@ _LABELS = {SINGLE_LABEL: (('label',), ('score',)), REGRESSION: (('score',), ('la
 
 
 def locate(path: str, columns: Columns, names: Optional[List[str]], width: int,
-           problem_type: str = SINGLE_LABEL, optional: Collection[str] = ()) -> Columns:
+           problem_type: str = SINGLE_LABEL, optional: Collection[str] = (),
+           published: bool = False) -> Columns:
     """``columns`` as positions in a row, counted from 0; None for an absent column.
 
     Parameters
@@ -34,6 +35,8 @@ def locate(path: str, columns: Columns, names: Optional[List[str]], width: int,
         As for :func:`bert.data.tables.read_table`; it decides the usual names of the label.
     optional : collection of str
         Which of 'label' and 'index' the table may lack.
+    published : bool
+        Whether it is a file of a known task, for which no flag chooses columns.
 
     Raises
     ------
@@ -45,6 +48,10 @@ def locate(path: str, columns: Columns, names: Optional[List[str]], width: int,
         has = f"it has: {', '.join(map(brief, names))}{hint}"
     else:
         has = f'it has no header, and columns 1 to {width}'
+
+    def name_with(flag, which):
+        return ('use the official file, or read this one as your own with --train_file'
+                if published else f'name {which} with {flag}')
 
     def place(column, flag, needed=True):
         if column is None:
@@ -60,7 +67,7 @@ def locate(path: str, columns: Columns, names: Optional[List[str]], width: int,
             return names.index(column)
         if count or needed:
             raise DataError(f'{path}: {"more than one" if count else "no"} column '
-                            f'"{brief(column)}"; {has}; name another with {flag}')
+                            f'"{brief(column)}"; {has}; {name_with(flag, "another")}')
         return None
 
     def usual(choices, flag, needed=True):
@@ -69,7 +76,7 @@ def locate(path: str, columns: Columns, names: Optional[List[str]], width: int,
                 return choice
         if needed:
             raise DataError(f"{path}: no column {' or '.join('+'.join(c) for c in choices)}; "
-                            f'{has}; name yours with {flag}')
+                            f'{has}; {name_with(flag, "yours")}')
         return (None,)
 
     texts = tuple(place(text, '--text_columns')

@@ -64,5 +64,6 @@ class LabelReader:
             return word
         if meant is None:
             raise ValueError(f'unknown label "{word}"; the labels are: '
-                             f'{", ".join(sorted(self._allowed))}')
+                             f'{", ".join(sorted(self._allowed))}; correct it, or name all labels '
+                             'with --labels when you train on your own data')
         return meant

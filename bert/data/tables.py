@@ -38,7 +38,7 @@ class Example(NamedTuple):
 def read_table(path: str, columns: Optional[tasks.Columns] = None,
                labels: Optional[Sequence[str]] = None, problem_type: str = tasks.SINGLE_LABEL,
                optional: Sequence[str] = (), aliases: Optional[Mapping[str, str]] = None,
-               skip_ragged: bool = False, log_columns: bool = True,
+               skip_ragged: bool = False, published: bool = False,
                order: Optional[Sequence[str]] = None) -> List[Example]:
     """The examples of a .csv, .tsv (.txt) or .jsonl (.json) file.
 
@@ -63,8 +63,9 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
         A label in the file -> the label it stands for.
     skip_ragged : bool
         Skip lines with a wrong number of columns and log their number, rather than raise.
-    log_columns : bool
-        Log which columns are read; those of a published task are known.
+    published : bool
+        Whether it is a file of a known task, for which no flag chooses columns; which are read is
+        logged for others.
     order : sequence of str, optional
         The labels that lists of 0 and 1, one for each label, are about (``MULTI_LABEL``).
 
@@ -85,7 +86,7 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
     for line, fields in rows:
         if where is None:
             width = len(names or fields)
-            where = locate(path, columns, names, width, problem_type, optional)
+            where = locate(path, columns, names, width, problem_type, optional, published)
         if len(fields) != width:
             if not skip_ragged:
                 raise DataError(f'{path}:{line}: {len(fields)} column(s) where there should be '
@@ -122,7 +123,7 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
     if problem_type == tasks.MULTI_LABEL and not (labels or order
                                                   or isinstance(where.label, tuple)):
         _refuse_unclear(path, examples, name_of(where.label, names))
-    if log_columns:
+    if not published:
         _log.info('%s: %s', path, describe(where, names))
     return _forget_placeholders(examples) if 'label' in optional else examples
 
@@ -152,7 +153,7 @@ def read_official(task: tasks.Task, split: str, folder: str) -> List[Example]:
     path, columns = tasks.official(task, split, folder)
     return read_table(path, columns, task.labels, task.problem_type,
                       ('index', 'label') if split in task.test else ('index',),
-                      task.label_aliases, task.skip_ragged, log_columns=False)
+                      task.label_aliases, task.skip_ragged, published=True)
 
 
 def read_task(task: tasks.Task, splits: Sequence[str], folder: str) -> Dict[str, List[Example]]:

@@ -142,11 +142,11 @@ def _add_training_flags(group):
     group.add_argument('--power', type=cli.number(1e-37, 100), default=0.5,
                        help='degree of --schedule poly (default: %(default)s)')
     group.add_argument('--seed', type=_SEED, default=0,
-                       help='the same seed gives the same result (default: %(default)s)')
+                       help=f'{training_flags.SEED} (default: %(default)s)')
 
 
 def _add_running_flags(group):
-    training_flags.add_device_flags(group)
+    training_flags.add_device_flags(group, 'the CPU; with Horovod GPUs, if any, unless --cpus')
     group.add_argument('--ckpt_dir', default='./ckpt_dir', metavar='DIR',
                        help='where the model and the checkpoints go (default: %(default)s)')
     group.add_argument('--ckpt_interval', type=cli.positive_int, default=25000, metavar='N',

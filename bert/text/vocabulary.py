@@ -72,7 +72,8 @@ def check_class(path: str) -> None:
         if others or config.get('do_basic_tokenize') is False:
             key = others[0] if others else 'do_basic_tokenize'
             raise DataError(f'{source}: its {key} is {config[key]}, which is not the way of '
-                            "BERT's WordPiece and cannot be used here")
+                            "BERT's WordPiece and cannot be used here; take a model with a "
+                            'BertTokenizer')
 
 
 def casing(path: str) -> Tuple[Optional[bool], Optional[bool], bool]:
@@ -129,13 +130,14 @@ def _tokenizer_json(path):
                    if token['content'] in SPECIALS)
         splits = (content.get('pre_tokenizer') or {}).get('type')
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise DataError(f"{path}: not a Hugging Face tokenizer.json") from None
+        raise DataError(f"{path}: not a Hugging Face tokenizer.json; use that of a BERT model"
+                        ) from None
     if kind != 'WordPiece' or prefix != '##':
         raise DataError(f"{path}: a {brief(kind)} model with the prefix {prefix!r}; BERT's is "
-                        "WordPiece with '##'")
+                        "WordPiece with '##'; use the tokenizer files of a BERT model")
     if splits not in (None, 'BertPreTokenizer'):
         raise DataError(f"{path}: its pre_tokenizer is {brief(splits)}, not BERT's, which splits "
-                        'at spaces and punctuation marks; it cannot be used here')
+                        'at spaces and punctuation marks; use the tokenizer files of a BERT model')
     if ids and all(map(_is_id, ids.values())) and max(ids.values()) < 2 * len(ids):
         # an id without a token is that of a doubled line of vocab.txt, of which the last counts
         by_id = {i: token for token, i in ids.items()}

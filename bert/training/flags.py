@@ -13,10 +13,12 @@ from ..utils import cli
 from ..utils.errors import require
 from .settings import OPTIMIZERS, DeviceSettings, OutputSettings, Recipe
 
-__all__ = ['add_model_flags', 'add_optimizer_flags', 'add_training_flags', 'add_runtime_flags',
-           'add_device_flags', 'Defaults', 'fill_in', 'each_seed', 'check_output', 'check_extras',
-           'model_source', 'recipe', 'device_settings', 'output_settings']
+__all__ = ['SEED', 'add_model_flags', 'add_optimizer_flags', 'add_training_flags',
+           'add_runtime_flags', 'add_device_flags', 'Defaults', 'fill_in', 'only_predicts',
+           'each_seed', 'check_output', 'check_extras', 'model_source', 'recipe', 'device_settings',
+           'output_settings']
 
+SEED = 'the same seed gives the same result on the same kind of CPU with as many threads'
 _log = logging.getLogger(__name__)
 
 # flags that may change when a run continues: they decide nothing of its updates and dev scores, or
@@ -45,8 +47,9 @@ class Defaults(NamedTuple):
         return f'(default: {value:g}{same})'
 
 
-def add_model_flags(parser: argparse.ArgumentParser) -> None:
-    """Which weights and vocabulary to use."""
+def add_model_flags(parser: argparse.ArgumentParser,
+                    dataset: str = 'book_corpus_wiki_en_uncased') -> None:
+    """Which weights and vocabulary to use; ``dataset`` is the default that --help states."""
     group = parser.add_argument_group('model')
     group.add_argument('--bert_model', '--model', metavar='NAME',
                        help='bert_12_768_12, bert_24_1024_16 or sample; a folder with config.json, '
@@ -55,7 +58,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
                             'task)')
     group.add_argument('--bert_dataset', '--dataset_name', metavar='NAME',
                        help='the data that a named model was pre-trained on '
-                            '(default: book_corpus_wiki_en_uncased)')
+                            f'(default: {dataset})')
     group.add_argument('--pretrained_bert_parameters', '--params_path', metavar='FILE',
                        help='load the encoder from this .params or .safetensors file or folder')
     group.add_argument('--model_parameters', metavar='FILE',
@@ -102,7 +105,7 @@ def add_training_flags(parser: cli.Parser, defaults: Defaults, seed: int = 2) ->
     group.add_argument('--dropout', type=cli.dropout_rate,
                        help="rate of all dropout (default: the model's own, usually 0.1)")
     group.add_argument('--seed', type=int, default=seed,
-                       help='the same seed gives the same result (default: %(default)s)')
+                       help=f'{SEED} (default: %(default)s)')
     group.add_argument('--seeds', type=cli.distinct_ints, metavar='N,N,...',
                        help='train with each of these seeds, in seed-N of --output_dir; print '
                             'mean and standard deviation; keep the best in --output_dir')
@@ -144,11 +147,14 @@ def add_runtime_flags(parser: cli.Parser) -> None:
                        help='draw the training curves as a picture (extra: plot)')
 
 
-def add_device_flags(group: Any) -> None:
-    """Which devices to run on, and in which precision; ``group`` is a parser or a group of it."""
+def add_device_flags(group: Any, default: str = 'the CPU') -> None:
+    """Which devices to run on, and in which precision; ``group`` is a parser or a group of it.
+
+    ``default`` says for --help where the program runs without these flags.
+    """
     one = group.add_mutually_exclusive_group()
     one.add_argument('--gpu', type=cli.natural_int, nargs='?', const=0, metavar='ID',
-                     help='the GPU to use, 0 without a number (default: the CPU)')
+                     help=f'the GPU to use, 0 without a number (default: {default})')
     one.add_argument('--gpus', metavar='ID,ID',
                      help='several GPUs of this machine; a batch is split among them')
     one.add_argument('--cpus', type=cli.whole_number(1, cli.MAX_DEVICES), default=1, metavar='N',
@@ -179,7 +185,7 @@ def fill_in(parser: cli.Parser, args: argparse.Namespace, defaults: Defaults) ->
     if getattr(args, 'predict', None) is not None and args.comm != 'local':
         parser.error('--predict runs in one process: omit --comm')
     if args.seeds and idle:
-        parser.error('--seeds is for training')
+        parser.error('--seeds is for training; omit it to predict')
     given = {flag for flag, value in vars(args).items() if value}
     unscored = given & {'train_file', 'train_path'} and not given & {'dev_file', 'dev_path'}
     by_score = '--early_stop' if args.early_stop else '--seeds' if args.seeds else None

@@ -181,7 +181,7 @@ def read_json(path: str, kind: Optional[type] = None) -> Any:
         with open_binary(path) as f:
             value = parse_json(decode(f.read(), path))
     except ValueError as error:
-        raise DataError(f'{path}: not JSON ({error})') from None
+        raise DataError(f'{path}: not JSON ({error}); correct it, or get another copy') from None
     except OSError as error:
         raise DataError(f'{path}: cannot be read ({error.strerror})') from None
     if kind is not None and not isinstance(value, kind):

@@ -62,7 +62,8 @@ def test_blank_lines_of_one_column_are_texts_but_at_the_end(tmp_path):
     ('x,y,1', {}, ':3: 3 column(s) where there should be 2; in a .csv file, put double '
                   'quotes around a text that contains the separator'),
     ('x,maybe', {'labels': ['no', 'yes']},
-     ':3: column "label": unknown label "maybe"; the labels are: no, yes'),
+     ':3: column "label": unknown label "maybe"; the labels are: no, yes; correct it, or name all '
+     'labels with --labels when you train on your own data'),
     ('x,', {}, ':3: column "label": empty; every example needs a label'),
     ('"x,no', {}, ':3: unexpected end of data; quote a text with quotation '
                   'marks like this: "say ""yes"", then go"'),

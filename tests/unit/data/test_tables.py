@@ -81,6 +81,15 @@ def test_original_mrpc_files_with_labels_in_the_test_set(tmp_path):
             Example('a', 'b', '0', '0'), Example('c', 'd', '1', '1')]
 
 
+def test_an_official_file_with_other_columns(tmp_path):
+    path = write(tmp_path / 'train.tsv', 'text\tlabel', 'a\t1')
+    with pytest.raises(DataError) as error:
+        tables.read_official(tasks.get('sample'), 'train', str(tmp_path))
+    assert str(error.value) == (
+        f'{path}: no column "sentence"; it has: text, label; use the official file, or read this '
+        'one as your own with --train_file')
+
+
 def test_broken_lines_of_qqp_are_left_out_and_counted(tmp_path, caplog):
     path = write(tmp_path / 'train.tsv', 'id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate',
                  '0\t1\t2\ta\tb\t1', '1\t3\t4\tc', 'd\t0', '2\t5\t6\te\tf\t0')

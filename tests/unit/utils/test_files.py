@@ -64,7 +64,7 @@ def test_json(tmp_path):
     path.write_bytes(b'{"a": 1,\n b}')
     assert refused(files.read_json, str(path)) == (
         f'{path}: not JSON (Expecting property name enclosed in double quotes: line 2 column 2 '
-        '(char 10))')
+        '(char 10)); correct it, or get another copy')
     assert refused(files.read_json, str(tmp_path)) == (
         f'{tmp_path}: cannot be read (Is a directory)')
 
