@@ -9,27 +9,43 @@ import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
-from bert.data.tasks import REGRESSION, problem_of
+from bert.checkpoint.result_folder import LoadedModel
+from bert.data.tasks import REGRESSION, SINGLE_LABEL, problem_of
 from bert.model.config import BertConfig
 from bert.model.heads import Classifier, HiddenStates, QuestionAnswering, Tagger
 from bert.model.parameters import initialize, load_parameters
 
 from .tasks import TASKS
 
-__all__ = ['Batch', 'build', 'count_classes', 'find_task', 'predictor']
+__all__ = ['Batch', 'build', 'count_classes', 'find_task', 'predictor', 'problem_type']
 
 Batch = Tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def find_task(config: BertConfig, arrays: Dict[str, np.ndarray]) -> Optional[str]:
-    """The name of the task that weights have a head for, or None."""
+def find_task(model: LoadedModel) -> Optional[str]:
+    """The name of the task that a model has a head for, or None.
+
+    Raises DataError if its config contradicts the head.
+    """
     for name, task in TASKS.items():
-        if task.head and task.head + 'weight' in arrays:
-            if name == 'classification' and problem_of(
-                    config.problem_type, len(arrays[task.head + 'weight'])) == REGRESSION:
-                return 'regression'
-            return name
+        if task.head and task.head + 'weight' in model.arrays:
+            return 'regression' if problem_type(name, model) == REGRESSION else name
     return None
+
+
+def problem_type(task: str, model: LoadedModel) -> Optional[str]:
+    """What the head of ``model``, or a random one in its place, predicts for a text.
+
+    It is one of the constants of :mod:`bert.data.tasks`; None if the task is not about whole texts.
+    Raises DataError if the config contradicts the head.
+    """
+    head = TASKS[task].head
+    if head != TASKS['classification'].head:
+        return None
+    if head + 'weight' in model.arrays:
+        return problem_of(model.config.problem_type, count_classes(task, model.arrays),
+                          model.source)
+    return REGRESSION if task == 'regression' else SINGLE_LABEL
 
 
 def count_classes(task: str, arrays: Dict[str, np.ndarray]) -> int:

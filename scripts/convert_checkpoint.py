@@ -59,9 +59,7 @@ def main(argv=None):
     except KeyError as name:
         raise DataError(f'{found.weights}: {name} has no place in a BERT of Transformers; use '
                         '--to params') from None
-    other = {key: value for key, value in config.other.items()
-             if key not in ('dtype', 'torch_dtype')}      # of the weights that were read
-    config = config.replace(architectures=(architecture,), other=other)
+    config = config.replace(architectures=(architecture,))
     outputs = theirs.get('classifier.bias', ())
     if config.labels is None and len(outputs):      # Transformers takes two outputs without names
         config = config.replace(labels=tuple(f'LABEL_{i}' for i in range(len(outputs))))

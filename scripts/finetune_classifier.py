@@ -61,8 +61,7 @@ def parse_args(argv=None):
         labels.parse_order(args.labels)
     except ValueError as error:
         parser.error(str(error))
-    args.max_len = args.max_len or read_settings(
-        args.model_parameters, None, ('max_len',)).get('max_len', 128)
+    args.max_len = args.max_len or read_settings(args.model_parameters).get('max_len', 128)
     if args.max_len < 8:
         parser.error(f'--max_len {args.max_len} leaves no room for text; use 8 or more')
     if args.bert_model is None and (args.task_name or '').lower().startswith('sample'):

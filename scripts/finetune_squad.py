@@ -78,7 +78,7 @@ def parse_args(argv=None):
                          help='with --version_2: give no answer if the score of "no answer" minus '
                               'that of the best answer exceeds X (default: 0)')
     args = parser.parse_args(argv)
-    saved = read_settings(args.model_parameters, 'squad', SETTINGS)
+    saved = read_settings(args.model_parameters, 'squad')
     for name, default in SETTINGS.items():
         if getattr(args, name) is None:
             setattr(args, name, saved.get(name, default))

@@ -1,9 +1,9 @@
 """Which model to load, as a value; and the settings in its folder, read before it is loaded."""
 import dataclasses
 import os
-from typing import Any, Dict, Iterable, Optional
+from typing import Any, Mapping, Optional
 
-from ..utils.errors import DataError
+from ..model.config import check_settings
 from ..utils.files import read_json
 
 __all__ = ['ModelSource', 'read_settings']
@@ -27,12 +27,11 @@ class ModelSource:
     cased: Optional[bool] = None
 
 
-def read_settings(path: Optional[str], task: Optional[str],
-                  numbers: Iterable[str]) -> Dict[str, Any]:
+def read_settings(path: Optional[str], task: Optional[str] = None) -> Mapping[str, Any]:
     """The settings that a result folder of ``task`` records.
 
     ``path`` is the folder or a file in it; ``task`` None stands for any.  Empty if it is not a
-    result folder of ``task``.  Raises DataError if one of ``numbers`` is not a number.
+    result folder of ``task``.  Errors as :func:`bert.model.config.check_settings`.
     """
     path = os.path.expanduser(path or '')
     folder = path if os.path.isdir(path) else os.path.dirname(path)
@@ -43,7 +42,4 @@ def read_settings(path: Optional[str], task: Optional[str],
     saved = saved.get('gluon_bert') if isinstance(saved, dict) else None
     if not isinstance(saved, dict) or task not in (None, saved.get('task')):
         return {}
-    for name in numbers:
-        if not isinstance(saved.get(name, 0), (int, float)):
-            raise DataError(f'{config}: {name} is {saved[name]!r}, but must be a number')
-    return saved
+    return check_settings(saved, config)

@@ -24,7 +24,7 @@ class Outputs(NamedTuple):
     @property
     def problem_type(self) -> str:
         """What it predicts; see :func:`bert.data.tasks.problem_of`."""
-        return tasks.problem_of(self.stated_type, self.count)
+        return tasks.problem_of(self.stated_type, self.count, self.source)
 
 
 def resolve(task: Optional[tasks.Task], examples: Examples, outputs: Optional[Outputs],
@@ -103,6 +103,9 @@ def _labels(examples, outputs):
     if outputs and outputs.labels:
         return outputs.labels
     if not outputs:
+        if 'train' not in examples:
+            raise DataError('--model_parameters: this model has no classification head, so it '
+                            'cannot predict; train one with --bert_model and --train_file first')
         return find_labels(examples['train'])
     rows = examples.get('train') or [row for split in examples.values() for row in split]
     found = names.sort(label for row in rows for label in _all(row.label))

@@ -24,11 +24,16 @@ REGRESSION = 'regression'
 _log = logging.getLogger(__name__)
 
 
-def problem_of(stated: Optional[str], outputs: int) -> str:
+def problem_of(stated: Optional[str], outputs: int, source: str) -> str:
     """What a classifier of so many outputs predicts, whose config.json states a ``problem_type``.
 
-    One output is a number, whatever its label is called.
+    One output is a number, whatever its label is called.  Raises DataError, which names
+    ``source``, if several are said to be numbers.
     """
+    if stated == REGRESSION and outputs != 1:
+        raise DataError(f'{source}: the problem_type in its config.json is "regression", but it '
+                        f'has {outputs} outputs, and a regression has one; if these are classes, '
+                        f'correct it to "{SINGLE_LABEL}"')
     if stated in (MULTI_LABEL, REGRESSION):
         return stated
     return REGRESSION if outputs == 1 else SINGLE_LABEL

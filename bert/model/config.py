@@ -1,12 +1,13 @@
 """The configuration of a BERT: its sizes, labels and what else config.json holds, checked once."""
 import dataclasses
 import json
+import math
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ..utils.errors import DataError
 from .operators import ACTIVATIONS
 
-__all__ = ['BertConfig', 'LARGEST']
+__all__ = ['BertConfig', 'LARGEST', 'check_settings']
 
 _REQUIRED = ('hidden_size', 'num_hidden_layers', 'num_attention_heads', 'intermediate_size')
 # the largest plausible value of each size; a file with a larger one is damaged or not of a BERT
@@ -15,6 +16,11 @@ LARGEST = {'hidden_size': 1 << 16, 'num_hidden_layers': 1 << 10, 'num_attention_
            'type_vocab_size': 1 << 10}
 _DROPOUTS = ('hidden_dropout_prob', 'attention_probs_dropout_prob', 'classifier_dropout')
 _POSITIVE = ('layer_norm_eps', 'initializer_range')
+# what this toolkit notes in 'gluon_bert' and reads again
+_COUNTS = ('max_len', 'seq_len', 'max_seq_length', 'doc_stride', 'max_query_length',
+           'max_answer_length', 'n_best_size')
+_CHOICES = ('pair', 'multi_label', 'version_2')
+_SCORES = ('null_score_diff_threshold',)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +75,7 @@ class BertConfig:
         if values.get('position_embedding_type', 'absolute') != 'absolute':
             raise DataError(f'{source}: position_embedding_type '
                             f'{json.dumps(values["position_embedding_type"])[:80]} is not '
-                            'supported, only "absolute"')
+                            'supported; use a model with "absolute" positions')
         for key in 'is_decoder', 'add_cross_attention':
             if values.get(key):
                 raise DataError(f'{source}: {key} is not supported; use an encoder, in which each '
@@ -83,14 +89,16 @@ class BertConfig:
             hidden_act=_activation(values, source), labels=_labels(values, source),
             architectures=tuple(_strings(values, 'architectures', source)),
             problem_type=_text(values, 'problem_type', source),
-            settings=_settings(values, source))
+            settings=check_settings(values.get('gluon_bert') or {}, source))
         units, heads = checked['hidden_size'], checked['num_attention_heads']
         if units % heads:
             raise DataError(f'{source}: hidden_size {units} is not a multiple of '
                             f'num_attention_heads {heads}')
         known = {field.name for field in dataclasses.fields(cls)}
+        # 'dtype' and 'torch_dtype' are those of weights that are float32 here
         other = {key: value for key, value in values.items()
-                 if key not in known | {'gluon_bert', 'id2label', 'label2id', 'num_labels'}}
+                 if key not in known | {'gluon_bert', 'id2label', 'label2id', 'num_labels',
+                                        'dtype', 'torch_dtype'}}
         return cls(other=other, **{key: value for key, value in checked.items()
                                    if value is not None})
 
@@ -167,11 +175,24 @@ def _activation(values, source):
     return value
 
 
-def _settings(values, source):
-    value = values.get('gluon_bert') or {}
-    if not isinstance(value, dict):
-        _refuse(source, 'gluon_bert', value, 'a JSON object')
-    return value
+def check_settings(settings: Any, source: str) -> Mapping[str, Any]:
+    """``settings``, if they are what this toolkit may have noted in the config.json ``source``.
+
+    Raises DataError if not.
+    """
+    if not isinstance(settings, dict):
+        _refuse(source, 'gluon_bert', settings, 'a JSON object')
+    for key in _COUNTS:
+        _whole(settings, key, LARGEST['max_position_embeddings'], source)
+    for key in _CHOICES:
+        if not isinstance(settings.get(key), (bool, type(None))):
+            _refuse(source, key, settings[key], 'true or false')
+    for key in _SCORES:
+        value = settings.get(key, 0)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) \
+                or not math.isfinite(value):
+            _refuse(source, key, value, 'a finite number')
+    return settings
 
 
 def _labels(values, source):

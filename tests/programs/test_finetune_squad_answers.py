@@ -125,7 +125,7 @@ def test_a_result_folder_with_a_broken_setting(call_squad, squad_run, tmp_path):
     path.write_text(path.read_text(encoding='utf-8').replace('"doc_stride": 12',
                                                              '"doc_stride": "12"'),
                     encoding='utf-8')
-    with pytest.raises(DataError, match="doc_stride is '12', but must be a number"):
+    with pytest.raises(DataError, match="doc_stride is '12', but must be a whole number"):
         call_squad('--model_parameters', str(tmp_path / 'out'), '--predict')
 
 

@@ -27,7 +27,7 @@ class Config(Reader):
         from bert.utils.files import read_json
         path = str(folder / self.file)
         config = BertConfig.from_dict(read_json(path), path)
-        read_settings(str(folder), 'custom', ['max_len'])
+        read_settings(str(folder), 'custom')
         again = BertConfig.from_dict(json.loads(json.dumps(config.to_dict())))
         numbers = [value for value in vars(config).values() if isinstance(value, (int, float))]
         if not all(math.isfinite(value) and value >= 0 for value in numbers):

@@ -5,6 +5,7 @@ from helpers import refused
 from bert.data import outputs, tasks
 from bert.data.outputs import Outputs
 from bert.data.tables import Example
+from bert.utils.errors import DataError
 
 
 def examples(*labels, pair=False):
@@ -66,7 +67,12 @@ def test_one_output_is_a_score():
     assert model('relevant').problem_type == model(count=1).problem_type == tasks.REGRESSION
     assert model('a', 'b').problem_type == tasks.SINGLE_LABEL
     assert model('toxic', kind=tasks.MULTI_LABEL).problem_type == tasks.MULTI_LABEL
-    assert model('a', 'b', kind=tasks.REGRESSION).problem_type == tasks.REGRESSION
+    with pytest.raises(DataError) as error:
+        assert model('a', 'b', kind=tasks.REGRESSION).problem_type
+    assert str(error.value) == (
+        'the/model: the problem_type in its config.json is "regression", but it has 2 outputs, '
+        'and a regression has one; if these are classes, correct it to '
+        '"single_label_classification"')
     task, _ = outputs.resolve(None, {}, model('relevant'), problem_type=tasks.REGRESSION)
     assert task.labels is None
     assert 'one output' in refused(outputs.resolve, None, {}, model('x'), ('a',),

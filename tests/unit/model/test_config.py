@@ -108,6 +108,12 @@ def test_a_rate_alone_makes_training_random(path, head, given, random):
             logits(), forward(IDS, [[0] * len(row) for row in IDS], mx.cpu()).asnumpy())
 
 
+def test_the_type_of_the_weights_is_not_kept():
+    text = dict(TEXT, dtype='float16', torch_dtype='float16', transformers_version='5.1')
+    assert BertConfig.from_dict(text).other.keys() & {'dtype', 'torch_dtype'} == set()
+    assert BertConfig.from_dict(text).to_dict()['transformers_version'] == '5.1'
+
+
 def test_the_config_keeps_its_rates():
     for given in (0.2, 0.3, 0.4), (0, 0, 0), (0.0, 0.5, None):
         written = config(*given).to_dict()

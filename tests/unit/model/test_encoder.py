@@ -180,7 +180,8 @@ def test_shapes_are_known_before_the_first_batch(options):
     ({'hidden_act': 'mish'}, 'hidden_act "mish" is not supported; choose one of: gelu, gelu_new, '
                              'gelu_pytorch_tanh, relu'),
     ({'position_embedding_type': 'relative_key'},
-     'position_embedding_type "relative_key" is not supported, only "absolute"'),
+     'position_embedding_type "relative_key" is not supported; use a model with "absolute" '
+     'positions'),
     ({'is_decoder': True},
      'is_decoder is not supported; use an encoder, in which each token attends to all'),
     ({'add_cross_attention': True},
