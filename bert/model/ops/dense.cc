@@ -23,17 +23,14 @@ constexpr int kRows = kTileRows, kVectors = kTileVectors;
 constexpr long kColumns = kVectors * kLanes;
 constexpr long kDepth = 512;            // the most inputs that are multiplied at a time
 
-template <class Form>
-struct GeluOf {
-  static Floats at(Floats x) { return x * Form::at(x).cdf; }
-};
+
 
 struct Layer {
   static constexpr char kName[] = "dense layers";
   static constexpr int kTensors = 2;                // weight in panels, bias
   static constexpr long kHidden = 128 << 10, kTile = kRows;
-  typedef GeluOf<ExactGelu> Gelu;
-  typedef GeluOf<TanhGelu> ApproxGelu;
+  typedef Gelu<Exact> ExactGelu;
+  typedef Gelu<Tanh> TanhGelu;
 
   long inputs, outputs;
   const float *panels, *bias;

@@ -40,8 +40,8 @@ struct Layer {
   static constexpr int kTensors = 4;                // int8 panels, scales, totals, bias
   static constexpr long kHidden = 48 << 10, kTile = int8::kRows;
   static constexpr unsigned kLongest = 1 << 16;     // inputs whose sums of 255 * 127 fit 32 bits
-  typedef Polynomial<kExact> Gelu;
-  typedef Polynomial<kTanh> ApproxGelu;
+  typedef Polynomial<kExact> ExactGelu;
+  typedef Polynomial<kTanh> TanhGelu;
 
   long inputs, outputs;
   const int32_t *panels, *totals;

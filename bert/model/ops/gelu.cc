@@ -14,8 +14,7 @@ void forward(long n, const T *x, T *y) {
 #pragma omp parallel for schedule(static)
   for (long begin = 0; begin < n; begin += kChunk) {
     each(std::min(kChunk, n - begin), [&](long i, auto lanes) {
-      Floats value = load(x + begin + i, lanes);
-      store(y + begin + i, value * Form::at(value).cdf, lanes);
+      store(y + begin + i, Gelu<Form>::at(load(x + begin + i, lanes)), lanes);
     });
   }
 }
@@ -39,14 +38,14 @@ MXReturnValue infer_type(const Attributes &, Types *in, Types *out) {
 
 template <class T>
 void forward_of(const Attributes &attributes, const MXTensor &x, const MXTensor &y) {
-  auto apply = flag(attributes, "approx") ? forward<TanhGelu, T> : forward<ExactGelu, T>;
+  auto apply = flag(attributes, "approx") ? forward<Tanh, T> : forward<Exact, T>;
   apply(x.size(), pointer<T>(x), pointer<T>(y));
 }
 
 template <class T>
 void backward_of(const Attributes &attributes, const MXTensor &dy, const MXTensor &x,
                  const MXTensor &dx) {
-  auto apply = flag(attributes, "approx") ? backward<TanhGelu, T> : backward<ExactGelu, T>;
+  auto apply = flag(attributes, "approx") ? backward<Tanh, T> : backward<Exact, T>;
   apply(x.size(), pointer<T>(dy), pointer<T>(x), pointer<T>(dx));
 }
 

@@ -4,14 +4,14 @@
 
 namespace bert {
 
-struct Gelu {
+struct CdfAndSlope {
   Floats cdf, slope;      // gelu(x) = x cdf; slope: d gelu / dx
 };
 
 // cdf = Phi(x), the normal distribution.  Phi(-|x|) is exp(-x^2 / 2) times a polynomial in
 // 1 / (1 + 0.3 |x|), fitted to a relative error of 1.5e-7, so that the far left is right too.
-struct ExactGelu {
-  static Gelu at(Floats x) {
+struct Exact {
+  static CdfAndSlope at(Floats x) {
     Floats size = x < 0.f ? -x : x;
     Floats t = 1.f / (1.f + 0.3f * size);
     Floats p = broadcast(0.0356799221f);
@@ -30,13 +30,18 @@ struct ExactGelu {
 };
 
 // cdf = (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3)
-struct TanhGelu {
-  static Gelu at(Floats x) {
+struct Tanh {
+  static CdfAndSlope at(Floats x) {
     Floats exponent = -1.595769122f * (x + 0.044715f * x * x * x);
     exponent = exponent > 88.f ? broadcast(88.f) : exponent;
     Floats cdf = 1.f / (1.f + exponential(exponent));
     return {cdf, cdf + x * cdf * (1.f - cdf) * (1.595769122f + 0.2140644488f * x * x)};
   }
+};
+
+template <class Form>
+struct Gelu {
+  static Floats at(Floats x) { return x * Form::at(x).cdf; }
 };
 
 }  // namespace bert

@@ -162,6 +162,14 @@ struct Outputs {
   const int32_t *totals;
 };
 
+// Store a vector of a tile, whose sums are those of the columns from `column` on.
+template <class Lanes>
+inline void put(Sums sums, Scale row, const Outputs &to, long column, float *at, Lanes lanes) {
+  const Sums exact = sums - row.zero * *reinterpret_cast<const Sums *>(to.totals + column);
+  const Floats scale = load(to.scales + column, lanes) * row.scale;
+  store(at, __builtin_convertvector(exact, Floats) * scale + load(to.bias + column, lanes), lanes);
+}
+
 template <int ROWS>
 inline void tile(long depth, const uint8_t *a, long a_row, const Scale *rows,
                  const int32_t *panel, const Outputs &to) {
@@ -187,22 +195,17 @@ inline void tile(long depth, const uint8_t *a, long a_row, const Scale *rows,
       for (int v = 0; v < kVectors; v++) sums[i][v] = dot(sums[i][v], left, right[v]);
     }
   }
+  // a lambda that captured the sums would send them through the stack
 #pragma GCC unroll 8
-  for (int i = 0; i < ROWS; i++)
+  for (int v = 0; v < kVectors; v++) {
+    const long column = v * kLanes, left = to.count - column;
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; v++) {
-      const long column = v * kLanes, left = to.count - column;
-      auto put = [&](auto lanes) {
-        const Sums total = *reinterpret_cast<const Sums *>(to.totals + column);
-        const Sums exact = sums[i][v] - rows[i].zero * total;
-        Floats scale = load(to.scales + column, lanes) * rows[i].scale;
-        store(to.data + i * to.row + column,
-              __builtin_convertvector(exact, Floats) * scale + load(to.bias + column, lanes),
-              lanes);
-      };
-      if (left >= kLanes) put(All());
-      else if (left > 0) put(First{int(left)});
+    for (int i = 0; i < ROWS; i++) {
+      float *at = to.data + i * to.row + column;
+      if (left >= kLanes) put(sums[i][v], rows[i], to, column, at, All());
+      else if (left > 0) put(sums[i][v], rows[i], to, column, at, First{int(left)});
     }
+  }
 }
 
 // The rows of one panel; fewer than kRows are left at the end.

@@ -6,10 +6,11 @@
 //   kName, for messages, and kTensors: its inputs, the parts of a weight and a bias, from which and
 //       the number of inputs it is made
 //   check_types(in, i) and outputs_of(in, i, inputs), which check those from input i on
-//   kHidden, the most floats that a block keeps between two layers, and kTile, the rows of a tile
+//   kHidden, about the most floats that a block keeps between two layers, and kTile, the rows of a
+//       tile
 //   Rows, a block of activations as the products take them, in scratch memory of a thread
 //   apply(count, rows, y, row), the outputs for a block, `row` floats from one to the next
-//   Gelu and ApproxGelu, with at(x)
+//   ExactGelu and TanhGelu, with at(x)
 #pragma once
 #include <algorithm>
 
@@ -21,7 +22,8 @@ namespace layers {
 constexpr long kMostRows = 64;              // that a thread takes at a time
 constexpr int kMostLayers = 99;
 
-// Rows that a thread takes at a time: at most `most`, as many for each thread, and whole tiles.
+// Rows that a thread takes at a time: at most `most`, as many for each thread, and these rounded up
+// to whole tiles.
 inline long block_of(long rows, long most, long tile) {
   const long threads = omp_get_max_threads(), turn = threads * std::max(tile, most);
   const long blocks = (rows + turn - 1) / turn * threads, share = (rows + blocks - 1) / blocks;
@@ -157,8 +159,8 @@ MXReturnValue run_feed_forward(const Attributes &attributes, Tensors *in, Tensor
                                const OpResource &resource) {
   auto found = attributes.find("activation");
   const std::string name = found == attributes.end() ? "gelu" : found->second;
-  auto run = name == "gelu" ? feed_forward<Layer, typename Layer::Gelu> :
-             name == "approx_gelu" ? feed_forward<Layer, typename Layer::ApproxGelu> :
+  auto run = name == "gelu" ? feed_forward<Layer, typename Layer::ExactGelu> :
+             name == "approx_gelu" ? feed_forward<Layer, typename Layer::TanhGelu> :
              name == "relu" ? feed_forward<Layer, Relu> : nullptr;
   if (!run) fail(std::string(Layer::kName) + ": activation " + name + " is not known");
   const MXTensor &x = (*in)[0];
