@@ -41,12 +41,14 @@ def check(predict: Predict, batches: Sequence[Batch], expected: Sequence[List[np
 
 
 def differences(task: ExportTask, predict: Predict, batches: Sequence[Batch],
-                expected: Sequence[List[np.ndarray]]) -> Dict[str, Dict[str, float]]:
+                expected: Sequence[List[np.ndarray]],
+                multi_label: bool = False) -> Dict[str, Dict[str, float]]:
     """How far ``predict`` is off, {name of output: {measure: value}}.
 
     Measures: largest, mean (of absolute values); cosine (of all values as one vector); same (the
-    share of examples, or tokens, with the same best class; None if there are no classes).
-    Padding does not count.  Raises DataError if an output has values that are not finite.
+    share of examples, or tokens, with the same best class, or if ``multi_label`` with the same
+    labels; None if there are no classes).  Padding does not count.  Raises DataError if an output
+    has values that are not finite.
     """
     pairs = {name: ([], [], []) for name in task.outputs}
     for batch, outputs in zip(batches, expected):
@@ -57,7 +59,9 @@ def differences(task: ExportTask, predict: Predict, batches: Sequence[Batch],
                 same = np.equal(*(np.where(real, x, -np.inf).argmax(axis=1) for x in (a, b)))
             if name in task.by_token:
                 a, b = a[real], b[real]
-            if name == 'logits' and a.shape[-1] > 1:
+            if multi_label:
+                same = ((a > 0) == (b > 0)).all(axis=-1)
+            elif name == 'logits' and a.shape[-1] > 1:
                 same = a.argmax(axis=-1) == b.argmax(axis=-1)
             for part, values in zip(pairs[name], (a.ravel(), b.ravel(), same)):
                 part.append(values)

@@ -63,7 +63,8 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                         help='8-bit matrix products; prints the effect on results, size and speed')
     parser.add_argument('--text_file', metavar='FILE',
                         help='one text per line, or two separated by a tab, for the check and '
-                             'for calibrating int8 (default: sample text in English)')
+                             'for calibrating int8; the first 64 are read (default: sample text '
+                             'in English)')
     parser.add_argument('--output_dir', default='./output_dir', metavar='DIR',
                         help='folder for the export (default: %(default)s)')
     cli.add_overwrite_flag(parser)
@@ -84,11 +85,12 @@ def main(argv: Optional[List[str]] = None) -> int:
     from bert.checkpoint import output
 
     from . import batches, checks
-    from .network import predictor
+    from .network import predictor, problem_type
     check_output(args)
     source = flags.model_source(args)
     model = load(source, bool(source.weights or args.pretrained))
-    task = choose_task(args.task, model, trained)
+    task, model = choose_task(args.task, model, trained)
+    problem = problem_type(task, model)
     args.seq_length = choose_length(args.seq_length, model.config, trained)
     labels = find_labels(task, model)
     net = build(task, model, args.dropout, trained)
@@ -109,8 +111,8 @@ def main(argv: Optional[List[str]] = None) -> int:
                  'seq_length': args.seq_length, 'inputs': form.inputs, 'outputs': outputs,
                  'largest_difference': worst}
         if args.quantize:
-            about['int8'] = quantize(task, form, net, folder, texts)
-        describe(folder, model, TASKS[task].head, labels, about, vars(args))
+            about['int8'] = quantize(task, form, net, folder, texts, problem == MULTI_LABEL)
+        describe(folder, model, TASKS[task].head, labels, problem, about, vars(args))
         print(f"{', '.join(form.files)}: {checks.size(folder, form.files) / 1e6:.1f} MB")
     print(f'export: {args.output_dir}')
     return 0
@@ -122,21 +124,27 @@ def load(source: ModelSource, with_weights: bool) -> 'LoadedModel':
     return (result_folder.load if with_weights else result_folder.without_weights)(source)
 
 
-def choose_task(wanted: Optional[str], model: 'LoadedModel', trained: bool) -> str:
-    """The task to export: ``wanted``, or that of the weights.
+def choose_task(wanted: Optional[str], model: 'LoadedModel',
+                trained: bool) -> Tuple[str, 'LoadedModel']:
+    """The task to export, ``wanted`` or that of the weights; and the model without other heads.
 
-    Raises DataError if there is none, or ``trained`` weights are of another one.
+    Raises DataError if there is none, or ``trained`` weights are of another one, or their head
+    does not fit the config.
     """
     from .network import find_task
-    found = find_task(model.config, model.arrays)
+    if wanted == 'embedding':
+        return wanted, model.without_head()
+    found = find_task(model)
     task = wanted or found
     if task is None:
         raise DataError(f'{model.source}: an encoder without a head; use --task embedding')
-    if trained and task not in (found, 'embedding'):
+    if task == found:
+        return task, model
+    if trained:
         has = f'a head for {found}' if found else 'no head for a task'
         raise DataError(f'--task {task}: {model.source} has {has}; train one first, or leave '
                         '--task out')
-    return task
+    return task, model.without_head()
 
 
 def choose_length(wanted: Optional[int], config: 'BertConfig', trained: bool) -> int:
@@ -147,7 +155,7 @@ def choose_length(wanted: Optional[int], config: 'BertConfig', trained: bool) ->
     positions = config.max_position_embeddings
     if wanted is None:
         saved = config.settings if trained else {}
-        learned = next((saved[name] for name in LENGTHS if name in saved), SEQ_LENGTH)
+        learned = next((saved[name] for name in LENGTHS if saved.get(name)), SEQ_LENGTH)
         return min(learned, positions)
     if wanted > positions:
         raise DataError(f'--seq_length {wanted}: this model has positions for {positions} tokens')
@@ -163,7 +171,7 @@ def find_labels(task: str, model: 'LoadedModel') -> Optional[Tuple[str, ...]]:
     labels = model.config.labels if TASKS[task].head + 'weight' in model.arrays else None
     if labels and len(labels) != count:
         raise DataError(f'{model.source}: config.json names {len(labels)} labels but the weights '
-                        f'have {count}')
+                        f'have {count}; use the config.json that belongs to them')
     return labels or tuple(f'LABEL_{i}' for i in range(count))
 
 
@@ -198,12 +206,13 @@ def check_output(args: argparse.Namespace) -> None:
 
 def stale_files() -> str:
     """What an export replaces in its folder, as a regular expression of names; all else stays."""
-    from . import tokenizer_json
+    from bert.checkpoint.output import VOCABULARY
     names = {name for form in formats.FORMATS for name in formats.find(form).files}
-    return '|'.join(map(re.escape, names | {LABELS, tokenizer_json.NAME, 'vocab.txt', 'spm.model'}))
+    return '|'.join([VOCABULARY, *map(re.escape, names | {LABELS})])
 
 
-def quantize(task: str, form: Any, net: Any, folder: str, texts: list) -> Dict[str, dict]:
+def quantize(task: str, form: Any, net: Any, folder: str, texts: list,
+             multi_label: bool) -> Dict[str, dict]:
     """Make the export int8; print the effect on texts that were not used for calibration.
 
     Returns what :func:`export.checks.differences` does.
@@ -217,7 +226,7 @@ def quantize(task: str, form: Any, net: Any, folder: str, texts: list) -> Dict[s
     calibration = batches.join(calibration)
     form.quantize(net, folder, calibration)
     small = form.load(folder)
-    found = checks.differences(TASKS[task], small, held_out, live)
+    found = checks.differences(TASKS[task], small, held_out, live, multi_label)
     fast, slow = checks.speed([small, full], held_out)
     how = (f'calibrated on {len(calibration[0])} other texts' if form.calibrated
            else 'not calibrated: ranges come from each input')
@@ -234,7 +243,7 @@ def quantize(task: str, form: Any, net: Any, folder: str, texts: list) -> Dict[s
 
 
 def describe(folder: str, model: 'LoadedModel', head: Optional[str],
-             labels: Optional[Tuple[str, ...]], about: Dict[str, Any],
+             labels: Optional[Tuple[str, ...]], problem: Optional[str], about: Dict[str, Any],
              arguments: Dict[str, Any]) -> None:
     """Write config.json with ``about`` in it, arguments.json, the tokenizer and the labels."""
     from bert.checkpoint import result_folder
@@ -242,10 +251,8 @@ def describe(folder: str, model: 'LoadedModel', head: Optional[str],
     from bert.utils import files
 
     from . import tokenizer_json
-    settings = dict(model.config.settings, export=about)
-    if labels and model.config.problem_type == MULTI_LABEL:
-        settings['multi_label'] = True
-    result_folder.describe(folder, model.config, model.tokenizer, head, labels, settings, arguments)
+    result_folder.describe(folder, model.config, model.tokenizer, head, labels,
+                           dict(model.config.settings, export=about), arguments, problem)
     if isinstance(model.tokenizer, WordPiece):
         tokenizer_json.write(folder, model.tokenizer)
     if labels:

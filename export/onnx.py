@@ -11,9 +11,10 @@ from bert.utils.errors import DataError, install
 from .network import Batch
 from .symbol import Symbol, last_line, quiet
 
-__all__ = ['Onnx']
+__all__ = ['LARGEST', 'Onnx']
 
 _OPSET = 13     # the newest that MXNet's converters are written for
+LARGEST = 2 ** 31 - 2 ** 24    # bytes of weights: protobuf's limit on a file, less the graph
 
 
 class Onnx:
@@ -40,9 +41,14 @@ class Onnx:
     def write(cls, net: Any, folder: str, batch: Batch, outputs: Sequence[str]) -> None:
         """Write ``net`` in float32, its outputs under the names ``outputs``.
 
-        See :meth:`Symbol.write`.
+        See :meth:`Symbol.write`.  Raises DataError if the weights are too large for the format.
         """
         import onnx
+        size = sum(4 * int(np.prod(parameter.shape))
+                   for parameter in net.collect_params().values())
+        if size > LARGEST:
+            raise DataError(f'--format onnx: the weights take {size / 1e9:.1f} GB, but an ONNX '
+                            'file holds at most 2 GB; use --format symbol')
         path = os.path.join(folder, *cls.files)
         Symbol.write(net, folder, batch)
         source = [os.path.join(folder, name) for name in Symbol.files]

@@ -193,8 +193,7 @@ def train(args, task, model, examples, sets):
 
     description = finetuning.Description(
         'classifier.1.', task.labels,
-        dict({'task': task.name, 'pair': task.pair, 'max_len': args.max_len},
-             **{'multi_label': True} if task.multi_label else {}))
+        {'task': task.name, 'pair': task.pair, 'max_len': args.max_len}, task.problem_type)
     with finetuning.Run(flags.recipe(args), flags.output_settings(args, model.runtime.layout),
                         model, (rows.ids, rows.token_types, rows.labels), description) as training:
         for epoch in training.epochs():

@@ -144,7 +144,7 @@ def _check_complete(found, config, tokens):
 
 def describe(folder: str, config: BertConfig, tok: tokenizer.Tokenizer, head: Optional[str],
              labels: Optional[Sequence[str]], settings: Mapping[str, Any],
-             arguments: Mapping[str, Any]) -> None:
+             arguments: Mapping[str, Any], problem_type: Optional[str] = None) -> None:
     """Write everything in a result folder except the weights.
 
     Parameters
@@ -162,6 +162,9 @@ def describe(folder: str, config: BertConfig, tok: tokenizer.Tokenizer, head: Op
         Written to config.json under ``gluon_bert``, with the size of the vocabulary.
     arguments : dict
         Written to arguments.json.
+    problem_type : str, optional
+        What a classifier with ``labels`` predicts, under Transformers' name; that of a regression
+        follows from them.
     """
     classes = dict(ARCHITECTURES, **{'bert.': 'BertForPreTraining'})
     regression = labels is None
@@ -169,8 +172,7 @@ def describe(folder: str, config: BertConfig, tok: tokenizer.Tokenizer, head: Op
         architectures=(classes.get(head, 'BertModel'),),
         settings=dict(settings, vocabulary_size=len(tok)),
         labels=('score',) if regression else tuple(labels) or None,
-        problem_type='regression' if regression else
-        'multi_label_classification' if settings.get('multi_label') else None)
+        problem_type='regression' if regression else problem_type)
     # first: a config.json without it counts as a model that we did not write
     write_json(os.path.join(folder, 'arguments.json'), arguments)
     tok.save(folder, config.max_position_embeddings)

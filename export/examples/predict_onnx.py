@@ -30,8 +30,11 @@ outputs = [array[0] for array in outputs]
 
 print(*text.tokens)
 if 'id2label' in config:        # classes of the text, or of each token; or a score
-    best = np.atleast_1d(outputs[0].argmax(axis=-1))
-    print(*(config['id2label'][str(i)] for i in best), outputs[0])
+    if config.get('problem_type') == 'multi_label_classification':
+        chosen = (outputs[0] > 0).nonzero()[0]      # any number of labels, or none
+    else:
+        chosen = np.atleast_1d(outputs[0].argmax(axis=-1))
+    print(*(config['id2label'][str(i)] for i in chosen), outputs[0])
 elif about['task'] == 'question_answering':
     start = outputs[0].argmax()
     print(*text.tokens[start:start + 1 + outputs[1][start:].argmax()])

@@ -214,6 +214,7 @@ def test_texts_are_cut_as_in_training():
         assert export.choose_length(None, trained, True) == 48
         assert export.choose_length(None, trained, False) == 384
         assert export.choose_length(16, trained, True) == 16
+    assert export.choose_length(None, config.replace(settings={'max_len': None}), True) == 384
     assert export.choose_length(None, config.replace(max_position_embeddings=40), True) == 40
 
 
@@ -262,6 +263,34 @@ def test_the_kind_of_problem_is_kept(models, tmp_path):
         assert exported['problem_type'] == 'multi_label_classification'
         assert list(exported['id2label'].values()) == labels
         assert exported['gluon_bert']['export']['task'] == 'classification'
+    export.main(['--model_parameters', str(folder), '--output_dir', str(out), '--seq_length', '16',
+                 '--task', 'embedding', '--overwrite'])
+    exported = read_json(str(out / 'config.json'))
+    assert exported['architectures'] == ['BertModel']
+    assert not {'problem_type', 'id2label', 'label2id'} & set(exported)
+    assert not (out / 'labels.txt').exists()
+
+
+def test_several_outputs_are_no_regression(models, tmp_path):
+    folder, out = tmp_path / 'model', tmp_path / 'out'
+    shutil.copytree(models['classification'], str(folder))
+    config = read_json(str(folder / 'config.json'))
+    write_json(str(folder / 'config.json'), dict(config, problem_type='regression'))
+    arguments = ['--model_parameters', str(folder), '--output_dir', str(out), '--seq_length', '16']
+    for more in [], ['--task', 'regression'], ['--task', 'classification']:
+        found = error(arguments + more)
+        assert str(folder) in found and 'is "regression", but it has 3 outputs' in found
+    assert not out.exists()
+    export.main([*arguments, '--task', 'embedding'])    # that has no head
+
+
+def test_the_head_of_another_task_is_left_out(models, tmp_path, caplog):
+    export.main(['--task', 'regression', '--pretrained', '--model_name', models['classification'],
+                 '--output_dir', str(tmp_path), '--seq_length', '16'])
+    assert 'the head is random' in caplog.text
+    assert Symbol.load(str(tmp_path))(BATCHES['a'])[0].shape == (5, 1)
+    config = read_json(str(tmp_path / 'config.json'))
+    assert (config['id2label'], config['problem_type']) == ({'0': 'score'}, 'regression')
 
 
 def test_labels_that_do_not_fit(models, tmp_path):

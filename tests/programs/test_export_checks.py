@@ -70,6 +70,16 @@ def test_onnx_is_checked_too(monkeypatch, models, tmp_path):
     assert os.listdir(str(tmp_path)) == []
 
 
+def test_weights_beyond_what_onnx_holds(monkeypatch, models, tmp_path):
+    pytest.importorskip('onnx', reason='the extra onnx is not installed')
+    pytest.importorskip('onnxruntime', reason='the extra onnx is not installed')
+    monkeypatch.setattr('export.onnx.LARGEST', 9999)
+    monkeypatch.setattr(Symbol, 'write', None)      # not called
+    assert 'the weights take 0.0 GB, but an ONNX file holds at most 2 GB; use --format symbol' in (
+        error(flags(models, tmp_path / 'new', '--format', 'onnx')))
+    assert os.listdir(str(tmp_path)) == []
+
+
 def test_an_export_replaces_an_earlier_one(models, exports, tmp_path):
     exports('ner', 'onnx')              # or skip
     (tmp_path / 'results.json').write_text('mine', encoding='utf-8')    # of a prediction
@@ -124,6 +134,19 @@ def test_differences_of_spans():
     found = checks.differences(network.TASKS['question_answering'], lambda _: small, inputs, [full])
     assert (found['start_logits']['same'], found['start_logits']['largest']) == (0.5, 2.0)
     assert (found['end_logits']['same'], found['end_logits']['largest']) == (1.0, 0.0)
+
+
+def test_differences_of_several_labels():
+    inputs = [(np.zeros((2, 3), 'int32'), np.zeros((2, 3), 'int32'), np.array([3, 2], 'float32'))]
+    full = np.array([[1.0, -1, 3], [-2, -1, -3]])
+    small = np.array([[3.0, -1, 1], [1, -1.5, -3]])     # other best ones; one label more
+    task = network.TASKS['classification']
+    assert checks.differences(task, lambda _: [small], inputs, [[full]])['logits']['same'] == 0.0
+    found = checks.differences(task, lambda _: [small], inputs, [[full]], multi_label=True)
+    assert found['logits']['same'] == 0.5
+    found = checks.differences(task, lambda _: [small[:, 1:2]], inputs, [[full[:, 1:2]]],
+                               multi_label=True)
+    assert found['logits']['same'] == 1.0
 
 
 def test_no_numbers_are_an_error():

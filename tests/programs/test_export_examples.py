@@ -2,6 +2,7 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -11,10 +12,12 @@ import pytest
 from exporting import LABELS, TASKS, live
 from helpers import DATA_FOLDER, ROOT, TINY
 
+from bert.checkpoint import result_folder
+from bert.checkpoint.weights import read_params, write_params
 from bert.text import tokenizer, transform
 from bert.text.added_tokens import AddedToken
 from bert.text.vocabulary import SPECIALS
-from bert.utils.files import read_json
+from bert.utils.files import read_json, write_json
 from export import tokenizer_json
 from export.formats import FORMATS
 
@@ -61,6 +64,38 @@ def test_examples_predict_from_text(models, exports, tmp_path, form):
         numbers = np.array(result.stdout[result.stdout.index('[', result.stdout.index('\n')):]
                            .replace('[', ' ').replace(']', ' ').split(), 'float32')
         assert np.abs(numbers - outputs[-1][0].ravel()).max() < 1e-5
+
+
+@pytest.mark.parametrize('form', FORMATS)
+def test_examples_print_all_labels_of_a_text(program, models, tmp_path, form):
+    """A head that gives one text two labels, and another text none."""
+    pytest.importorskip('tokenizers', reason='the examples take it (pip install tokenizers)')
+    for package in ('onnx', 'onnxruntime') if form == 'onnx' else ():
+        pytest.importorskip(package, reason='the extra onnx is not installed')
+    tok, pooled = tokenizer.load(TINY), live(models['embedding'], 'embedding')
+    one, other = (pooled((np.array([ids], 'int32'), np.zeros((1, len(ids)), 'int32'),
+                          np.array([len(ids)], 'float32')))[1][0]
+                  for ids in (transform.pair(tok, text).ids for text in ('the cat', 'a dog')))
+    slope = 2 * (one - other) / ((one - other) ** 2).sum()
+    middle = slope.dot(one + other) / 2                 # logits are 1 and -1
+    folder, out = tmp_path / 'model', tmp_path / 'out'
+    shutil.copytree(models['classification'], str(folder))
+    weights = str(folder / result_folder.WEIGHTS)
+    head = {'classifier.1.weight': np.array([slope, 0 * slope, 2 * slope]),
+            'classifier.1.bias': np.array([-middle, -1, -2 * middle])}
+    write_params(weights, dict(read_params(weights), **{
+        name: array.astype('float32') for name, array in head.items()}))
+    config = read_json(str(folder / 'config.json'))
+    write_json(str(folder / 'config.json'),
+               dict(config, problem_type='multi_label_classification'))
+    program('export/export.py', '--model_parameters', str(folder), '--output_dir', str(out),
+            '--format', form, check=0)
+    for text, names, logits in ('the cat', ['good', 'so', 'so'], [1, -1, 2]), (
+            'a dog', [], [-1, -1, -2]):
+        said = program(f'export/examples/predict_{form}.py', str(out), text, check=0).stdout
+        words = said.split('\n')[1].replace('[', ' ').replace(']', ' ').split()
+        assert words[:-3] == names
+        np.testing.assert_allclose(np.array(words[-3:], float), logits, atol=1e-3)
 
 
 def test_examples_cut_long_texts(models, exports, tmp_path):

@@ -1,5 +1,6 @@
 """Exports with 8-bit weights, and the texts that choose their scales."""
 import os
+import shutil
 
 import mxnet as mx
 import pytest
@@ -8,7 +9,7 @@ from helpers import TINY
 
 from bert.model.config import BertConfig
 from bert.text import tokenizer
-from bert.utils.files import read_json
+from bert.utils.files import read_json, write_json
 from export import batches, checks, export, formats, network
 from export.formats import FORMATS
 
@@ -57,6 +58,21 @@ def test_int8(models, exports, texts, tmp_path, capsys, task, form):
         assert 'MatMulInteger' in ops and 'Gemm' not in ops
         assert os.path.getsize(str(out / 'model.onnx')) < os.path.getsize(
             os.path.join(full, 'model.onnx'))
+
+
+def test_the_labels_of_a_text_are_compared(models, texts, tmp_path):
+    """One output is a label here, not a number."""
+    if not mx.runtime.Features().is_enabled('MKLDNN'):
+        pytest.skip('this MXNet has no oneDNN')
+    folder, out = tmp_path / 'model', tmp_path / 'out'
+    shutil.copytree(models['regression'], str(folder))
+    config = dict(read_json(str(folder / 'config.json')), id2label={'0': 'toxic'})
+    for problem, compared in ('regression', False), ('multi_label_classification', True):
+        write_json(str(folder / 'config.json'), dict(config, problem_type=problem))
+        export.main(['--model_parameters', str(folder), '--output_dir', str(out), '--quantize',
+                     'int8', '--text_file', texts, '--seq_length', '16', '--overwrite'])
+        row = read_json(str(out / 'config.json'))['gluon_bert']['export']['int8']['logits']
+        assert (row['same'] is not None) == compared
 
 
 def test_int8_needs_onednn(monkeypatch, models, tmp_path):
