@@ -12,11 +12,13 @@ if not __package__:     # run as a file: `bert` is the checkout's
     import sys
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
+import codecs
 import io
 import itertools
 import json
 import logging
 import os
+import sys
 
 from bert.data import conll, tagging, tags
 from bert.data.labels import parse_order
@@ -113,36 +115,34 @@ def predict_text(args, tag, scheme):
     A model of token labels, such as parts of speech, has one for every word.
     """
     start = 0       # of the line in the whole text
-    with open_text(args) as source:
-        while True:
-            lines = read_lines(source, 8 * args.batch_size, args)
-            if not lines:
-                return
-            split = [split_words(line) for line in lines]
-            for line, (_, offsets), predicted in zip(lines, split, tag([w for w, _ in split])):
-                for entity in tags.entities(line, offsets, predicted, scheme):
-                    entity.update(start=start + entity['start'], end=start + entity['end'])
-                    print(json.dumps(entity, ensure_ascii=False) if args.json else '\t'.join(
-                        str(entity[key]) for key in ('type', 'start', 'end', 'text')))
-                start += len(line)
+    source = read_lines(args)
+    for lines in iter(lambda: list(itertools.islice(source, 8 * args.batch_size)), []):
+        split = [split_words(line) for line in lines]
+        for line, (_, offsets), predicted in zip(lines, split, tag([w for w, _ in split])):
+            for entity in tags.entities(line, offsets, predicted, scheme):
+                entity.update(start=start + entity['start'], end=start + entity['end'])
+                print(as_json(entity) if args.json else as_columns(entity))
+            start += len(line)
 
 
-def open_text(args):
-    """The text as an open file; line ends are kept, so that offsets are right."""
-    if args.text is not None:
-        return io.StringIO(args.text, newline='')
-    if args.text_path and files.is_compressed(args.text_path):
-        return io.TextIOWrapper(files.open_binary(args.text_path), 'utf-8-sig', newline='')
-    return open(args.text_path or 0, encoding='utf-8-sig', newline='', closefd=bool(args.text_path))
+def read_lines(args):
+    """The lines of the text, as an iterator; line ends are kept, so that offsets are right."""
+    parts = [args.text] if args.text is not None else (
+        text for _, text in files.read_lines(args.text_path or None))
+    for part in parts:
+        yield from io.StringIO(part, newline='')    # a carriage return ends a line, too
 
 
-def read_lines(source, count, args):
-    """The next ``count`` lines, or fewer at the end."""
-    try:
-        return list(itertools.islice(source, count))
-    except UnicodeDecodeError:
-        raise DataError(f"{args.text_path or 'standard input'}: not UTF-8; convert it: iconv -f "
-                        'ENCODING -t UTF-8') from None
+def as_json(entity):
+    """One line of JSON: in ASCII, unless standard output is UTF-8."""
+    utf8 = codecs.lookup(sys.stdout.encoding or 'utf-8').name == 'utf-8'
+    return json.dumps(entity, ensure_ascii=not utf8)
+
+
+def as_columns(entity):
+    """One line of columns; a tab in one of them would begin another."""
+    return '\t'.join(' '.join(str(entity[key]).split())
+                     for key in ('type', 'start', 'end', 'text'))
 
 
 def program():

@@ -15,7 +15,6 @@ if not __package__:     # run as a file: `bert` is the checkout's
 import io
 import os
 import re
-import tempfile
 
 from bert.text.vocabulary import CONFIG, FILES, SPECIALS
 from bert.utils import cli
@@ -49,27 +48,33 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    from bert.checkpoint import output
     from bert.pretraining.corpus import expand
     from bert.text import tokenizer
-    from bert.utils import files
     paths = expand(args.input_file)
-    files.make_folder(args.output_dir, '--output_dir')
-    there = [name for name in (*FILES, CONFIG, 'config.json')       # of a vocabulary or a model
-             if os.path.exists(os.path.join(args.output_dir, name))]
-    if there and not args.overwrite:
-        raise DataError(f'{os.path.join(args.output_dir, there[0])} exists; name another '
-                        '--output_dir, or add --overwrite')
-    with tempfile.TemporaryDirectory(dir=args.output_dir, prefix='.vocabulary.') as folder:
+    # None: that a folder holds a model is no reason to propose --overwrite
+    with output.replacement(args.output_dir, '--output_dir', args.overwrite or None,
+                            output.VOCABULARY) as folder:
+        if not args.overwrite:
+            check(args.output_dir)
         if args.kind == 'wordpiece':
             path = train_wordpiece(lines(paths), folder, args.vocab_size, args.cased)
         else:
             path = train_sentencepiece(lines(paths), folder, args)
         tok = tokenizer.load(path, args.cased)
-        tok.save(args.output_dir)
+        tok.save(folder)
     print(f'{args.output_dir}: {len(tok)} tokens, {args.kind}, '
           f"{'cased' if args.cased else 'lower-case'}")
     print(f'to use it: --vocab {args.output_dir}')
     return 0
+
+
+def check(folder):
+    """Raise DataError if ``folder`` holds a file of a vocabulary or a model."""
+    for name in (*FILES, CONFIG, 'config.json'):
+        if os.path.exists(os.path.join(folder, name)):
+            raise DataError(f'{os.path.join(folder, name)} exists; name another --output_dir, or '
+                            'add --overwrite')
 
 
 def lines(paths):

@@ -10,13 +10,14 @@ import shutil
 import weakref
 from typing import Any, Iterator, Optional
 
+from ..text import vocabulary
 from ..utils.errors import DataError
 from ..utils.files import make_folder, read_json, write_json
 from ..utils.locks import Lock
 
 __all__ = ['OutputFolder', 'check', 'check_distinct', 'check_predictions', 'replacement',
            'step_file', 'FINE_TUNING', 'LAST', 'PRETRAINING', 'SHARDS', 'SHARDS_DESCRIPTION',
-           'UNFINISHED']
+           'UNFINISHED', 'VOCABULARY']
 
 LAST = 'last.params'                            # the checkpoint of fine-tuning
 SHARDS_DESCRIPTION = 'pretraining_data.json'    # beside shards: what the run was asked to make
@@ -24,15 +25,17 @@ UNFINISHED = 'unfinished'                       # folder of the rows of shards t
 # what a run of each kind continues from, as a regular expression of names
 FINE_TUNING, PRETRAINING = re.escape(LAST), r'step-(\d{7,})\.params'
 SHARDS = re.escape(SHARDS_DESCRIPTION)
+# the files of a vocabulary that would contradict another one beside them
+VOCABULARY = '|'.join(map(re.escape, vocabulary.FILES))
 
 _CHECKPOINT = f'{FINE_TUNING}|{PRETRAINING}'
 _RESULT = (r'model\.(params|safetensors|onnx)|pytorch_model\.bin|model-symbol\.json'
            r'|model-\d{4}\.params|part-\d+\.npz')
-_BESIDE = (r'config\.json|arguments\.json|metrics\.jsonl|results\.json|labels\.txt|vocab\.txt'
-           r'|spm\.model|tokenizer(_config)?\.json|(nbest_)?predictions\.json|null_odds\.json'
+_BESIDE = (r'config\.json|arguments\.json|metrics\.jsonl|results\.json|labels\.txt'
+           r'|tokenizer_config\.json|(nbest_)?predictions\.json|null_odds\.json'
            r'|seeds\.json|predictions-.+\.(tsv|txt)|(curves|precision-recall|confusion-.+)\.png'
            r'|events\.out\.tfevents\..+')
-_ALL = '|'.join([_CHECKPOINT, _RESULT, _BESIDE, SHARDS, UNFINISHED])
+_ALL = '|'.join([_CHECKPOINT, _RESULT, _BESIDE, VOCABULARY, SHARDS, UNFINISHED])
 _NEW, _COMPLETE = '.overwrite', '.overwrite-complete'
 _STALE = '.stale.json'      # in both: the files of the earlier result that the new one lacks
 _LOCK = '.lock'
@@ -45,7 +48,7 @@ def step_file(step: int) -> str:
 
 
 def check(folder: str, flag: str, state: Optional[str] = None, resume: bool = False,
-          overwrite: bool = False) -> None:
+          overwrite: Optional[bool] = False) -> None:
     """Make the folder that ``flag`` names, and check that a run there would not spoil a result.
 
     Parameters
@@ -55,7 +58,8 @@ def check(folder: str, flag: str, state: Optional[str] = None, resume: bool = Fa
         What the program resumes from: :data:`FINE_TUNING`, :data:`PRETRAINING` or :data:`SHARDS`;
         None if it cannot resume.
     resume, overwrite : bool
-        Whether the run may continue what is there, or replace it.
+        Whether the run may continue what is there, or replace it.  With ``overwrite`` None, for a
+        program that never replaces it, the message does not name the flag.
 
     Raises
     ------
@@ -77,6 +81,8 @@ def _check(folder, flag, state, resume, overwrite):
         return
     kind = 'an earlier result' if whole else 'an unfinished run'
     what = f'{flag} {folder}: holds {kind} ({name})'
+    if overwrite is None:
+        raise DataError(f'{what}; name another folder')
     if resume:
         raise DataError(f'{what}, but no checkpoint to --resume from; name another folder, or '
                         'replace it with --overwrite')
@@ -125,7 +131,7 @@ class OutputFolder:
     """
 
     def __init__(self, folder: str, flag: str, state: Optional[str] = None, resume: bool = False,
-                 overwrite: bool = False, comm: Any = None, staged: bool = False):
+                 overwrite: Optional[bool] = False, comm: Any = None, staged: bool = False):
         self._folder, self._leads = folder, comm is None or comm.rank == 0
         new = os.path.join(folder, _NEW)
         self.close = weakref.finalize(self, lambda: None)
@@ -154,12 +160,14 @@ class OutputFolder:
     def publish(self, stale: str = _ALL) -> None:
         """Replace the earlier result by what was written, which must be complete now.
 
-        Of its other files those go whose names ``stale``, a regular expression, matches.
+        Of its other files those go whose names ``stale``, a regular expression, matches.  Raises
+        DataError, and moves nothing, if a folder is in the place of a file.
         """
         if self.path == self._folder:
             return
         if self._leads:
             fresh = set(os.listdir(self.path))
+            _check_places(self.path, self._folder)
             old = [name for name in os.listdir(self._folder) if name not in fresh
                    and re.fullmatch(stale, name)]
             write_json(os.path.join(self.path, _STALE), old)
@@ -174,7 +182,7 @@ class OutputFolder:
 
 
 @contextlib.contextmanager
-def replacement(folder: str, flag: str, overwrite: bool = False,
+def replacement(folder: str, flag: str, overwrite: Optional[bool] = False,
                 stale: str = _ALL) -> Iterator[str]:
     """A sub-folder whose files replace the earlier result in ``folder`` if the block ends well.
 
@@ -233,6 +241,17 @@ def _holds(folder, state):
 
 def _resumable(folder, state):
     return _holds(folder, state) or _holds(os.path.join(folder, _NEW), state)
+
+
+def _check_places(new, folder):
+    """Raise DataError if the move of what is in ``new`` to ``folder`` would stop half way."""
+    for name in os.listdir(new):
+        place = os.path.join(folder, name)
+        if os.path.lexists(place) and (
+                os.path.isdir(os.path.join(new, name))
+                or os.path.isdir(place) and not os.path.islink(place)):
+            raise DataError(f'{place}: in the place of a new result; remove it, or name another '
+                            'folder')
 
 
 def _finish(folder):

@@ -146,11 +146,12 @@ def _from_gluonnlp(task, scratch):
 def _from_archive(task, scratch):
     url, inside = _ARCHIVES[task.name]
     archive = os.path.join(os.path.dirname(scratch), os.path.basename(url))   # resumed next time
-    download(url, archive)
-    try:
-        folder = os.path.join(extract(archive, os.path.join(scratch, 'all')), inside)
-    finally:
-        os.remove(archive)              # a broken one must not stay either
+    with locked(archive + '.use'):      # two tasks are in one archive; download() locks its name
+        download(url, archive)
+        try:
+            folder = os.path.join(extract(archive, os.path.join(scratch, 'all')), inside)
+        finally:
+            os.remove(archive)          # a broken one must not stay either
     if _missing(task, folder):
         raise DataError(f"{url} lacks {', '.join(_missing(task, folder))}")
     for split in task.splits:

@@ -5,7 +5,6 @@ end.  Vectors are float32, and the same numbers whatever the format.
 """
 import contextlib
 import heapq
-import io
 import json
 import os
 import shutil
@@ -47,7 +46,7 @@ def write_sentences(path: str, items: Iterable[Tuple[str, np.ndarray]], size: in
     count = 0
     with atomic(path, sweep=True) as temporary, contextlib.ExitStack() as stack:
         if suffix(path) == '.jsonl':
-            out = stack.enter_context(open(temporary, 'w', encoding='utf-8', newline='\n'))
+            out = stack.enter_context(_open_text(temporary))
             for text, vector in items:
                 out.write(f'{{"text": {_json(text)}, "vector": {_numbers(vector)}}}\n')
                 count += 1
@@ -78,7 +77,7 @@ def write_words(path: str, items: Iterable[Tuple[str, List[str], np.ndarray]], s
     count = 0
     with atomic(path, sweep=True) as temporary, contextlib.ExitStack() as stack:
         if suffix(path) == '.jsonl':
-            out = stack.enter_context(open(temporary, 'w', encoding='utf-8', newline='\n'))
+            out = stack.enter_context(_open_text(temporary))
             for text, words, vectors in items:
                 out.write(f'{{"text": {_json(text)}, "tokens": {_json(words)}, '
                           f'"vectors": [{", ".join(map(_numbers, vectors))}]}}\n')
@@ -92,7 +91,7 @@ def write_words(path: str, items: Iterable[Tuple[str, List[str], np.ndarray]], s
         width, total = 1, 0
         for _, words, rows in items:
             vectors.append(rows)
-            files[2].write(''.join(word + '\n' for word in words).encode('utf-8'))
+            files[2].write((json.dumps(words) + '\n').encode('ascii'))  # a word may have a line end
             width = max([width] + [len(word) for word in words])
             total += len(words)
             offsets.append([total])
@@ -102,8 +101,8 @@ def write_words(path: str, items: Iterable[Tuple[str, List[str], np.ndarray]], s
         # an array of words is as wide as the longest, which is known only now
         files[2].seek(0)
         words = _Array(files[3], f'<U{width}')
-        for line in io.TextIOWrapper(files[2], encoding='utf-8', newline='\n'):
-            words.append([line[:-1]])
+        for line in files[2]:
+            words.append(json.loads(line))
         words.finish()
         _zip(out, vectors=files[0], words=files[3], offsets=files[1])
     return count
@@ -145,6 +144,12 @@ class _Array:
             'descr': self._dtype.str, 'fortran_order': False, 'shape': (self._rows, *self._row)})
         assert self._file.tell() == _HEADER
         self._file.seek(0)
+
+
+def _open_text(path):
+    """Open a file of JSON lines; what is not UTF-8 on a command line is a lone surrogate in a text,
+    and is escaped."""
+    return open(path, 'w', encoding='utf-8', errors='backslashreplace', newline='\n')
 
 
 def _scratch(path):

@@ -167,9 +167,9 @@ def sentence_map(path: str, points: Any, texts: Sequence[str], shares: Sequence[
     if listed:
         rows = [f"{number}  {' '.join(text.split())[:60]}"
                 for number, text in zip(numbers, texts)]
-        # a dollar sign would start a formula
-        axes.text(1.02, 1, '\n'.join(rows).replace('$', r'\$'), transform=axes.transAxes,
-                  fontsize=8, va='top', linespacing=1.4)
+        # bytes that are not UTF-8 cannot be drawn, and a dollar sign would start a formula
+        legend = '\n'.join(rows).encode('utf-8', 'backslashreplace').decode().replace('$', r'\$')
+        axes.text(1.02, 1, legend, transform=axes.transAxes, fontsize=8, va='top', linespacing=1.4)
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Glyph')      # a box is drawn if the font has none
         if len(texts) <= _NUMBERED:

@@ -1,10 +1,13 @@
 """The tagger and its two programs: rows, loss, training, resume, workers, prediction, errors."""
+import gzip
+import io
 import json
 import os
 import random
 import shutil
 import signal
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -328,8 +331,10 @@ def test_predict_text_with_offsets_in_the_whole_of_it(trained, tmp_path, capsys,
     predict(trained, '--text', TEXT, '--batch-size', '1')
     check_entities(capsys.readouterr().out.splitlines())
     (tmp_path / 'bom.txt').write_bytes(b'\xef\xbb\xbf' + TEXT.encode('utf-8'))
-    predict(trained, '--text-path', str(tmp_path / 'bom.txt'))
-    check_entities(capsys.readouterr().out.splitlines())
+    (tmp_path / 'bom.txt.gz').write_bytes(gzip.compress((tmp_path / 'bom.txt').read_bytes()))
+    for name in 'bom.txt', 'bom.txt.gz':
+        predict(trained, '--text-path', str(tmp_path / name))
+        check_entities(capsys.readouterr().out.splitlines())
     predict(trained, '--text', 'the ax z, good', '--json')
     assert json.loads(capsys.readouterr().out) == {'text': 'ax z', 'type': 'PER', 'start': 4,
                                                    'end': 8}
@@ -338,9 +343,33 @@ def test_predict_text_with_offsets_in_the_whole_of_it(trained, tmp_path, capsys,
     check_entities(result.stdout.decode('utf-8').splitlines())
 
 
-def test_offsets_go_on_over_many_lines(monkeypatch, tmp_path, capsys, trained):
+def test_entities_are_one_line_of_four_columns(trained, capsys):
+    predict(trained, '--text', 'the ax\t z, of cy\x0bw\n')
+    assert capsys.readouterr().out == 'PER\t4\t9\tax z\nORG\t14\t18\tcy w\n'
+    predict(trained, '--text', 'the ax\t z', '--json')
+    assert json.loads(capsys.readouterr().out)['text'] == 'ax\t z'
+
+
+@pytest.fixture
+def every_word(monkeypatch):
+    """Models that take every word for an entity."""
     monkeypatch.setattr('bert.training.tagging.predict', lambda net, rows, count, *rest: [
         ['B-X'] * sum(len(row.first) for row in rows if row.sentence == i) for i in range(count)])
+
+
+@pytest.mark.parametrize('encoding', ['utf-8', 'UTF8', 'ascii', 'latin-1'])
+def test_json_whatever_the_locale(monkeypatch, trained, every_word, encoding):
+    words = ['Zo\xeb', '\u4eac', '\U0001d7d8', '\udce9']       # the last: no UTF-8 in the shell
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(    # as bert.utils.errors.run has it
+        out, encoding, errors='backslashreplace', write_through=True))
+    predict(trained, '--text', ' '.join(words), '--json')
+    lines = out.getvalue().decode('utf-8').splitlines()
+    assert [json.loads(line)['text'] for line in lines] == words
+    assert ('Zo\xeb' in lines[0]) == (encoding in ('utf-8', 'UTF8'))
+
+
+def test_offsets_go_on_over_many_lines(tmp_path, capsys, trained, every_word):
     text = ''.join(f'w{i} \u4eac\n' for i in range(50))
     (tmp_path / 'text.txt').write_text(text, encoding='utf-8')
     predict(trained, '--text-path', str(tmp_path / 'text.txt'), '--batch-size', '1')
@@ -387,7 +416,7 @@ def test_bad_training_data_are_told_in_one_line(capsys, tmp_path, train, more, m
     assert said.startswith(message.format(path))
 
 
-def test_bad_models_and_texts_are_told_in_one_line(capsys, tmp_path, trained, data):
+def test_bad_models_and_texts_are_told_in_one_line(capsys, tmp_path, trained, data, give_input):
     write_conll(tmp_path / 'new.txt', [(['ax'], ['B-NEW'])])
     said = fails(capsys, finetune_ner.main, [
         '--model_parameters', str(trained), '--train_path', str(tmp_path / 'new.txt'),
@@ -397,10 +426,15 @@ def test_bad_models_and_texts_are_told_in_one_line(capsys, tmp_path, trained, da
     assert said.startswith(f'{TINY}: config.json names no tags such as O and B-PER')
     said = fails(capsys, predict_ner.main, ['--load_checkpoint_prefix', '/no/where', '--text', 'x'])
     assert said == 'weights /no/where: no such file or folder; check the path'
-    (tmp_path / 'latin.txt').write_bytes(b'caf\xe9\n')
-    said = fails(capsys, predict_ner.main, ['--load_checkpoint_prefix', str(trained), '--text_path',
-                                            str(tmp_path / 'latin.txt')])
-    assert said == f"{tmp_path / 'latin.txt'}: not UTF-8; convert it: iconv -f ENCODING -t UTF-8"
+    latin = 'not UTF-8 (byte 0xe9); convert it: iconv -f ENCODING -t UTF-8'
+    for text, fault in ((b'the\ncaf\xe9\n', latin),
+                        (b'the\nax \0\n', 'a NUL character; save it as plain UTF-8 text')):
+        (tmp_path / 'bad.txt').write_bytes(text)
+        given = ['--load_checkpoint_prefix', str(trained)]
+        assert fails(capsys, predict_ner.main, [*given, '--text_path', str(tmp_path / 'bad.txt')]
+                     ) == f"{tmp_path / 'bad.txt'}:2: {fault}"
+        give_input(text)
+        assert fails(capsys, predict_ner.main, given) == f'standard input:2: {fault}'
 
 
 def test_an_error_leaves_the_last_good_checkpoint(program, data, trained, tmp_path):

@@ -4,7 +4,9 @@ import os
 import pytest
 from helpers import TEXT, refused
 
+from bert.checkpoint.output import OutputFolder
 from bert.text import tokenizer
+from bert.utils import files
 from scripts import train_vocabulary
 
 SENTENCE = 'The bread is warm, and Mila likes it.'
@@ -43,14 +45,47 @@ def test_an_earlier_vocabulary_is_kept_and_a_size_that_cannot_be_is_refused(tmp_
     assert len(tokenizer.load(str(tmp_path))) == 600
 
 
-@pytest.mark.parametrize('name', ['tokenizer.json', 'added_tokens.json', 'tokenizer_config.json',
-                                  'config.json'])
-def test_the_folder_of_a_model_is_kept(tmp_path, name):
+@pytest.mark.parametrize('name, message', [
+    *((name, f'{{}}/{name} exists; name another --output_dir, or add --overwrite')
+      for name in ('tokenizer.json', 'added_tokens.json', 'tokenizer_config.json', 'vocab.txt')),
+    *((name, f'--output_dir {{}}: holds an earlier result ({name}); name another folder')
+      for name in ('config.json', 'model.safetensors', 'model.params'))])
+def test_the_folder_of_a_model_is_kept(tmp_path, name, message):
     (tmp_path / name).write_text('{}')
     kind = ['--kind', 'sentencepiece', '--vocab_size', '500']
-    assert refused(make, tmp_path, *kind) == (
-        f'{tmp_path / name} exists; name another --output_dir, or add --overwrite')
+    assert refused(make, tmp_path, *kind) == message.format(tmp_path)
     assert os.listdir(tmp_path) == [name] and (tmp_path / name).read_text() == '{}'
+
+
+def test_only_the_vocabulary_is_replaced(tmp_path):
+    others = ['arguments.json', 'config.json', 'model.params', 'notes.txt']
+    for name in (*others, 'vocab.txt', 'tokenizer.json', 'added_tokens.json'):
+        (tmp_path / name).write_text('{}')
+    make(tmp_path, '--kind', 'sentencepiece', '--vocab_size', '500', '--overwrite')
+    assert sorted(os.listdir(tmp_path)) == sorted([*others, 'spm.model', 'tokenizer_config.json'])
+    assert all((tmp_path / name).read_text() == '{}' for name in others)
+
+
+@pytest.mark.parametrize('killed', [False, True])
+def test_a_run_that_stops_half_way_leaves_the_earlier_vocabulary(tmp_path, monkeypatch, killed):
+    def content():
+        return {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+
+    def stop(path, value):
+        raise KeyboardInterrupt
+    command = [tmp_path, '--kind', 'sentencepiece', '--vocab_size', '500']
+    for flags in [], ['--cased', '--overwrite']:
+        before = content()
+        with monkeypatch.context() as patch:
+            patch.setattr(files, 'write_json', stop)    # of tokenizer_config.json
+            if killed:
+                patch.setattr(OutputFolder, 'discard', lambda self: None)
+            with pytest.raises(KeyboardInterrupt):
+                make(*command, *flags)
+        assert content() == before
+        make(*command, *flags)
+        assert tokenizer.load(str(tmp_path)).cased == ('--cased' in flags)
+        assert sorted(os.listdir(tmp_path)) == ['spm.model', 'tokenizer_config.json']
 
 
 def test_no_text(tmp_path):

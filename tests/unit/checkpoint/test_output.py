@@ -135,6 +135,42 @@ def test_the_earlier_result_stays_until_the_new_one_is_whole(tmp_path):
     assert content(tmp_path) == dict(new, **{'notes.txt': 'mine'})
     assert names(tmp_path) == sorted([*new, 'notes.txt'])
 
+
+def test_a_program_that_never_replaces_a_result(tmp_path):
+    fill(tmp_path, MODEL)
+    message = f'--x {tmp_path}: holds an earlier result (model.params); name another folder'
+    assert refused(lambda: output.check(str(tmp_path), '--x', overwrite=None)) == message
+
+    def replace():
+        with output.replacement(str(tmp_path), '--x', None):
+            raise AssertionError
+    assert refused(replace) == message
+    assert content(tmp_path) == MODEL and names(tmp_path) == sorted(MODEL)
+
+
+def test_a_stale_vocabulary_is_removed(tmp_path):
+    stale = ['added_tokens.json', 'spm.model', 'tokenizer.json', 'tokenizer_config.json']
+    fill(tmp_path, dict.fromkeys([*MODEL, *stale], 'old'))
+    with output.replacement(str(tmp_path), '-', True) as folder:
+        fill(pathlib.Path(folder), {'model.params': 'new', 'vocab.txt': 'new'})
+    assert content(tmp_path) == {'model.params': 'new', 'vocab.txt': 'new'}
+
+
+@pytest.mark.parametrize('there, new', [('vocab.txt/mine', 'vocab.txt'),
+                                        ('1_Pooling/mine', '1_Pooling/config.json'),
+                                        ('1_Pooling', '1_Pooling/config.json')])
+def test_what_is_in_the_place_of_a_new_file_is_kept(tmp_path, there, new):
+    fill(tmp_path, {there: 'kept', 'model.params': 'old'})
+
+    def replace():
+        with output.replacement(str(tmp_path), '-', True) as folder:
+            fill(pathlib.Path(folder), {'model.params': 'new', new: 'new'})
+    assert refused(replace) == (f"{tmp_path / new.split('/')[0]}: in the place of a new result; "
+                                'remove it, or name another folder')
+    assert (tmp_path / there).read_text() == 'kept' and content(tmp_path)['model.params'] == 'old'
+    assert '.overwrite-complete' not in names(tmp_path)
+
+
 @pytest.mark.parametrize('name', ['vocab.txt', 'unfinished'])
 def test_a_stale_link_to_a_folder_is_removed_and_its_target_stays(tmp_path, name):
     target, out = tmp_path / 'target', tmp_path / 'out'

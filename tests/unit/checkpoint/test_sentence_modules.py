@@ -7,7 +7,7 @@ import pytest
 from helpers import TINY, refused
 from safetensors.numpy import load_file, save_file
 
-from bert.checkpoint import sentence_folder, sentence_modules
+from bert.checkpoint import result_folder, sentence_folder, sentence_modules
 from bert.checkpoint.resolve import resolve
 from bert.checkpoint.sentence_modules import NORMALIZE, Dense, SentenceModules
 from bert.checkpoint.source import ModelSource
@@ -41,6 +41,12 @@ def make(path, pooling=None, inside='0_Transformer', modules=('Pooling', 'Normal
             save_file({'linear.weight': DENSE.weight, 'linear.bias': DENSE.bias},
                       str(path / place / 'model.safetensors'))
     return str(path)
+
+
+def save(folder, source, modules, max_length=None):
+    """Save the model in the folder ``source``."""
+    loaded = sentence_folder.load(folder, ModelSource(source))
+    sentence_folder.save(folder, loaded, modules, max_length)
 
 
 @pytest.mark.parametrize('inside', ['', '0_Transformer'])
@@ -103,11 +109,21 @@ def test_saving_keeps_the_length_of_the_source(tmp_path):
     write_json(source + '/sentence_bert_config.json', {'max_seq_length': 20})
     for length, expected in (None, 20), (30, 30):
         folder = str(tmp_path / str(length))
-        sentence_folder.save(folder, ModelSource(source), SentenceModules('mean'), length)
+        save(folder, source, SentenceModules('mean'), length)
         assert read_json(folder + '/sentence_bert_config.json')['max_seq_length'] == expected
     folder = str(tmp_path / 'other')
-    sentence_folder.save(folder, ModelSource(TINY), SentenceModules('mean'))
+    save(folder, TINY, SentenceModules('mean'))
     assert read_json(folder + '/sentence_bert_config.json')['max_seq_length'] == 40
+
+
+def test_a_length_that_is_no_number_is_refused(tmp_path):
+    source = make(tmp_path / 'source')
+    place = tmp_path / 'source' / '0_Transformer' / 'sentence_bert_config.json'
+    for length in '128', 0, True:
+        write_json(str(place), {'max_seq_length': length})
+        assert refused(save, str(tmp_path / 'out'), source, SentenceModules('mean', ())) == (
+            f'{place}: max_seq_length is {length}, but must be a number of tokens; correct it')
+        assert not os.path.exists(tmp_path / 'out')
 
 
 def test_saving_keeps_the_length_in_newer_folders(tmp_path):
@@ -116,7 +132,7 @@ def test_saving_keeps_the_length_in_newer_folders(tmp_path):
     for length, expected in (20, 20), (10 ** 30, 40):
         write_json(config, {'do_lower_case': True, 'model_max_length': length})
         folder = str(tmp_path / str(expected))
-        sentence_folder.save(folder, ModelSource(source), SentenceModules('mean'))
+        save(folder, source, SentenceModules('mean'))
         assert read_json(folder + '/sentence_bert_config.json')['max_seq_length'] == expected
 
 
@@ -128,7 +144,7 @@ def test_a_default_prompt(tmp_path):
     modules = sentence_modules.read(source)
     assert modules.prepare('Text') == 'passage: Text' and modules.similarity == 'dot'
     assert modules._replace(lower=True).prepare('Text') == 'passage: text'
-    sentence_folder.save(str(tmp_path / 'out'), ModelSource(source), modules)
+    save(str(tmp_path / 'out'), source, modules)
     assert sentence_modules.read(str(tmp_path / 'out')) == modules
     write_json(source + '/1_Pooling/config.json', {'pooling_mode': 'mean', 'include_prompt': False})
     assert 'pooling without the tokens of the prompt' in refused(sentence_modules.read, source)
@@ -143,7 +159,7 @@ def test_a_default_prompt(tmp_path):
 def test_saving(tmp_path):
     folder = str(tmp_path / 'out')
     modules = SentenceModules('cls', (DENSE, NORMALIZE))
-    sentence_folder.save(folder, ModelSource(TINY), modules, 30)
+    save(folder, TINY, modules, 30)
     assert sorted(os.listdir(folder)) == [
         '1_Pooling', '2_Dense', '3_Normalize', 'config.json', 'config_sentence_transformers.json',
         'model.safetensors', 'modules.json', 'sentence_bert_config.json', 'tokenizer_config.json',
@@ -172,6 +188,42 @@ def test_saving(tmp_path):
     again = sentence_modules.read(folder)
     assert (again.pooling, again.lower, again.steps[1]) == ('cls', False, NORMALIZE)
     assert (again.steps[0].weight == DENSE.weight).all() and again.steps[0].activation == 'Tanh'
-    assert 'already contains a model' in refused(sentence_folder.save, folder, ModelSource(TINY),
-                                                 modules)
+    assert refused(save, folder, TINY, modules) == (
+        f'--save_model {folder}: holds an earlier result (model.safetensors); name another folder')
     assert read_json(folder + '/config_sentence_transformers.json')['prompts'] == {}
+
+
+@pytest.mark.parametrize('part', ['modules.json', 'config.json', '1_Pooling/config.json',
+                                  '0_Transformer/model.safetensors'])
+def test_a_folder_with_a_part_of_a_model_is_refused(tmp_path, part):
+    (tmp_path / part).parent.mkdir(exist_ok=True)
+    (tmp_path / part).write_text('{}')
+    (tmp_path / 'arguments.json').write_text('{}')
+    before = sorted(tmp_path.rglob('*'))
+    message = (f"--save_model {tmp_path}: already contains a model ({part.split('/')[0]}); name "
+               'another folder')
+    assert refused(sentence_folder.load, str(tmp_path), ModelSource('/no/model')) == message
+    loaded = result_folder.load(ModelSource(TINY))
+    assert refused(sentence_folder.save, str(tmp_path), loaded, SentenceModules('mean')) == message
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_model_is_read(tmp_path):
+    (tmp_path / 'file').touch()
+    source = ModelSource('/no/model')
+    assert 'a file or a broken link, not a folder' in refused(
+        sentence_folder.load, str(tmp_path / 'file'), source)
+    assert '--save_model /proc/nowhere: cannot be written' in refused(
+        sentence_folder.load, '/proc/nowhere', source)
+    assert 'model /no/model: no such file' in refused(
+        sentence_folder.load, str(tmp_path / 'new'), source)
+    assert os.listdir(tmp_path) == ['file']
+
+
+def test_other_files_stay_and_contradicting_ones_go(tmp_path):
+    for name in 'notes.txt', 'tokenizer.json', 'added_tokens.json':
+        (tmp_path / name).write_text('{}')
+    save(str(tmp_path), TINY, SentenceModules('mean'))
+    found = set(os.listdir(tmp_path))
+    assert {'notes.txt', 'modules.json', 'vocab.txt'} <= found
+    assert not found & {'tokenizer.json', 'added_tokens.json', '.lock', '.overwrite'}

@@ -1,3 +1,4 @@
+import contextlib
 import functools
 import http.server
 import os
@@ -6,6 +7,7 @@ import sys
 import threading
 import types
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from helpers import ROOT
@@ -109,6 +111,27 @@ def test_archive(tmp_path, monkeypatch, host):
     assert os.listdir(os.path.dirname(folder)) == ['RTE']       # no archive, scratch or lock
     (host[0] / 'RTE.zip').unlink()
     assert glue.find(task) == folder   # now from the cache
+
+
+def test_two_tasks_of_one_archive_at_once(tmp_path, monkeypatch, host):
+    names, original = ('XNLI', 'ChnSentiCorp'), glue.extract
+    with zipfile.ZipFile(str(host[0] / 'both.zip'), 'w') as archive:
+        for name in names:
+            monkeypatch.setitem(glue._ARCHIVES, name, (host[1] + 'both.zip', name))
+            for split in tasks.get(name).splits:
+                archive.writestr(f'{name}/{split}.tsv', RTE)
+    both = threading.Barrier(2, timeout=0.5)
+
+    def extract(path, folder):      # waits for the other, which must not come to this point
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait()
+        return original(path, folder)
+    monkeypatch.setattr(glue, 'extract', extract)
+    with ThreadPoolExecutor(2) as threads:
+        folders = list(threads.map(lambda name: glue.find(tasks.get(name)), names))
+    assert both.broken
+    assert [os.path.basename(folder) for folder in folders] == list(names)
+    assert sorted(os.listdir(os.path.dirname(folders[0]))) == sorted(names)
 
 
 def test_every_failed_source_is_told(tmp_path, monkeypatch, host):

@@ -1,4 +1,5 @@
 """Files of vectors."""
+import json
 import os
 import tracemalloc
 
@@ -40,6 +41,33 @@ def test_files_without_any_row(tmp_path):
     npz = np.load(str(tmp_path / 'b.npz'))
     assert npz['vectors'].shape == (0, 5) and npz['words'].shape == (0,)
     assert npz['offsets'].tolist() == [0, 0]
+
+
+# line ends, which an added token may have, and a byte that was not UTF-8 on the command line
+ODD = ['a\nb', '\r', '\r\n', '\x85\u2028\x1c', 'caf\udce9', '"\\', '\U0001f600']
+
+
+def test_words_with_line_ends_and_lone_surrogates(tmp_path):
+    items = [('caf\udce9\n', ODD[:4], np.arange(8.).reshape(4, 2)), ('', [], np.zeros((0, 2))),
+             ('x', ODD[4:], np.ones((3, 2)))]
+    for name in 'w.npz', 'w.jsonl':
+        assert vectors.write_words(str(tmp_path / name), items, 2) == 3
+    npz = np.load(str(tmp_path / 'w.npz'))
+    assert npz['words'].tolist() == ODD and npz['offsets'].tolist() == [0, 4, 4, 7]
+    assert npz['vectors'].tolist() == [*items[0][2].tolist(), *items[2][2].tolist()]
+    lines = (tmp_path / 'w.jsonl').read_bytes().decode('utf-8').split('\n')
+    assert [json.loads(line) for line in lines[:-1]] == [
+        {'text': text, 'tokens': words, 'vectors': rows.tolist()} for text, words, rows in items]
+
+
+def test_texts_with_line_ends_and_lone_surrogates(tmp_path):
+    rows = np.arange(14, dtype=np.float32).reshape(7, 2)
+    for name in 'v.npy', 'v.npz', 'v.jsonl':
+        assert vectors.write_sentences(str(tmp_path / name), zip(ODD, rows), 2) == 7
+    assert (np.load(str(tmp_path / 'v.npy')) == rows).all()
+    lines = (tmp_path / 'v.jsonl').read_bytes().decode('utf-8').split('\n')
+    assert [json.loads(line) for line in lines[:-1]] == [
+        {'text': text, 'vector': row.tolist()} for text, row in zip(ODD, rows)]
 
 
 @pytest.mark.parametrize('name', ['v.npy', 'v.npz', 'v.jsonl'])

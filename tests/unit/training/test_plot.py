@@ -73,9 +73,9 @@ def test_confusion_of_many_classes_is_bounded(drawn, classes, numbers, listed):
 
 
 def test_the_map_keeps_the_numbers_of_texts(drawn):
-    plot.sentence_map('x.png', np.eye(3)[:, :2], ['a', 'b', 'c'], (0.5, 0.25), (1, 3, 4))
+    plot.sentence_map('x.png', np.eye(3)[:, :2], ['a', 'b', 'c\udce9'], (0.5, 0.25), (1, 3, 4))
     listed, *labels = [text.get_text() for text in drawn[0].axes[0].texts]
-    assert labels == ['1', '3', '4'] and listed == '1  a\n3  b\n4  c'
+    assert labels == ['1', '3', '4'] and listed == '1  a\n3  b\n4  c\\udce9'
 
 
 @pytest.mark.parametrize('kind', ['spread', 'close', 'equal'])
