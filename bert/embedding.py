@@ -17,7 +17,7 @@ if not __package__:     # run as a file: `bert` is the checkout's, not this fold
 import argparse
 import itertools
 import logging
-from typing import Any, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Iterable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
@@ -43,12 +43,12 @@ class BertEmbedding:
     ctx : mxnet.Context or list of them, optional
         Where to run; None is the CPU.
     dtype : str
-        float32, float16 (GPUs), bfloat16 (CPUs) or auto, the faster, for the whole process.
-        Vectors are float32 whatever it is.
+        float32, float16 (GPUs), bfloat16 or int8 (CPUs), or auto (float16 on GPUs, the faster of
+        bfloat16 and float32 on CPUs), for the whole process.  Vectors are float32 whatever it is.
     model, dataset_name, params_path : str
         The flags ``--bert_model``, ``--bert_dataset`` and ``--pretrained_bert_parameters`` of the
-        other programs: a model's name, folder or hub repository, what a named model was
-        pre-trained on, and weights that replace the model's.
+        other programs: a model's name, folder or hub repository (or what ``result_folder.load``
+        returned), what a named model was pre-trained on, and weights that replace the model's.
     max_seq_length : int, optional
         Tokens of a window, special ones included; None takes all the positions of the model.  A
         longer text is split into overlapping windows, with a warning; no text is cut.
@@ -66,7 +66,8 @@ class BertEmbedding:
     Raises DataError if there is no such model, or a value does not fit it.
     """
 
-    def __init__(self, ctx: Any = None, dtype: str = 'float32', model: str = 'bert_12_768_12',
+    def __init__(self, ctx: Any = None, dtype: str = 'float32',
+                 model: Union[str, tuple] = 'bert_12_768_12',
                  dataset_name: str = 'book_corpus_wiki_en_uncased',
                  params_path: Optional[str] = None, max_seq_length: Optional[int] = None,
                  batch_size: int = 256, sentencepiece: Optional[str] = None,
@@ -76,12 +77,14 @@ class BertEmbedding:
         from bert.checkpoint import result_folder
         from bert.model.forward import create_forward
         from bert.model.heads import TokenVectors
-        from bert.model.parameters import initialize, load_parameters
+        from bert.model.inference import prepare
+        from bert.model.parameters import freeze, initialize, load_parameters
         from bert.training import evaluation, precision
+        from bert.utils import memory
         devices = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
         dtype, layout = precision.use(dtype, devices, path)
-        loaded = result_folder.load(ModelSource(model, dataset_name, params_path, offline,
-                                                vocab=sentencepiece))
+        loaded = model if isinstance(model, result_folder.LoadedModel) else result_folder.load(
+            ModelSource(model, dataset_name, params_path, offline, vocab=sentencepiece))
         config, depth = loaded.config, loaded.config.num_hidden_layers
         length = max_seq_length or config.max_position_embeddings
         if not 3 <= length <= config.max_position_embeddings:
@@ -96,16 +99,19 @@ class BertEmbedding:
         layers = [layer % (depth + 1) for layer in layers]
         unused = tuple(f'bert.encoder.transformer_cells.{i}.' for i in range(max(layers), depth))
         self._net = TokenVectors(config, layers)
+        freeze(self._net)
         initialize(self._net, config, devices, random=False)
         load_parameters(self._net, {name: array for name, array in loaded.arrays.items()
                                     if not name.startswith(unused)}, loaded.source)
+        prepare(self._net, layout, dtype)
         self.size = config.hidden_size       # of a vector of a token
         self.folder = loaded.folder          # of its weights
         self._encoder = WindowEncoder(
-            loaded.tokenizer, create_forward(self._net, layout, dtype, loaded.tokenizer.pad_id,
-                                             inference=True),
+            loaded.tokenizer, create_forward(self._net, layout, dtype, loaded.tokenizer.pad_id),
             devices, self.size, length, batch_size, evaluation.BATCH_TOKENS[devices[0].device_type])
         _log.debug('model: %s, %d layers of %d', loaded.source, depth, self.size)
+        del loaded      # its arrays are as large as the network
+        memory.give_back()
 
     def __call__(self, sentences: Iterable[str],
                  oov_way: str = 'avg') -> List[Tuple[List[str], List[np.ndarray]]]:
@@ -227,28 +233,29 @@ def main(argv: Optional[List[str]] = None) -> int:
         require('matplotlib')
     texts = inputs.read_texts(args.file) if args.file else args.sentences or []
     source = flags.model_source(args)
+    loaded = args.save_model and sentence_folder.load(args.save_model, source)
     bert = BertEmbedding(
-        runtime.devices(flags.device_settings(args)), args.dtype, source.name, source.dataset,
-        source.weights, args.max_seq_length, args.batch_size, args.sentencepiece, args.layers,
-        source.offline, args.path)
+        runtime.devices(flags.device_settings(args)), args.dtype, loaded or source.name,
+        source.dataset, source.weights, args.max_seq_length, args.batch_size, args.sentencepiece,
+        args.layers, source.offline, args.path)
     named = args.pooling or (not args.oov_way and sentence_modules.root(bert.folder) is not None)
     by_text = args.by_text or bool(named)
     normalize = args.normalize or args.similarity is not None
-    if args.normalize and not by_text:
-        raise DataError('--normalize is for vectors of sentences; add --pooling mean')
+    for flag, fits in ('normalize', by_text), ('save_model', named):
+        if getattr(args, flag) and not fits:
+            raise DataError(f'--{flag} is for vectors of sentences; add --pooling mean')
     if args.save_model:
-        if not named:
-            raise DataError('--save_model is for vectors of sentences; add --pooling mean')
-        sentence_folder.save(args.save_model, source, bert.modules(args.pooling, args.normalize),
+        sentence_folder.save(args.save_model, loaded, bert.modules(args.pooling, args.normalize),
                              args.max_seq_length)
         print(f'{args.save_model}: a folder for SentenceTransformer')
+        del loaded      # before the texts
     items = embed(bert, texts, by_text, args.pooling, normalize, args.oov_way or 'avg')
     if args.similarity is not None or args.map or args.output:
         items = tqdm(items, unit=' texts', disable=None)
     if args.similarity is not None:
         query = next(bert.sentences([args.similarity], args.pooling, normalize))
         for score, number, text in vectors.nearest(query, items, args.top or 10):
-            print(f'{score:.4f}\t{number}\t{text}')
+            print(f'{score:.4f}\t{number}\t{" ".join(text.split())}')
     elif args.map:
         draw(args.map, items)
     elif args.output:

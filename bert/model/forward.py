@@ -13,7 +13,6 @@ import numpy as np
 from ..utils.errors import DataError
 from . import ops
 from .heads import Network, PackedNetwork
-from .inference import prepare
 from .inputs import packed_inputs, padded_inputs, round_up
 from .parameters import as_float32
 
@@ -64,17 +63,14 @@ def choose_layout(path: str, dtype: str, devices: Sequence[mx.Context], pad: boo
     return 'padded'
 
 
-def create_forward(net: Network, path: str, dtype: str, pad_id: int, length: Optional[int] = None,
-                   inference: bool = False) -> 'Union[Padded, Packed]':
+def create_forward(net: Network, layout: str, dtype: str, pad_id: int,
+                   length: Optional[int] = None) -> 'Union[Padded, Packed]':
     """A :class:`Padded` or a :class:`Packed` over a network of :mod:`bert.model.heads`.
 
-    ``path`` and ``dtype`` are those of :func:`choose_layout`, ``path`` its result.  For
-    ``inference``, which int8 always is, ``net`` must have its final parameters: see
-    :func:`bert.model.inference.prepare`.
+    ``layout`` is a result of :func:`choose_layout` with this ``dtype``.  For int8 ``net`` must be
+    prepared: see :func:`bert.model.inference.prepare`.
     """
-    if path == 'packed':
-        if inference or dtype == 'int8':
-            prepare(net, dtype)
+    if layout == 'packed':
         return Packed(net, dtype == 'bfloat16')
     return Padded(net, pad_id, length)
 
@@ -97,6 +93,7 @@ class Padded:
         places : (M,) array of int, optional
             The tokens to compute logits for, as indices into the concatenated tokens of all rows;
             for a :class:`~bert.model.heads.Tagger` or a :class:`~bert.model.heads.PreTraining`.
+            All calls of a network give them, or none.
         length : int, optional
             Tokens to pad each row to.
 

@@ -17,18 +17,23 @@ from .operators import PREPARED
 __all__ = ['prepare']
 
 
-def prepare(net: Network, dtype: str) -> None:
-    """Convert the matrices of the layers of an initialized ``net``, if they are not yet.
+def prepare(net: Network, layout: str, dtype: str) -> None:
+    """Convert the matrices of the layers of ``net``, which has its final parameters.
 
-    ``dtype`` is float32, bfloat16 or int8.  ``bert.model.ops`` must be loaded.  After this, ``net``
-    takes only packed batches and cannot be trained.  The parameters have other names, those of
+    ``layout`` is a result of :func:`bert.model.forward.choose_layout`; for 'padded' the matrices
+    stay as they are.  ``dtype`` is float32, bfloat16 or int8.  After this, ``net`` takes only
+    packed batches and cannot be trained.  The parameters have other names, those of
     :data:`bert.model.operators.PREPARED`.
+
+    Raises ValueError if the matrices were converted before.
     """
+    if layout == 'padded':
+        return
     convert = {'float32': mx.nd.bert_panels, 'bfloat16': mx.nd.bert_bfloat16,
                'int8': mx.nd.bert_int8}[dtype]
     for layer in net.bert.encoder.transformer_cells:
         if layer.prepared:
-            continue
+            raise ValueError(f'the matrices are prepared for {layer.prepared}')
         layer.prepared = dtype
         for name, parameter in list(vars(layer).items()):
             if isinstance(parameter, Parameter) and len(parameter.shape) == 2:

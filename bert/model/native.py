@@ -18,8 +18,8 @@ _FEED_FORWARD = {'float32': 'bert_feed_forward', 'int8': 'bert_feed_forward_int8
 _FUSED = ('gelu', 'approx_gelu', 'relu')    # activations of the latter
 
 
-def _is_own(weight):
-    """Whether operators of ours multiply with a weight."""
+def _has_operator(weight):
+    """Whether operators of :mod:`bert.model.ops` multiply with a weight."""
     return isinstance(weight, Prepared) and weight.dtype in _DENSE
 
 
@@ -71,7 +71,7 @@ class Native(Operators):
         return self.F.identity(x) if self._accumulates else x
 
     def dense(self, x, weight, bias, outputs):
-        if _is_own(weight):
+        if _has_operator(weight):
             return getattr(self.F, _DENSE[weight.dtype])(x, *weight.arrays, bias)
         return self._product(x, self._matrix(weight), self.lower(bias), outputs)
 
@@ -91,7 +91,7 @@ class Native(Operators):
         return super().activate(x, activation)
 
     def feed_forward(self, x, weights, biases, outputs, activation):
-        if _is_own(weights[0]) and activation in _FUSED:
+        if _has_operator(weights[0]) and activation in _FUSED:
             up, down = weights
             return getattr(self.F, _FEED_FORWARD[up.dtype])(
                 x, *up.arrays, biases[0], *down.arrays, biases[1], activation=activation)
@@ -118,7 +118,7 @@ class Native(Operators):
 
     def _concatenated(self, x, weights, biases, units):
         """Several dense layers as one: (N, units) -> (N, len(weights) * units)."""
-        if _is_own(weights[0]):
+        if _has_operator(weights[0]):
             layers = [part for weight, bias in zip(weights, biases)
                       for part in (*weight.arrays, bias)]
             return getattr(self.F, _DENSE[weights[0].dtype])(x, *layers, n=len(weights))

@@ -8,7 +8,13 @@ from mxnet.gluon import Block, Parameter, nn
 from ..utils.errors import DataError
 from .config import BertConfig
 
-__all__ = ['initialize', 'collect', 'check_parameters', 'load_parameters', 'as_float32']
+__all__ = ['freeze', 'initialize', 'collect', 'check_parameters', 'load_parameters', 'as_float32']
+
+
+def freeze(net: Block) -> None:
+    """Have no gradients, for a network that is not trained: before :func:`initialize`, which would
+    allocate one for each parameter."""
+    net.collect_params().setattr('grad_req', 'null')
 
 
 def initialize(net: Block, config: BertConfig,
@@ -60,7 +66,8 @@ def check_parameters(net: Block, arrays: Dict[str, np.ndarray], source: str,
     missing = [name for name in fresh if not name.startswith(tuple(optional))]
     if missing:
         raise DataError(f'{source}: {len(missing)} of {len(parameters)} parameters of this model '
-                        f'are missing, first {missing[0]}; these are the weights of another model')
+                        f'are missing, first {missing[0]}; these are the weights of another model '
+                        'or task: name others, or train this model with --bert_model')
     beyond = [name for name in arrays if name.startswith('bert.encoder.')
               and name not in parameters]
     if beyond:

@@ -9,6 +9,7 @@ import mxnet as mx
 
 from ..checkpoint import result_folder
 from ..model.forward import create_forward
+from ..model.inference import prepare
 from ..training import plot, progress, runtime
 from ..training.distributed import check_same_data
 from ..training.settings import OptimizerSettings
@@ -72,7 +73,8 @@ def evaluate_only(settings: RunSettings, machine: runtime.Runtime, start: model.
     if not start.arrays:
         logging.warning('the weights are random: add --pretrained to evaluate those of --model')
     mx.random.seed(settings.training.seed)
-    net = model.build(start, settings.model.dropout, machine.comm.devices)
+    net = model.build(start, settings.model.dropout, machine.comm.devices, inference=True)
+    prepare(net, machine.layout, machine.dtype)
     network = create_forward(net, machine.layout, machine.dtype, start.tokenizer.pad_id)
     metrics = evaluate(network, dev, settings.training.eval_batch_size, machine.comm)
     logging.info('%s, dev: %s', start.source or 'random weights', _shown(metrics))

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..text.tokenizer import Tokenizer
 
-__all__ = ['FIELDS', 'Documents', 'Masking', 'collect_documents']
+__all__ = ['FIELDS', 'Documents', 'Masking', 'choose', 'collect_documents', 'pairs', 'truncate']
 
 
 class Documents(NamedTuple):

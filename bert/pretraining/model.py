@@ -12,7 +12,7 @@ from ..checkpoint.resolve import resolve
 from ..checkpoint.result_folder import read
 from ..model.config import LARGEST, BertConfig
 from ..model.heads import PreTraining
-from ..model.parameters import initialize, load_parameters
+from ..model.parameters import freeze, initialize, load_parameters
 from ..text import tokenizer
 from ..utils.errors import DataError, brief
 from .settings import ModelSettings
@@ -75,12 +75,16 @@ def _config(name, offline):
     return MODELS['bert_12_768_12'].replace(**sizes)
 
 
-def build(model: StartModel, dropout: Optional[float], devices: List[mx.Context]) -> PreTraining:
+def build(model: StartModel, dropout: Optional[float], devices: List[mx.Context],
+          inference: bool = False) -> PreTraining:
     """The network on ``devices``, with the weights of ``model`` where it has some.
 
-    What is random is drawn from MXNet's generator; ``dropout`` None takes the config's.
+    What is random is drawn from MXNet's generator; ``dropout`` None takes the config's.  For
+    ``inference`` it cannot be trained.
     """
     net = PreTraining(model.config, dropout)
+    if inference:
+        freeze(net)
     initialize(net, model.config, devices)
     if model.arrays:
         fresh = load_parameters(net, model.arrays, model.source, (

@@ -14,7 +14,8 @@ from ..checkpoint.weights import read_weights
 from ..data import sampling
 from ..model.config import BertConfig
 from ..model.forward import create_forward
-from ..model.parameters import initialize, load_parameters
+from ..model.inference import prepare
+from ..model.parameters import freeze, initialize, load_parameters
 from ..utils.errors import DataError
 from .distributed import agree, check_same_data
 from .evaluation import Forward
@@ -40,11 +41,12 @@ class Model(NamedTuple):
 class Description(NamedTuple):
     """What a result folder says about the outputs of its model.
 
-    See :func:`bert.checkpoint.result_folder.describe` for the three.
+    See :func:`bert.checkpoint.result_folder.describe` for these.
     """
     head: str
     labels: Optional[Sequence[str]]
     settings: Mapping[str, Any]
+    problem_type: Optional[str] = None
 
 
 def build(net: mx.gluon.HybridBlock, loaded: result_folder.LoadedModel, runtime: Runtime,
@@ -57,12 +59,16 @@ def build(net: mx.gluon.HybridBlock, loaded: result_folder.LoadedModel, runtime:
     be neither trained nor saved.
     """
     mx.random.seed(seed)
+    if inference:
+        freeze(net)
     initialize(net, loaded.config, runtime.comm.devices, random=bool(fresh))
     drawn = load_parameters(net, loaded.arrays, loaded.source, tuple(fresh))
     if 'bert.pooler.weight' in drawn:
         logging.warning('%s has no pooler: a new one is trained', loaded.source)
+    if inference:
+        prepare(net, runtime.layout, runtime.dtype)
     forward = create_forward(net, runtime.layout, runtime.dtype, loaded.tokenizer.pad_id,
-                             fixed_length, inference)
+                             fixed_length)
     return Model(net, forward, loaded.config, loaded.tokenizer, runtime, fixed_length)
 
 
@@ -121,8 +127,10 @@ class Run:
         if output.resume:
             self._resume()
         if comm.rank == 0:
-            result_folder.describe(self._folder.path, model.config, model.tokenizer, *description,
-                                   output.arguments)
+            result_folder.describe(
+                self._folder.path, model.config, model.tokenizer, description.head,
+                description.labels, description.settings, output.arguments,
+                description.problem_type)
         self._progress = Progress(self._folder.path, self._total, self._stepper.update, comm.rank,
                                   output.log_interval, tensorboard=output.tensorboard)
         if self._position['best'] is not None:      # it may have been killed before this

@@ -70,10 +70,11 @@ def _speed(product, *arrays):
 def speeds() -> Speeds:
     """The result of :func:`measure`, kept in the cache folder.
 
-    It is measured once for each CPU, by model and abilities, number of threads and version of
-    MXNet.
+    It is measured once for each CPU, by model and abilities, number of threads, version of MXNet
+    and build of our operators.
     """
-    key, path, known = f'{_cpu()}, MXNet {mx.__version__}', None, {}
+    ops.load()
+    key, path, known = f'{_cpu()}, MXNet {mx.__version__}, {ops.name()}', None, {}
     try:
         path = os.path.join(files.cache_folder(), 'speeds.json')
         with open(path, encoding='utf-8') as f:
@@ -120,7 +121,7 @@ def decide(dtype: str, devices: Sequence[mx.Context], layout: str = 'auto',
     dtype = _common(comm, '--dtype', choose(dtype, devices[0]), _DTYPES,
                     'choose another one with --dtype')
     layout = _common(comm, '--path', choose_layout(layout, dtype, devices, fixed_length), _LAYOUTS,
-                     'with --path packed the former say what they lack')
+                     'with --path packed the workers named first say what they lack')
     return dtype, layout
 
 

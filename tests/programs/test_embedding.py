@@ -7,6 +7,7 @@ import pytest
 from embeddings import SENTENCES, close
 from helpers import TINY
 
+from bert.checkpoint import result_folder, sentence_folder
 from bert.checkpoint.weights import read_weights, write_params
 from bert.embedding import BertEmbedding, main
 from bert.model.config import BertConfig
@@ -140,6 +141,8 @@ def test_similarity(bert, lines, capsys):
 
 
 def test_similarity_has_the_first_of_equals_first_and_ten_at_most(lines, capsys):
+    assert call('--sentences', 'a\tgood\nfilm', '--similarity', 'film') == 0
+    assert capsys.readouterr().out.split('\t', 2)[1:] == ['1', 'a good film\n']
     assert call('--sentences', *(['film'] * 12), '--similarity', 'film') == 0
     rows = [line.split('\t') for line in capsys.readouterr().out.splitlines()]
     assert [row[1:] for row in rows] == [[str(i), 'film'] for i in range(1, 11)]
@@ -182,6 +185,37 @@ def test_a_model_of_sentence_transformers(bert, tmp_path, capsys):
     assert 'Tokens: a' in capsys.readouterr().out
     with pytest.raises(DataError, match='add --pooling mean|Add --pooling mean'):
         call('--save_model', str(tmp_path / 'other'))
+
+
+@pytest.mark.parametrize('error', [OSError(28, 'No space left on device'), KeyboardInterrupt()])
+def test_a_model_is_saved_whole_or_not_at_all(tmp_path, monkeypatch, error):
+    files, original = [], sentence_folder.write_json
+
+    def stop(path, value):
+        files.append(os.path.basename(path))
+        if len(files) == 3:
+            raise error
+        original(path, value)
+    command = ['--pooling', 'mean', '--normalize', '--save_model', str(tmp_path / 'out')]
+    with monkeypatch.context() as patch:
+        patch.setattr(sentence_folder, 'write_json', stop)
+        with pytest.raises(type(error)):
+            call(*command)
+    assert files[0] == 'config.json' and os.listdir(tmp_path) == []
+    assert call(*command) == 0
+    assert main(['--model', str(tmp_path / 'out'), '--sentences', 'a']) == 0
+
+
+def test_a_model_is_read_once_and_only_if_it_can_be_saved(tmp_path, monkeypatch):
+    read, original = [], result_folder.load
+    monkeypatch.setattr(result_folder, 'load', lambda *args: read.append(args) or original(*args))
+    command = ['--pooling', 'mean', '--save_model', str(tmp_path / 'out')]
+    assert call(*command) == 0 and len(read) == 1
+    before = {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()}
+    with pytest.raises(DataError, match=f'^--save_model {tmp_path}/out: holds an earlier result'):
+        call(*command)
+    assert len(read) == 1
+    assert {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()} == before
 
 
 @pytest.mark.parametrize('output', ['--similarity', '--map', '--output'])

@@ -26,13 +26,14 @@ should add to.  Two kinds of input therefore pass through ``F.identity``, which 
 ``grad_req='add'``, and one that eight or more operators use (MXNet sums its gradients in place).
 """
 import logging
+import os
 
 from . import build
 
-__all__ = ['load', 'reason']
+__all__ = ['load', 'name', 'reason']
 
 _log = logging.getLogger(__name__)
-_loaded, _reason = None, ''      # not tried yet
+_loaded, _name, _reason = None, '', ''      # not tried yet
 
 
 def load() -> bool:
@@ -41,15 +42,22 @@ def load() -> bool:
     If they cannot be built or loaded, one warning says why and the result is False: the portable
     operators compute the same, more slowly.
     """
-    global _loaded, _reason
+    global _loaded, _name, _reason
     if _loaded is None:
         try:
-            build.register(build.library())
-            _loaded = True
+            library = build.library()
+            build.register(library)
+            _loaded, _name = True, os.path.basename(library)
         except build.Unavailable as error:
             _loaded, _reason = False, str(error)
             _log.warning('using the portable operators, which are slower: %s', _reason)
     return _loaded
+
+
+def name() -> str:
+    """The name of the library that :func:`load` has loaded, which has a hash of what it was built
+    from; '' if there is none."""
+    return _name
 
 
 def reason() -> str:

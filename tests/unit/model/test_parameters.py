@@ -9,7 +9,7 @@ from helpers import TINY
 from bert.checkpoint.weights import read_weights
 from bert.model.config import BertConfig
 from bert.model.heads import Classifier, PreTraining
-from bert.model.parameters import as_float32, collect, initialize, load_parameters
+from bert.model.parameters import as_float32, collect, freeze, initialize, load_parameters
 from bert.utils.errors import DataError
 from bert.utils.files import read_json
 
@@ -45,6 +45,17 @@ def test_fresh_parameters():
     assert abs(values['bert.word_embed.0.weight'].std() - 0.5) < 0.05
 
 
+def test_a_frozen_network_has_no_gradients():
+    net = Classifier(CONFIG, 2)
+    freeze(net)
+    initialize(net, CONFIG)
+    load_parameters(net, ARRAYS, 'tiny', optional=('classifier.',))
+    for parameter in collect(net).values():
+        assert parameter.data().shape == parameter.shape
+        with pytest.raises(RuntimeError, match='grad_req'):
+            parameter.grad()
+
+
 def test_what_is_loaded_next_need_not_be_drawn():
     mx.random.seed(1)
     net = Classifier(CONFIG, 2)
@@ -74,7 +85,8 @@ def test_optional_parameters_keep_fresh_values():
 @pytest.mark.parametrize('change, message', [
     ({'bert.encoder.layer_norm.gamma': None},
      'FILE: 1 of 41 parameters of this model are missing, first bert.encoder.layer_norm.gamma;'
-     ' these are the weights of another model'),
+     ' these are the weights of another model or task: name others, or train this model with '
+     '--bert_model'),
     ({'classifier.1.bias': np.zeros(3, np.float32)},
      'FILE: classifier.1.bias has the shape (3,) but this model needs (2,); use the config, the '
      'labels or the model name that belong to these weights'),

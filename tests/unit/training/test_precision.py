@@ -69,7 +69,7 @@ def test_the_measurement_is_made_once(measured, tmp_path):
     assert precision.speeds() == (20, 10, 30)
     path = tmp_path / 'gluon-bert' / 'speeds.json'
     (key, value), = json.loads(path.read_text(encoding='utf-8')).items()
-    assert value == [20, 10, 30] and key.endswith(f'MXNet {mx.__version__}')
+    assert value == [20, 10, 30] and key.endswith(f'MXNet {mx.__version__}, {ops.name()}')
     path.write_text('[]', encoding='utf-8')     # damaged
     assert precision.speeds() == (1, 2, 3)
 
@@ -134,7 +134,7 @@ def test_float16_has_products_in_half_precision_and_sums_in_full():
         '--dtype: the workers differ (bfloat16: rank 1; float16: rank 0), so all use float32; '
         'choose another one with --dtype',
         '--path: the workers differ (padded: rank 0; packed: rank 1), so all use padded; with '
-        '--path packed the former say what they lack'])])
+        '--path packed the workers named first say what they lack'])])
 def test_workers_that_differ_use_what_all_of_them_can(monkeypatch, caplog, dtypes, layouts, decided,
                                                       lines):
     monkeypatch.setattr(precision, 'choose', lambda dtype, device: dtypes[device.device_id])
