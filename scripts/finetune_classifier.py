@@ -195,7 +195,9 @@ def train(args, task, model, examples, sets):
         'classifier.1.', task.labels,
         {'task': task.name, 'pair': task.pair, 'max_len': args.max_len}, task.problem_type)
     with finetuning.Run(flags.recipe(args), flags.output_settings(args, model.runtime.layout),
-                        model, (rows.ids, rows.token_types, rows.labels), description) as training:
+                        model, (rows.ids, rows.token_types, rows.labels), description,
+                        dev=[row for split in task.dev for row in examples.get(split, ())]
+                        ) as training:
         for epoch in training.epochs():
             for update in epoch:
                 training.update(update, loss)

@@ -219,7 +219,9 @@ def train(args, seq_len, labels, model, sets):
     # the mean over words: each counts the same, however many are in its batch
     with finetuning.Run(flags.recipe(args), output, model,
                         ([f.ids for f in features], [f.first for f in features], classes),
-                        description, counts=[len(f.first) for f in features]) as training:
+                        description, counts=[len(f.first) for f in features],
+                        dev=[(row.words, row.tags) for row in sets['dev'].sentences]
+                        if 'dev' in sets else ()) as training:
         for epoch in training.epochs():
             for update in epoch:
                 training.update(update, loss)

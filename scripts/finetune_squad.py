@@ -207,7 +207,8 @@ def train(args, model, rows, questions, windows):
     settings = {name: getattr(args, name) for name in SETTINGS}
     description = finetuning.Description('span_classifier.', (), dict(settings, task='squad'))
     with finetuning.Run(flags.recipe(args), flags.output_settings(args, model.runtime.layout),
-                        model, squad_features.training_columns(rows), description) as training:
+                        model, squad_features.training_columns(rows), description,
+                        dev=questions or ()) as training:
         for epoch in training.epochs():
             for update in epoch:
                 training.update(update, loss)

@@ -18,7 +18,7 @@ import numpy as np
 from ..utils.errors import DataError
 
 __all__ = ['append_checksum', 'checksum', 'check_finite', 'check_params', 'check_safetensors',
-           'fingerprint', 'sealed_safetensors', 'METADATA']
+           'fingerprint', 'fingerprint_of_rows', 'sealed_safetensors', 'METADATA']
 
 TRAILER, MARK = b'gluon-bert crc32 ', b'gluonCRC'
 _HEX = 8            # digits of a CRC-32
@@ -100,6 +100,14 @@ def fingerprint(*columns: Iterable[Any]) -> int:
     code = 0
     for value in itertools.chain(*columns):
         code = zlib.crc32(np.asarray(value, np.float64).tobytes(), code)
+    return code
+
+
+def fingerprint_of_rows(rows: Iterable[Any]) -> int:
+    """The CRC-32 of rows of texts and Python's numbers, or tuples and lists of these."""
+    code = 0
+    for row in rows:
+        code = zlib.crc32(repr(row).encode('utf-8', 'surrogatepass'), code)
     return code
 
 

@@ -259,13 +259,17 @@ def load_last(folder: str, net: HybridBlock, stepper: Any,
     return position
 
 
-def check_data(folder: str, position: Mapping[str, Any], data: int) -> None:
-    """Raise DataError unless the run in ``folder`` began with this training data.
+def check_data(folder: str, position: Mapping[str, Any], data: int, dev: int = 0) -> None:
+    """Raise DataError unless the run in ``folder`` began with these data.
 
-    ``data`` is their fingerprint; ``position`` is that of the checkpoint, with the fingerprint as
-    'data' (missing in those of older versions).
+    ``data`` is the fingerprint of the training data, and ``dev`` that of the dev data if these
+    choose the best epoch; ``position`` is that of the checkpoint, with the fingerprints as 'data'
+    and 'dev' (missing in those of older versions).
     """
     if position.get('data', data) != data:
         raise DataError(f'the run in {folder} began with other training data or another '
                         'vocabulary; continue it with the same, or start a new run in another '
                         'folder')
+    if position.get('dev', dev) != dev:
+        raise DataError(f'the run in {folder} began with other dev data, whose scores cannot be '
+                        'compared; continue it with the same, or start a new run in another folder')

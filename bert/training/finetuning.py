@@ -8,7 +8,7 @@ import mxnet as mx
 import numpy as np
 
 from ..checkpoint import result_folder
-from ..checkpoint.integrity import checksum, fingerprint
+from ..checkpoint.integrity import checksum, fingerprint, fingerprint_of_rows
 from ..checkpoint.output import FINE_TUNING, LAST, OutputFolder
 from ..checkpoint.weights import read_weights
 from ..data import sampling
@@ -93,11 +93,13 @@ class Run:
     description : Description
     counts : sequence of int, optional
         How many losses each example adds to the mean that an update minimizes; by default one.
+    dev : sequence, optional
+        The rows that are scored after each epoch, as :func:`fingerprint_of_rows` takes them.
     """
 
     def __init__(self, recipe: Recipe, output: OutputSettings, model: Model,
                  columns: Sequence[Sequence[Any]], description: Description,
-                 counts: Optional[Sequence[int]] = None):
+                 counts: Optional[Sequence[int]] = None, dev: Sequence[Any] = ()):
         comm, layout, dtype = model.runtime
         self._recipe, self._output, self._net, self._comm = recipe, output, model.net, comm
         self._lengths = lengths = [len(ids) for ids in columns[0]]
@@ -121,7 +123,7 @@ class Run:
         data = fingerprint(*columns)
         check_same_data(comm, data)
         self._position = {'epoch': 0, 'done': 0, 'best': None, 'best_epoch': 0, 'data': data,
-                          'size': self._size}
+                          'dev': fingerprint_of_rows(dev), 'size': self._size}
         self._folder = OutputFolder(output.folder, '--output_dir', FINE_TUNING, output.resume,
                                     output.overwrite, comm)
         if output.resume:
@@ -161,7 +163,7 @@ class Run:
             raise DataError(f'{self._path(LAST)}: its position in the data is damaged; start '
                             'a new run in another folder')
         else:
-            result_folder.check_data(folder, found, self._position['data'])
+            result_folder.check_data(folder, found, self._position['data'], self._position['dev'])
             if found.get('size', self._size) != self._size:
                 raise DataError(f"the run in {folder} made updates of {found['size']} examples, "
                                 f'not {self._size}; keep --batch_size x --accumulate x workers '

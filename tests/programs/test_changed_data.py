@@ -70,6 +70,27 @@ def test_a_run_continues_only_with_its_own_data(tmp_path, monkeypatch, name):
     assert not program.main([*command, '--resume'])
 
 
+@pytest.mark.parametrize('name, flag, other', [
+    ('classifier', '--dev_file', TABLE.replace('yes', 'no', 1)),
+    ('tagger', '--dev_path', TAGS.replace('film O', 'film B-PER')),
+    ('questions', '--dev_file', squad('film'))])
+def test_a_run_continues_only_with_its_own_dev_data(tmp_path, monkeypatch, name, flag, other):
+    monkeypatch.setenv('BERT_OFFLINE', '1')
+    program, flags, content, _ = RUNS[name]
+    data, dev, moved, out = (tmp_path / part for part in ('a.tsv', 'b.tsv', 'c.tsv', 'out'))
+    for path in data, dev, moved:
+        path.write_text(content, encoding='utf-8')
+    command = flags.replace(' --dev_file {data}', '').format(model=TINY, data=data, out=out).split()
+    assert not program.main([*command, flag, str(dev)])
+    gc.collect()
+    dev.write_text(other, encoding='utf-8')
+    assert refused(program.main, [*command, flag, str(dev), '--resume']) == (
+        f'the run in {out} began with other dev data, whose scores cannot be compared; continue it '
+        'with the same, or start a new run in another folder')
+    gc.collect()
+    assert not program.main([*command, flag, str(moved), '--resume'])
+
+
 def swapped(text, first, second):
     """The text with two of its lines in each other's place."""
     lines = text.split('\n')

@@ -64,6 +64,13 @@ def test_values_that_are_not_finite():
         assert 'x: b has values that are not finite' in refused(integrity.check_finite, 'x', bad)
 
 
+def test_a_fingerprint_of_rows_tells_texts_and_their_order():
+    rows = [('a', None, 0.5), ('\udce9', ['x', 'y'], '1')]
+    assert integrity.fingerprint_of_rows(rows) == integrity.fingerprint_of_rows(iter(rows))
+    for other in rows[::-1], rows[:1], [('a', None, 0.25), rows[1]], [rows[0], ('', *rows[1][1:])]:
+        assert integrity.fingerprint_of_rows(rows) != integrity.fingerprint_of_rows(other)
+
+
 def test_a_fingerprint_tells_values_and_their_order():
     columns = [[1, 2, 3], np.array([4, 5], 'int32')], [0, 1], [0.5, 2.0]
     same = [np.array([1, 2, 3]), [4.0, 5.0]], (0.0, 1.0), np.array([0.5, 2], 'float32')
