@@ -12,7 +12,7 @@ from . import sentence_modules
 __all__ = ['model_folder']
 
 
-def model_folder(repo: str, weights: bool, local: bool, offline: bool = False) -> str:
+def model_folder(repo: str, *, weights: bool, local: bool, offline: bool = False) -> str:
     """The folder of Hugging Face's cache that holds a repository's files, fetched if need be.
 
     Parameters

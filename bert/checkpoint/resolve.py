@@ -10,7 +10,7 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import Callable, Optional, Union
+from typing import Callable, Optional
 
 from ..model.config import BertConfig
 from ..text import vocabulary
@@ -40,9 +40,9 @@ _VOCAB = ('vocab.txt', 'spm.model', 'tokenizer.json')
 
 
 def resolve(model: Optional[str] = None, dataset: Optional[str] = None,
-            weights: Union[str, bool, None] = None, offline: Optional[bool] = None,
-            log: Optional[Callable[[str], None]] = None,
-            vocab: Optional[str] = None) -> Checkpoint:
+            weights: Optional[str] = None, offline: Optional[bool] = None,
+            log: Optional[Callable[[str], None]] = None, vocab: Optional[str] = None,
+            with_weights: bool = True) -> Checkpoint:
     """Weights, vocabulary and sizes of a model.
 
     Parameters
@@ -53,9 +53,9 @@ def resolve(model: Optional[str] = None, dataset: Optional[str] = None,
         weights, or a hub repository ``organization/name``.
     dataset : str, optional
         For the two big models: what they were pre-trained on.
-    weights : str or False, optional
+    weights : str, optional
         A file of weights, with config.json and vocabulary beside it or else ``model``'s; or a
-        folder, as for ``model``.  False: no weights are wanted, nor fetched.
+        folder, as for ``model``.
     offline : bool, optional
         Use no network; None: as BERT_OFFLINE and HF_HUB_OFFLINE say.
     log : callable, optional
@@ -63,6 +63,8 @@ def resolve(model: Optional[str] = None, dataset: Optional[str] = None,
     vocab : str, optional
         A vocabulary file to take in place of the model's; its casing stays the model's where
         that is known.
+    with_weights : bool
+        Without, none of ``model`` are needed, nor fetched.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def resolve(model: Optional[str] = None, dataset: Optional[str] = None,
     DataError
         If a name is not known, or if every source fails, with one line for each source.
     """
-    found = _resolve(model or DEFAULT, dataset, weights, is_offline(offline),
+    found = _resolve(model or DEFAULT, dataset, weights, with_weights, is_offline(offline),
                      log or logging.getLogger(__name__).info, vocab is None)
     if vocab is None:
         return found
@@ -84,9 +86,9 @@ def resolve(model: Optional[str] = None, dataset: Optional[str] = None,
     return found._replace(vocab=os.path.expanduser(vocab), cased=cased)
 
 
-def _resolve(model, dataset, weights, offline, log, needs_vocab):
+def _resolve(model, dataset, weights, wanted, offline, log, needs_vocab):
     """:func:`resolve` with all defaults filled in; without ``needs_vocab`` it may be missing."""
-    wanted, path = weights is None, os.path.expanduser(model)
+    path = os.path.expanduser(model)
     if weights:
         return _given(os.path.expanduser(weights), model, dataset, offline, log, needs_vocab)
     if model == 'sample':
@@ -123,7 +125,7 @@ def _given(path, model, dataset, offline, log, needs_vocab):
                       'gluon' if path.endswith('.params') else 'hub',
                       f'put its config.json and vocab.txt beside {path}; or ')
     else:
-        base = resolve(model, dataset, False, offline, log)
+        base = resolve(model, dataset, offline=offline, log=log, with_weights=False)
     if vocab:
         return Checkpoint(path, vocab, base.config.replace(vocab_size=None), None, path)
     return Checkpoint(path, base.vocab, config or base.config, base.cased,
@@ -255,8 +257,8 @@ def _zoo(published, wanted, get, source):
 def _hub_sources(repo, wanted, cased, offline):
     """The (label, callable) of Hugging Face's cache and of the hub."""
     def found(place, local):
-        return _folder(hub.model_folder(repo, wanted, local, offline), wanted,
-                       f'{repo} from {place}', cased)
+        folder = hub.model_folder(repo, weights=wanted, local=local, offline=offline)
+        return _folder(folder, wanted, f'{repo} from {place}', cased)
 
     return [(f'Hugging Face cache, {repo}', lambda: found('the Hugging Face cache', True)),
             (f'Hugging Face hub {hub_endpoint()}, {repo}',

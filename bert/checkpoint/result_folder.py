@@ -77,8 +77,8 @@ def without_weights(source: ModelSource) -> LoadedModel:
             cased = (source.dataset or '').endswith('_cased')
         origin = path
     else:
-        found = resolve(source.name, source.dataset, False, source.offline or None,
-                        vocab=source.vocab)
+        found = resolve(source.name, source.dataset, offline=source.offline or None,
+                        vocab=source.vocab, with_weights=False)
         config, path, origin = found.config, found.vocab, found.source
         cased = found.cased if source.cased is None else source.cased
     tok = tokenizer.load(path, cased)

@@ -60,7 +60,7 @@ def _config(name, offline):
         return MODELS[name]
     size = _SIZE.fullmatch(name)
     if not size:
-        return resolve(name, weights=False, offline=offline or None).config
+        return resolve(name, offline=offline or None, with_weights=False).config
     # 20 digits are enough to find that a size is too large; Python refuses to convert thousands
     layers, units, heads, hidden = (int((number or '0')[:20]) for number in size.groups())
     sizes = {'num_hidden_layers': layers, 'hidden_size': units, 'num_attention_heads': heads,

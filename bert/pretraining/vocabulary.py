@@ -28,7 +28,7 @@ def load_tokenizer(settings: VocabularySettings,
         model, dataset = 'sample', None
     elif dataset or not (model == 'sample' or os.path.isdir(os.path.expanduser(model or ''))):
         model = None
-    found = resolve.resolve(model, dataset, weights=False, offline=settings.offline or None)
+    found = resolve.resolve(model, dataset, offline=settings.offline or None, with_weights=False)
     return tokenizer.load(found.vocab, found.cased, settings.nbest, settings.alpha), found.source
 
 

@@ -44,7 +44,7 @@ def test_hub_repository_by_name(server):
     found = resolve('org/tiny')
     assert found.config == PARSED and found.cased is None
     assert found.source == 'org/tiny from ' + server.url.rstrip('/')
-    assert resolve('org/tiny', weights=False).weights is None
+    assert resolve('org/tiny', with_weights=False).weights is None
     with pytest.raises(DataError) as error:
         resolve('org/other')
     assert lines(error) == [

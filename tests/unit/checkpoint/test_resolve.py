@@ -51,7 +51,7 @@ def test_a_folder(tmp_path):
                                     str(folder))
     (folder / 'model.params').write_bytes(b'')
     assert resolve(weights=str(folder)).weights == str(folder / 'model.params')
-    assert resolve(str(folder), weights=False).weights is None
+    assert resolve(str(folder), with_weights=False).weights is None
 
 
 def test_folders_that_lack_something(tmp_path):
@@ -62,7 +62,7 @@ def test_folders_that_lack_something(tmp_path):
         resolve(str(folder))
     (folder / 'vocab.txt').unlink()
     with pytest.raises(DataError, match='bert: no vocabulary in this folder'):
-        resolve(str(folder), weights=False)
+        resolve(str(folder), with_weights=False)
     (folder / 'config.json').unlink()
     with pytest.raises(DataError, match='config.json: cannot be read'):
         resolve(weights=str(folder))
