@@ -25,7 +25,7 @@ from bert.checkpoint import sentence_modules
 from bert.checkpoint.sentence_modules import POOLINGS, SentenceModules
 from bert.checkpoint.source import ModelSource
 from bert.data import inputs, vectors
-from bert.data.windows import OOV_WAYS, WindowEncoder, merge_subwords
+from bert.data.windows import OOV_WAYS, WindowEncoder, check_texts, merge_subwords
 from bert.training import flags
 from bert.utils import cli
 from bert.utils.errors import DataError, require, run
@@ -76,27 +76,26 @@ class BertEmbedding:
 
         from bert.checkpoint import result_folder
         from bert.model.forward import create_forward
-        from bert.model.heads import TokenVectors
+        from bert.model.heads import TokenVectors, layer_numbers
         from bert.model.inference import prepare
         from bert.model.parameters import freeze, initialize, load_parameters
         from bert.training import evaluation, precision
         from bert.utils import memory
         devices = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
+        if not all(isinstance(device, mx.Context) for device in devices):
+            raise TypeError(f'ctx is {ctx!r}, but must be an mxnet.Context, or a list of them')
         dtype, layout = precision.use(dtype, devices, path)
         loaded = model if isinstance(model, result_folder.LoadedModel) else result_folder.load(
             ModelSource(model, dataset_name, params_path, offline, vocab=sentencepiece))
         config, depth = loaded.config, loaded.config.num_hidden_layers
-        length = max_seq_length or config.max_position_embeddings
-        if not 3 <= length <= config.max_position_embeddings:
-            raise DataError(f'--max_seq_length {length}: this model takes 3 to '
-                            f'{config.max_position_embeddings} tokens; longer texts are always '
-                            'split into windows')
-        layers = tuple(layers)
-        for layer in layers:
-            if not 1 <= abs(layer) <= depth:
-                raise DataError(f'--layers: there is no layer {layer}; they are 1 to {depth}, '
-                                f'or -1 to -{depth} from the top')
-        layers = [layer % (depth + 1) for layer in layers]
+        positions = config.max_position_embeddings
+        length = positions if max_seq_length is None else max_seq_length
+        if not 3 <= length <= positions:
+            raise DataError(f'--max_seq_length {length}: this model takes 3 to {positions} tokens; '
+                            'longer texts are always split into windows')
+        if batch_size < 1:
+            raise DataError(f'--batch_size {batch_size}: must be 1 or more')
+        layers = layer_numbers(layers, depth)
         unused = tuple(f'bert.encoder.transformer_cells.{i}.' for i in range(max(layers), depth))
         self._net = TokenVectors(config, layers)
         freeze(self._net)
@@ -151,7 +150,7 @@ class BertEmbedding:
         divide each vector by its length.
         """
         modules = self.modules(pooling, normalize)
-        for _, rows in self.iterate(map(modules.prepare, texts)):
+        for _, rows in self.iterate(map(modules.prepare, check_texts(texts))):
             yield modules.vector(rows)
 
     def iterate(self, texts: Iterable[str]) -> Iterator[Tuple[List[int], np.ndarray]]:
@@ -163,7 +162,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     parser = cli.Parser(description=__doc__)
     texts = parser.add_argument_group('texts').add_mutually_exclusive_group()
     texts.add_argument('--sentences', nargs='+', metavar='TEXT', help='each in quotes')
-    texts.add_argument('--file', help='one text per line, in UTF-8')
+    texts.add_argument('--file', type=cli.path, help='one text per line, in UTF-8')
     group = parser.add_argument_group('vectors', 'One per word, or one per sentence with --pooling '
                                       'or an output that needs it.')
     group.add_argument('--oov_way', choices=OOV_WAYS,
@@ -184,18 +183,18 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     group.add_argument('--batch_size', type=cli.positive_int, default=256, metavar='N',
                        help='maximum number of texts at once; fewer if they are long '
                             '(default: %(default)s)')
-    group.add_argument('--sentencepiece', metavar='FILE',
+    group.add_argument('--sentencepiece', type=cli.path, metavar='FILE',
                        help="a SentencePiece model that replaces the model's vocabulary")
     use = parser.add_argument_group('output', 'The vectors are printed, or one of:')
     one = use.add_mutually_exclusive_group()
-    one.add_argument('--output', metavar='FILE',
+    one.add_argument('--output', type=cli.path, metavar='FILE',
                      help='write them: .npz, .jsonl, or (sentences) .npy; they are not held in '
                           'memory, so there may be many')
     one.add_argument('--similarity', metavar='QUERY',
                      help='print the texts nearest to this one: cosine, number and text')
-    one.add_argument('--map', metavar='FILE.png',
+    one.add_argument('--map', type=cli.path, metavar='FILE.png',
                      help='draw the sentences in two dimensions, by PCA (extra: plot)')
-    use.add_argument('--save_model', metavar='FOLDER',
+    use.add_argument('--save_model', type=cli.path, metavar='FOLDER',
                      help='write the model, with its way from words to sentences, as a folder of '
                           'sentence-transformers; texts are not needed')
     use.add_argument('--top', type=cli.positive_int, metavar='N',

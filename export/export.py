@@ -61,11 +61,11 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                              'name)')
     parser.add_argument('--quantize', choices=('int8',),
                         help='8-bit matrix products; prints the effect on results, size and speed')
-    parser.add_argument('--text_file', metavar='FILE',
+    parser.add_argument('--text_file', type=cli.path, metavar='FILE',
                         help='one text per line, or two separated by a tab, for the check and '
                              'for calibrating int8; the first 64 are read (default: sample text '
                              'in English)')
-    parser.add_argument('--output_dir', default='./output_dir', metavar='DIR',
+    parser.add_argument('--output_dir', default='./output_dir', type=cli.path, metavar='DIR',
                         help='folder for the export (default: %(default)s)')
     cli.add_overwrite_flag(parser)
     args = parser.parse_args(argv)

@@ -54,18 +54,19 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                         help='measurements of each row (default: 3, with --quick 1)')
     parser.add_argument('--quick', action='store_true', help='few steps and little data: to check '
                         'that all rows run, not for figures to quote')
-    parser.add_argument('--model', metavar='DIR', help='a model in the format of Hugging Face '
-                        'that replaces the 6-layer one with random weights')
-    parser.add_argument('--peer_python', metavar='PATH', help="the peers' Python interpreter")
-    parser.add_argument('--data_dir', metavar='DIR',
+    parser.add_argument('--model', type=cli.path, metavar='DIR', help='a model in the format of '
+                        'Hugging Face that replaces the 6-layer one with random weights')
+    parser.add_argument('--peer_python', type=cli.path, metavar='PATH',
+                        help="the peers' Python interpreter")
+    parser.add_argument('--data_dir', type=cli.path, metavar='DIR',
                         help="MRPC's official files, for ragged (default: made-up pairs); with "
                              '--scores, a folder with MRPC/msr_paraphrase_*.txt, '
                              'WNUT17/{train,dev}.conll and QA/xquad.en.json')
     text = os.path.join(ROOT, 'sample_text.txt')
     parser.add_argument('--text_file', default=text if os.path.exists(text) else None,
-                        metavar='FILE', help="text to make the data from (default: the checkout's "
-                        'sample_text.txt)')
-    parser.add_argument('--output_dir', default='./benchmark', metavar='DIR',
+                        type=cli.path, metavar='FILE', help='text to make the data from (default: '
+                        "the checkout's sample_text.txt)")
+    parser.add_argument('--output_dir', default='./benchmark', type=cli.path, metavar='DIR',
                         help='for results.json or scores.json, growth.png, logs, models and data; '
                              'delete it afterwards (default: %(default)s)')
     parser.add_argument('--plot', action='store_true',
@@ -77,7 +78,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     inside = parser.add_argument_group('one measurement in this process, as benchmark.py runs it')
     inside.add_argument('--measure', choices=('gemm', 'tokens', 'sentences', 'pairs', 'operators',
                                                'precisions'))
-    inside.add_argument('--texts', metavar='FILE')
+    inside.add_argument('--texts', type=cli.path, metavar='FILE')
     inside.add_argument('--dtype', choices=('float32', 'bfloat16', 'int8'), default='float32')
     args = parser.parse_args(argv)
     args.rounds = args.rounds or (1 if args.quick else 3)

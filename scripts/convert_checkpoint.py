@@ -21,15 +21,16 @@ from bert.utils.errors import DataError, run
 
 def parse_args(argv=None):
     parser = cli.Parser(description=__doc__)
-    parser.add_argument('source', help='a model: a folder, a name or a hub repository')
-    parser.add_argument('target', help='the folder to write')
+    parser.add_argument('source', type=cli.path,
+                        help='a model: a folder, a name or a hub repository')
+    parser.add_argument('target', type=cli.path, help='the folder to write')
     parser.add_argument('--to', choices=('params', 'safetensors'),
                         help="our format or Hugging Face's (default: the one that the source does "
                              'not have)')
     parser.add_argument('--dtype', choices=('float32', 'float16'), default='float32',
                         help='precision of the written weights; float16 takes half the space '
                              '(default: %(default)s)')
-    parser.add_argument('--weights', metavar='FILE',
+    parser.add_argument('--weights', type=cli.path, metavar='FILE',
                         help='use the weights in this file instead of those of the source')
     parser.add_argument('--bert_dataset', '--dataset_name', metavar='NAME',
                         help='the data that a named model was pre-trained on')

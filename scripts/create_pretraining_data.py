@@ -27,7 +27,7 @@ def parse_args(argv=None):
     parser = cli.Parser(description=__doc__)
     parser.add_argument('--input_file', required=True, nargs='+', metavar='FILES',
                         help='text files; wildcards and commas between them are fine')
-    parser.add_argument('--output_dir', required=True, metavar='DIR',
+    parser.add_argument('--output_dir', required=True, type=cli.path, metavar='DIR',
                         help='where part-000.npz, part-001.npz, ... go')
     flags.add_vocabulary_flags(parser)
     masking = flags.add_masking_flags(parser, 'instances')
@@ -58,7 +58,7 @@ def main(argv=None):
     from bert.pretraining.masking import Masking
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.INFO,
                         format='%(message)s')
-    start, folder = time.monotonic(), os.path.expanduser(args.output_dir)
+    start, folder = time.monotonic(), args.output_dir
     wanted = flags.vocabulary_settings(args)
     tok, source = vocabulary.load_tokenizer(wanted)
     paths = corpus.expand(args.input_file)

@@ -29,7 +29,7 @@ def parse_args(argv=None):
     parser = cli.Parser(description=__doc__)
     parser.add_argument('--input_file', nargs='+', required=True, metavar='FILES',
                         help='UTF-8 text; wildcards, and commas between files, are fine')
-    parser.add_argument('--output_dir', required=True, metavar='DIR',
+    parser.add_argument('--output_dir', required=True, type=cli.path, metavar='DIR',
                         help='gets vocab.txt or spm.model, and tokenizer_config.json')
     parser.add_argument('--kind', choices=('wordpiece', 'sentencepiece'), default='wordpiece',
                         help='(default: %(default)s, as the published models have)')

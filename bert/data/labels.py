@@ -13,10 +13,11 @@ import numpy as np
 from ..utils.errors import DataError
 from ..utils.files import parse_json
 
-__all__ = ['as_word', 'class_ids', 'model_order', 'multiple', 'number', 'parse_order', 'sort',
-           'translate', 'translator']
+__all__ = ['alike', 'as_word', 'class_ids', 'model_order', 'multiple', 'number', 'parse_order',
+           'sort', 'translate', 'translator']
 
 _FLAGS = {'0', '1'}     # also the names of two classes
+_TRUTH = {'true': '1.0', 'false': '0.0'}
 _log = logging.getLogger(__name__)
 
 
@@ -106,10 +107,20 @@ def class_ids(name: str, targets: Sequence[Any], labels: Optional[Sequence[str]]
 
 
 def _key(label: str) -> str:
-    """What is compared of a label: neither case nor ``_``, ``-`` and spaces; numbers as such."""
+    """What is compared of a label: neither case nor ``_``, ``-`` and spaces; numbers as such, and
+    true and false as 1 and 0."""
     if re.fullmatch(r'[+-]?\d+(\.\d*)?', label):
         return repr(float(label))
-    return re.sub(r'[\s_-]+', '', label).casefold()
+    word = re.sub(r'[\s_-]+', '', label).casefold()
+    return _TRUTH.get(word, word)
+
+
+def alike(labels: Iterable[str]) -> List[Tuple[str, ...]]:
+    """The groups of labels that :func:`translator` would take for one another."""
+    groups: Dict[str, List[str]] = {}
+    for label in labels:
+        groups.setdefault(_key(label), []).append(label)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
 def _by_key(labels: Iterable[str]) -> Dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 from ..utils.errors import DataError
 from ..utils.files import decompressed_name, parse_json, read_json, read_lines
 
-__all__ = ['open_table', 'read_json_or_lines', 'read_objects']
+__all__ = ['has_quotes', 'looks_quoted', 'open_table', 'read_json_or_lines', 'read_objects']
 
 Rows = Iterator[Tuple[int, List[Any]]]      # number of the line, from 1; its fields
 
@@ -21,7 +21,7 @@ def open_table(path: str, header: bool = True) -> Tuple[Optional[List[str]], Row
     lines, where it is any value.  Raises
     :class:`~bert.utils.errors.DataError`, which names the file and the line.
     """
-    suffix = os.path.splitext(decompressed_name(path))[1].lower()
+    suffix = _suffix(path)
     if suffix not in _FORMATS:
         raise DataError(f'{path}: unknown kind of table "{suffix}"; the name must end in one of '
                         f'{", ".join(_FORMATS)}')
@@ -29,6 +29,20 @@ def open_table(path: str, header: bool = True) -> Tuple[Optional[List[str]], Row
     if not header and suffix not in ('.jsonl', '.json'):
         return None, rows
     return [name.strip() for name in next(rows, (0, []))[1]], rows
+
+
+def has_quotes(path: str) -> bool:
+    """Whether quotation marks around a field of this table are not part of it."""
+    return _FORMATS[_suffix(path)] is not _tsv
+
+
+def looks_quoted(text: str) -> bool:
+    """Whether a field has quotation marks around it and doubled ones inside, as in CSV files."""
+    return len(text) > 3 and text[0] == text[-1] == '"' and '""' in text[1:-1]
+
+
+def _suffix(path):
+    return os.path.splitext(decompressed_name(path))[1].lower()
 
 
 def _tsv(path):

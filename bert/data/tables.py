@@ -15,8 +15,8 @@ from ..utils.files import atomic
 from . import tasks
 from .columns import describe, locate, name_of
 from .label_reader import LabelReader
-from .labels import as_word, number, sort
-from .table_files import open_table
+from .labels import alike, as_word, number, sort
+from .table_files import has_quotes, looks_quoted, open_table
 
 __all__ = ['Example', 'read_table', 'read_official', 'read_task', 'read_files', 'find_labels',
            'from_lines', 'write_submission', 'write_predictions']
@@ -80,7 +80,7 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
     """
     columns = columns or tasks.Columns()
     names, rows = open_table(path, columns.header)
-    where, examples, ragged, unknown = None, [], [], []
+    where, examples, ragged, unknown, quoted = None, [], [], [], []
     reader = LabelReader(labels, problem_type, aliases, 'label' in optional,
                          columns.label if isinstance(columns.label, tuple) else None, order)
     for line, fields in rows:
@@ -109,11 +109,18 @@ def read_table(path: str, columns: Optional[tasks.Columns] = None,
             raise DataError(f'{path}:{line}: column {column}: {error}') from None
         if label is None:
             unknown.append(line)
+        if not published and any(map(looks_quoted, texts)):
+            quoted.append(line)
         index = str(len(examples)) if where.index is None else as_word(fields[where.index])
         examples.append(Example(texts[0], texts[1] if len(texts) == 2 else None, label, index))
     if ragged:
         _log.warning('%s: skipped %d broken line(s), the first is line %d', path, len(ragged),
                      ragged[0])
+    if quoted and not has_quotes(path):
+        _log.warning('%s: %d texts have quotation marks around them and doubled ones inside, the '
+                     'first in line %d; they are part of the text, since fields of .tsv files are '
+                     'not quoted: save the table as .csv if they should not be', path, len(quoted),
+                     quoted[0])
     if not examples:
         raise DataError(f"{path}: no examples; the file needs "
                         f"{'a header and ' if columns.header else ''}one example per line")
@@ -198,6 +205,9 @@ def find_labels(examples: Iterable[Example]) -> Tuple[str, ...]:
     if len(labels) < 2 and not several:
         raise DataError(f'every training example has the label "{labels[0]}"; a classifier needs '
                         'two classes: is --label_column right?')
+    for group in alike(labels):
+        _log.warning('the labels %s are different classes; if they mean the same, correct the data',
+                     ' and '.join(f'"{label}"' for label in group))
     return labels
 
 
@@ -212,8 +222,9 @@ def from_lines(lines: Iterable[Tuple[str, str]], pair: Optional[bool] = None) ->
         texts = line.split('\t')
         if len(texts) > 2 or pair is not None and len(texts) != 1 + pair:
             wanted = {None: 'one text, or two', False: 'one text', True: 'two texts'}[pair]
-            tab = '' if pair is False else ', separated by a tab'
-            raise DataError(f'{where}: the model takes {wanted}{tab}, not {len(texts)}')
+            apart = ', each quoted' if where == '--predict' else ', separated by a tab'
+            raise DataError(f'{where}: the model takes {wanted}'
+                            f"{'' if pair is False else apart}, not {len(texts)}")
         examples.append(Example(texts[0], texts[1] if len(texts) == 2 else None, None, where))
     return examples
 

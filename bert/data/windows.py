@@ -7,15 +7,26 @@ import numpy as np
 
 from ..text.tokenizer import Tokenizer
 from ..text.transform import owned_spans
+from ..utils.errors import brief
 from .sampling import evaluation_batches, run_batches
 
-__all__ = ['OOV_WAYS', 'WindowEncoder', 'merge_subwords']
+__all__ = ['OOV_WAYS', 'WindowEncoder', 'check_texts', 'merge_subwords']
 
 OOV_WAYS = ('avg', 'sum', 'last')
 
 _log = logging.getLogger(__name__)
 _CHUNK = 1 << 15                                # tokens that are sorted by length together
 _MARK = re.compile('^(##|\u2581)')              # of a later WordPiece, of a first SentencePiece
+
+
+def check_texts(texts: Iterable[str]) -> Iterator[str]:
+    """``texts``; TypeError, which numbers them from 1, if one is not a string."""
+    if isinstance(texts, str):
+        raise TypeError('texts is one string where a list of them is expected')
+    for number, text in enumerate(texts, 1):
+        if not isinstance(text, str):
+            raise TypeError(f'text {number} is not a string: {brief(text)}')
+        yield text
 
 
 class WindowEncoder:
@@ -33,7 +44,7 @@ class WindowEncoder:
     max_length : int
         Tokens of a window, [CLS] and [SEP] included.
     batch_size, batch_tokens : int
-        The most windows, and the most tokens, in a batch.
+        The most windows, and the most tokens, in a batch; at least 1.
     """
 
     def __init__(self, tokenizer: Tokenizer, forward: Callable, devices: Sequence, size: int,
@@ -50,10 +61,8 @@ class WindowEncoder:
         windows, with a warning: each token's vector comes from the window that shows most around
         it, those of [CLS] and [SEP] are the mean over the windows.
         """
-        if isinstance(texts, str):
-            raise TypeError('texts is one string where a list of them is expected')
         warned, chunk, tokens = False, [], 0
-        for number, text in enumerate(texts, 1):
+        for number, text in enumerate(check_texts(texts), 1):
             ids = self.tokenizer.ids(text)
             if len(ids) > self._room:
                 _log.log(logging.DEBUG if warned else logging.WARNING,

@@ -85,11 +85,11 @@ class BertConfig:
                 raise DataError(f"{source}: '{key}' is missing; it must describe a BERT model")
         checked = {key: _whole(values, key, largest, source) for key, largest in LARGEST.items()}
         checked.update({key: _number(values, key, source) for key in _DROPOUTS + _POSITIVE})
+        settings = check_settings(values.get('gluon_bert') or {}, source)
         checked.update(
-            hidden_act=_activation(values, source), labels=_labels(values, source),
+            hidden_act=_activation(values, source), labels=_labels(values, settings, source),
             architectures=tuple(_strings(values, 'architectures', source)),
-            problem_type=_text(values, 'problem_type', source),
-            settings=check_settings(values.get('gluon_bert') or {}, source))
+            problem_type=_text(values, 'problem_type', source), settings=settings)
         units, heads = checked['hidden_size'], checked['num_attention_heads']
         if units % heads:
             raise DataError(f'{source}: hidden_size {units} is not a multiple of '
@@ -195,8 +195,11 @@ def check_settings(settings: Any, source: str) -> Mapping[str, Any]:
     return settings
 
 
-def _labels(values, source):
-    """``id2label`` as a tuple in the order of its ids, None where it names nothing."""
+def _labels(values, settings, source):
+    """``id2label`` as a tuple in the order of its ids, None where it names nothing.
+
+    LABEL_0, ... are names if a run of this toolkit, which notes its task, took them from the data.
+    """
     by_id = values.get('id2label') or {}
     if not isinstance(by_id, dict) or not all(
             str(key).isdigit() and isinstance(label, (str, int, float))
@@ -206,6 +209,5 @@ def _labels(values, source):
     if [int(key) for key in ids] != list(range(len(ids))):
         _refuse(source, 'id2label', by_id, f'one label for each of the ids 0 to {len(ids) - 1}')
     labels = tuple(str(by_id[key]) for key in ids)
-    if not labels or all(label == f'LABEL_{i}' for i, label in enumerate(labels)):
-        return None
-    return labels
+    named = 'task' in settings or any(label != f'LABEL_{i}' for i, label in enumerate(labels))
+    return labels if labels and named else None

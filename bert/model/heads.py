@@ -13,17 +13,18 @@ layout.  Called as a block, it takes a padded batch through MXNet's own operator
 
 :class:`PackedNetwork` takes packed tokens through the operators of :mod:`bert.model.ops`.
 """
-from typing import Any, Optional, Sequence
+from typing import Any, Iterable, List, Optional, Sequence
 
 from mxnet.gluon import HybridBlock, nn
 
+from ..utils.errors import DataError
 from .config import BertConfig
 from .encoder import Bert
 from .native import Native, count_seeds
 from .operators import Array, Operators, Portable
 
 __all__ = ['Classifier', 'HiddenStates', 'Network', 'PackedNetwork', 'PreTraining',
-           'QuestionAnswering', 'Tagger', 'TokenVectors']
+           'QuestionAnswering', 'Tagger', 'TokenVectors', 'layer_numbers']
 
 
 class Network(HybridBlock):
@@ -204,6 +205,19 @@ class TokenVectors(Network):
         if len(chosen) > 1:
             chosen = [operators.F.add_n(*chosen) / len(chosen)]
         return operators.by_text(chosen[0])
+
+
+def layer_numbers(layers: Iterable[int], depth: int) -> List[int]:
+    """``layers`` of so many, counted from 1, the lowest, up, or from -1, the highest, down ->
+    their numbers from 1.  Raises DataError if there is none, or one does not exist."""
+    numbers = list(layers) if isinstance(layers, Iterable) else [layers]
+    for layer in numbers:
+        if layer not in range(-depth, depth + 1) or not layer:
+            raise DataError(f'--layers: there is no layer {layer}; they are 1 to {depth}, or -1 to '
+                            f'-{depth} from the top')
+    if not numbers:
+        raise DataError('--layers: name one or more')
+    return [int(layer) % (depth + 1) for layer in numbers]
 
 
 class HiddenStates(Network):

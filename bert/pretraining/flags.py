@@ -32,9 +32,10 @@ def add_vocabulary_flags(parser: cli.Parser) -> None:
     group.add_argument('--dataset_name', '--bert_dataset', metavar='NAME',
                        help='the vocabulary of a model pre-trained on this (default: '
                             'book_corpus_wiki_en_uncased), or of the model sample')
-    group.add_argument('--vocab', metavar='PATH',
+    group.add_argument('--vocab', type=cli.path, metavar='PATH',
                        help='a vocabulary file, or the folder of a model')
-    group.add_argument('--sentencepiece', metavar='FILE', help='a SentencePiece model')
+    group.add_argument('--sentencepiece', type=cli.path, metavar='FILE',
+                       help='a SentencePiece model')
     group.add_argument('--cased', action='store_true',
                        help='do not lower-case the text; for --sentencepiece, and for --vocab '
                             'where its files do not specify the casing')
@@ -147,7 +148,7 @@ def _add_training_flags(group):
 
 def _add_running_flags(group):
     training_flags.add_device_flags(group, 'the CPU; with Horovod GPUs, if any, unless --cpus')
-    group.add_argument('--ckpt_dir', default='./ckpt_dir', metavar='DIR',
+    group.add_argument('--ckpt_dir', default='./ckpt_dir', type=cli.path, metavar='DIR',
                        help='where the model and the checkpoints go (default: %(default)s)')
     group.add_argument('--ckpt_interval', type=cli.positive_int, default=25000, metavar='N',
                        help='updates between two checkpoints (default: %(default)s)')
@@ -166,7 +167,7 @@ def _add_running_flags(group):
                        help='write TensorBoard events to --ckpt_dir (extra: tensorboard)')
     group.add_argument('--plot', action='store_true',
                        help='draw the training curves as a picture (extra: plot)')
-    group.add_argument('--profile', metavar='FILE',
+    group.add_argument('--profile', type=cli.path, metavar='FILE',
                        help="write MXNet's profile of ten updates (for chrome://tracing)")
     group.add_argument('--verbose', action='store_true', help='log more')
 
@@ -272,7 +273,7 @@ def start(args: argparse.Namespace, comm: str) -> Tuple[settings.RunSettings, 'R
 
     from ..training import runtime
     args = argparse.Namespace(**vars(args))
-    args.comm, args.ckpt_dir = comm, os.path.expanduser(args.ckpt_dir)
+    args.comm = comm
     if args.gpu is None and args.gpus is None:
         # each worker of Horovod takes a GPU of its own
         if comm == 'horovod' and args.cpus is None and num_gpus():

@@ -15,7 +15,8 @@ def add_conll_flags(group: Any) -> None:
     """How CoNLL files are read and cut; ``group`` is a parser or a group of it."""
     group.add_argument('--seq_len', type=cli.positive_int, metavar='TOKENS',
                        help='sub-words, special tokens included; longer sentences are split into '
-                            f"overlapping windows (default: the trained model's, or {SEQ_LEN})")
+                            f"overlapping windows (default: the trained model's, or {SEQ_LEN}, or "
+                            "the model's positions if fewer)")
     group.add_argument('--token_column', type=_COLUMN, default=0, metavar='N',
                        help='column of the words, counted from 0, or from -1 at the end '
                             '(default: %(default)s)')
@@ -25,10 +26,11 @@ def add_conll_flags(group: Any) -> None:
 
 def add_table_flags(group: Any) -> None:
     """A user's own tables of sentences and labels; ``group`` is a parser or a group of it."""
-    group.add_argument('--train_file', metavar='FILE',
+    group.add_argument('--train_file', type=cli.path, metavar='FILE',
                        help='your own data: .csv, .tsv, .json or .jsonl with named columns')
-    group.add_argument('--dev_file', metavar='FILE', help='chooses the best epoch')
-    group.add_argument('--test_file', metavar='FILE', help='to predict; needs no labels')
+    group.add_argument('--dev_file', type=cli.path, metavar='FILE', help='chooses the best epoch')
+    group.add_argument('--test_file', type=cli.path, metavar='FILE',
+                       help='to predict; needs no labels')
     group.add_argument('--text_columns', metavar='A[,B]',
                        help='columns of the text or the pair of texts (default: found by usual '
                             'names such as sentence, or sentence1 and sentence2)')
@@ -57,6 +59,10 @@ def table_columns(args: argparse.Namespace) -> Columns:
 
     Raises ValueError where the flags contradict each other.
     """
+    if args.regression and (args.labels or args.multi_label):
+        raise ValueError('--labels and --multi_label are for classes, --regression is for numbers')
+    if args.task_name and args.multi_label:
+        raise ValueError('--multi_label is for your own data; a text of --task_name has one label')
     texts, labels = (tuple(name.strip() for name in text.split(',')) if text else ()
                      for text in (args.text_columns, args.label_column))
     if len(texts) > 2:

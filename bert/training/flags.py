@@ -59,9 +59,10 @@ def add_model_flags(parser: argparse.ArgumentParser,
     group.add_argument('--bert_dataset', '--dataset_name', metavar='NAME',
                        help='the data that a named model was pre-trained on '
                             f'(default: {dataset})')
-    group.add_argument('--pretrained_bert_parameters', '--params_path', metavar='FILE',
-                       help='load the encoder from this .params or .safetensors file or folder')
-    group.add_argument('--model_parameters', metavar='FILE',
+    group.add_argument('--pretrained_bert_parameters', '--params_path', type=cli.path,
+                       metavar='FILE', help='load the encoder from this .params or .safetensors '
+                                            'file or folder')
+    group.add_argument('--model_parameters', type=cli.path, metavar='FILE',
                        help='load the whole model, including its head, from this result folder or '
                             'file')
     group.add_argument('--offline', action='store_true',
@@ -125,7 +126,7 @@ def add_training_flags(parser: cli.Parser, defaults: Defaults, seed: int = 2) ->
 def add_runtime_flags(parser: cli.Parser) -> None:
     """Where to run, what to write, and how to resume."""
     group = parser.add_argument_group('running')
-    group.add_argument('--output_dir', default='./output_dir', metavar='DIR',
+    group.add_argument('--output_dir', default='./output_dir', type=cli.path, metavar='DIR',
                        help='folder for the results (default: %(default)s)')
     add_device_flags(group)
     group.add_argument('--comm', choices=('local', 'horovod'), default='local',

@@ -118,6 +118,10 @@ def decide(dtype: str, devices: Sequence[mx.Context], layout: str = 'auto',
     See :func:`choose` and :func:`bert.model.forward.choose_layout`.  All workers of ``comm`` call
     it together: if they would differ, all use float32 or padded batches, and worker 0 logs why.
     """
+    for flag, value, values in (('--dtype', dtype, ('auto', *_DTYPES)),
+                                ('--path', layout, ('auto', *_LAYOUTS))):
+        if value not in values:     # a program's parser refuses them before
+            raise DataError(f"{flag} {value}: choose one of {', '.join(values)}")
     dtype = _common(comm, '--dtype', choose(dtype, devices[0]), _DTYPES,
                     'choose another one with --dtype')
     layout = _common(comm, '--path', choose_layout(layout, dtype, devices, fixed_length), _LAYOUTS,

@@ -6,8 +6,8 @@ import shlex
 import sys
 from typing import Any, Callable, Dict, Tuple
 
-__all__ = ['Parser', 'command', 'console_command', 'whole_number', 'positive_int', 'natural_int',
-           'positive_float', 'number_from_0', 'fraction', 'dropout_rate', 'number',
+__all__ = ['Parser', 'command', 'console_command', 'path', 'whole_number', 'positive_int',
+           'natural_int', 'positive_float', 'number_from_0', 'fraction', 'dropout_rate', 'number',
            'distinct_ints', 'number_list', 'add_overwrite_flag', 'MAX_WORKERS', 'MAX_DEVICES']
 
 MAX_WORKERS = max(256, 4 * (os.cpu_count() or 1))   # processes; more are a slip of the finger
@@ -133,6 +133,17 @@ def _type(convert: Callable, accepts: Callable, wanted: str) -> Callable[[str], 
             raise argparse.ArgumentTypeError(f'{text} is not {wanted}')
         return value
     return parse
+
+
+def path(text: str) -> str:
+    """The argparse type of files and folders: ``~`` at the start is the home folder.
+
+    A shell replaces it in ``--file ~/x`` only, and not in ``--file=~/x``.
+    """
+    found = os.path.expanduser(text)
+    if found == '~' or found.startswith('~/'):
+        raise argparse.ArgumentTypeError(f'{text}: there is no home folder; set HOME')
+    return found
 
 
 def whole_number(low: int, high: int = 2 ** 31 - 1) -> Callable[[str], int]:

@@ -2,6 +2,7 @@
 import mxnet as mx
 import pytest
 from classifier_runs import SCRIPT
+from helpers import TINY
 
 from bert.utils.files import read_json
 
@@ -123,7 +124,7 @@ def test_bad_bytes_and_unknown_dev_label(program, tmp_path):
     (['--task_name', 'sample', '--gpus', '0,x'], 1, '--gpus 0,x'),
     (['--task_name', 'sample', '--dtype', 'float16'], 1, 'GPU'),
     (['--task_name', 'AX'], 1, '--only_inference'),
-    (['--model_parameters', 'sample', '--predict', 'x'], 1,
+    (['--model_parameters', TINY, '--predict', 'x'], 1,
      '--model_parameters: this model has no classification head'),
     (['--train_file', 'nowhere.tsv', '--bert_model', 'sample'], 1, 'nowhere.tsv'),
     (['--task_name', 'sample', '--output_dir', '/proc/nowhere'], 1, '--output_dir /proc/nowhere'),

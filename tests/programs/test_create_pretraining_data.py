@@ -49,8 +49,8 @@ def test_the_historical_command(script, folders, monkeypatch):
     """As GluonNLP's users type it; the vocabulary stands for the one that is fetched."""
     asked = []
 
-    def resolve(model=None, dataset=None, weights=None, offline=None):
-        asked.append((model, dataset, weights))
+    def resolve(model=None, dataset=None, offline=None, with_weights=True):
+        asked.append((model, dataset, with_weights))
         return Checkpoint(None, TINY, {}, False, 'here')
     monkeypatch.setattr('bert.checkpoint.resolve.resolve', resolve)
     assert script.main([

@@ -5,7 +5,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from embeddings import SENTENCES, close
-from helpers import TINY
+from helpers import TINY, refused
 
 from bert.checkpoint import result_folder, sentence_folder
 from bert.checkpoint.weights import read_weights, write_params
@@ -117,6 +117,30 @@ def test_sentencepiece(tmp_path, capsys):
     out = capsys.readouterr().out
     assert out.startswith('Text: The good \U0001f600 films\nTokens: the good <unk> films\n')
     assert out.count('array(') == 4
+
+
+@pytest.mark.parametrize('options, message', [
+    ({'dtype': 'fp32'}, '--dtype fp32: choose one of auto, float32, bfloat16, float16, int8'),
+    ({'path': 'x'}, '--path x: choose one of auto, padded, packed'),
+    ({'layers': ()}, '--layers: name one or more'),
+    ({'layers': 3}, '--layers: there is no layer 3; they are 1 to 2, or -1 to -2 from the top'),
+    ({'layers': (0.5,)}, '--layers: there is no layer 0.5; they are 1 to 2, or -1 to -2 from the '
+                         'top'),
+    ({'batch_size': 0}, '--batch_size 0: must be 1 or more'),
+    ({'max_seq_length': 0}, '--max_seq_length 0: this model takes 3 to 40 tokens; longer texts are '
+                            'always split into windows')])
+def test_a_bad_argument_in_python(options, message):
+    assert refused(lambda: BertEmbedding(model=TINY, **options)) == message
+
+
+def test_bad_types_in_python(bert):
+    with pytest.raises(TypeError, match="ctx is 'cpu', but must be an mxnet.Context"):
+        BertEmbedding('cpu', model=TINY)
+    for texts in ['a', None], ['a', b'b'], ['a', 3]:
+        for call_ in bert, bert.sentences:
+            with pytest.raises(TypeError, match='text 2 is not a string: '):
+                list(call_(texts))
+    assert len(list(BertEmbedding(model=TINY, layers=-2).sentences(['a']))) == 1
 
 
 def test_verbose_logs_more(capsys, caplog):

@@ -189,9 +189,9 @@ def test_domain_vocabularies_are_known(monkeypatch, tmp_path):
     """--dataset_name goes to the resolver, which here has the tiny model for any name."""
     asked = []
 
-    def resolve(name, dataset, weights, *rest, **more):
-        asked.append((name, dataset, weights))
-        return original(TINY, None, weights)
+    def resolve(name, dataset, with_weights, **more):
+        asked.append((name, dataset, with_weights))
+        return original(TINY, with_weights=with_weights)
     original = resolving.resolve
     monkeypatch.setattr(result_folder, 'resolve', resolve)
     export.main(['--task', 'classification', '--model_name', 'bert_12_768_12', '--dataset_name',

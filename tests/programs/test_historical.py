@@ -47,7 +47,7 @@ LINES = [
         'bert_dataset': 'book_corpus_wiki_en_uncased', 'oov_way': 'avg', 'verbose': True,
         'dtype': 'float32', 'sentences': ['jacksonville']}),
     (embedding, NAMED + '--params_path ~/.mxnet/models/bert.params', {
-        'pretrained_bert_parameters': '~/.mxnet/models/bert.params'}),
+        'pretrained_bert_parameters': os.path.expanduser('~/.mxnet/models/bert.params')}),
     (create_pretraining_data, MAKE + '--whole_word_mask --short_seq_prob 0.1', {
         'whole_word_mask': True, 'dupe_factor': 5, 'max_predictions_per_seq': 20}),
     (create_pretraining_data, MAKE + '--short_seq_prob 0', {

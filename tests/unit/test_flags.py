@@ -22,11 +22,11 @@ EDGES = ['0', '-0', '-1', 'inf', '-inf', 'nan', '1e999', '1e308', '1e-308', '1e-
 
 
 def numeric_flags(program, monkeypatch):
-    """The flags of a program that have a type."""
+    """The flags of a program that have a type, other than paths."""
     found = {}
 
     def record(parser, *names, **options):
-        if options.get('type') and names[0].startswith('-'):
+        if options.get('type') not in (None, cli.path) and names[0].startswith('-'):
             found[names[0]] = options['type']
         return add(parser, *names, **options)
     add = cli.argparse._ActionsContainer.add_argument

@@ -154,6 +154,15 @@ def test_the_library_takes_values_and_no_namespace():
     assert not found - allowed
 
 
+@pytest.mark.parametrize('path', [path for path in SOURCES if '/peer/' not in path])
+def test_flags_of_files_take_a_home_folder(path):
+    for call in ast.walk(ast.parse(Path(ROOT, path).read_text('utf-8'))):
+        given = {keyword.arg: keyword.value for keyword in getattr(call, 'keywords', ())}
+        name = getattr(given.get('metavar'), 'value', None)
+        if name in ('FILE', 'FILE.png', 'DIR', 'FOLDER', 'PATH'):
+            assert getattr(given.get('type'), 'attr', None) == 'path', f'{path}:{call.lineno}'
+
+
 def test_files_are_short():
     assert not [path for path in SOURCES
                 if Path(ROOT, path).read_text('utf-8').count('\n') > 300]

@@ -78,6 +78,14 @@ def test_numbers_are_compared_as_numbers():
     assert translate(['1.0', '-1', '2'], ['1', '-1', '0']) == {'1.0': '1', '-1': '-1'}
 
 
+def test_truth_values_are_0_and_1():
+    assert labels.translate(['1', '0.0', 'true'], ['False', 'True']) == {
+        '1': 'True', '0.0': 'False', 'true': 'True'}
+    assert labels.translate(['TRUE', 'no'], ['0', '1']) == {'TRUE': '1'}
+    assert labels.alike(['0', '1', '0.0', 'true', 'No', 'yes']) == [('0', '0.0'), ('1', 'true')]
+    assert labels.alike(['a', 'b', '1.5']) == []
+
+
 def test_several_labels():
     assert labels.multiple(['b', 'a', 'b', '']) == ('b', 'a') == labels.multiple('b, a')
     assert labels.multiple('["b", "a"]') == ('b', 'a') and labels.multiple([1, 0]) == ('1', '0')

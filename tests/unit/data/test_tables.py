@@ -99,6 +99,28 @@ def test_broken_lines_of_qqp_are_left_out_and_counted(tmp_path, caplog):
     assert f'{path}: skipped 2 broken line(s), the first is line 3' in caplog.text
 
 
+def test_quotation_marks_in_tsv_files_are_told(tmp_path, caplog):
+    rows = 'text\tlabel', '"he said ""great"" food"\t1', '"so"\t0', '""\t1'
+    for name, told in ('a.tsv', 1), ('a.txt.gz', 1), ('a.csv', 0):
+        caplog.clear()
+        lines = [row.replace('\t', ',') for row in rows] if name == 'a.csv' else rows
+        path = write(tmp_path / name.replace('.gz', ''), *lines)
+        found = tables.read_table(path)
+        assert found[0].text_a == ('he said "great" food' if name == 'a.csv' else
+                                   '"he said ""great"" food"')
+        assert [message for message in caplog.messages if 'doubled ones' in message] == [
+            f'{path}: 1 texts have quotation marks around them and doubled ones inside, the first '
+            'in line 2; they are part of the text, since fields of .tsv files are not quoted: save '
+            'the table as .csv if they should not be'] * told
+
+
+def test_labels_that_may_mean_the_same_are_told(caplog):
+    found = tables.find_labels([Example('x', None, label, '0') for label in ('1.0', '0', '1')])
+    assert found == ('0', '1', '1.0')
+    assert caplog.messages == ['the labels "1" and "1.0" are different classes; if they mean the '
+                               'same, correct the data']
+
+
 def test_find_labels():
     def found(*labels):
         return tables.find_labels([Example('', None, label, '') for label in labels])
@@ -178,6 +200,8 @@ def test_examples_from_lines():
     assert tables.from_lines([('line 1', 'a\t')], pair=True) == [Example('a', '', None, 'line 1')]
     with pytest.raises(DataError, match='line 2: the model takes one text, not 2'):
         tables.from_lines([('line 1', 'a'), ('line 2', 'a\tb')], pair=False)
+    with pytest.raises(DataError, match='--predict: the model takes two texts, each quoted, not 1'):
+        tables.from_lines([('--predict', 'a')], True)
     with pytest.raises(DataError, match='line 1: the model takes two texts, separated by a tab'):
         tables.from_lines([('line 1', 'a')], pair=True)
     assert tables.from_lines([('1', 'a'), ('2', 'a\tb')]) == [

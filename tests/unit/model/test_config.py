@@ -114,6 +114,15 @@ def test_the_type_of_the_weights_is_not_kept():
     assert BertConfig.from_dict(text).to_dict()['transformers_version'] == '5.1'
 
 
+def test_placeholders_are_names_where_a_run_took_them_from_its_data():
+    text = dict(TEXT, id2label={'0': 'LABEL_0', '1': 'LABEL_1'})
+    assert BertConfig.from_dict(text).labels is None
+    assert BertConfig.from_dict(dict(text, gluon_bert={'export': {}})).labels is None
+    named = BertConfig.from_dict(dict(text, gluon_bert={'task': 'custom'}))
+    assert named.labels == ('LABEL_0', 'LABEL_1')
+    assert BertConfig.from_dict(dict(TEXT, gluon_bert={'task': 'ner'})).labels is None
+
+
 def test_the_config_keeps_its_rates():
     for given in (0.2, 0.3, 0.4), (0, 0, 0), (0.0, 0.5, None):
         written = config(*given).to_dict()

@@ -1,5 +1,6 @@
 """Worker processes where the system does not let them be."""
 import errno
+import multiprocessing.synchronize  # noqa: F401, which reads a constant of the lock below
 import os
 
 import pytest

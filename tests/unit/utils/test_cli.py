@@ -72,6 +72,16 @@ def test_types(type_, good, bad):
             type_(text)
 
 
+def test_paths_begin_at_home(monkeypatch):
+    monkeypatch.setenv('HOME', '/home/it')
+    for text, expected in (('~/x', '/home/it/x'), ('~', '/home/it'), ('a/~', 'a/~'),
+                           ('~nobody-of-that-name.csv', '~nobody-of-that-name.csv')):
+        assert cli.path(text) == expected
+    monkeypatch.setattr(cli.os.path, 'expanduser', lambda text: text)       # no home folder
+    with pytest.raises(argparse.ArgumentTypeError, match='~/x: there is no home folder; set HOME'):
+        cli.path('~/x')
+
+
 def test_a_bound_is_named():
     with pytest.raises(argparse.ArgumentTypeError, match='^99 is not .* from 2 up to 9$'):
         cli.whole_number(2, 9)('99')
