@@ -14,7 +14,7 @@ import logging
 import os
 
 from bert.checkpoint.source import read_settings
-from bert.data import features, inputs, labels, outputs, tables, tasks
+from bert.data import features, inputs, labels, lengths, outputs, tables, tasks
 from bert.metrics import classification
 from bert.training import data_flags, flags
 from bert.utils import cli, files
@@ -52,17 +52,13 @@ def parse_args(argv=None):
         parser.error('--regression and flags of columns are for your own data, not --task_name')
     if len(args.predict or ()) > 2:
         parser.error('--predict takes one text or two; quote each text')
-    if args.regression and (args.labels or args.multi_label):
-        parser.error('--labels and --multi_label are for classes, --regression is for numbers')
-    if args.task_name and args.multi_label:
-        parser.error('--multi_label is for your own data; a text of --task_name has one label')
     try:
         data_flags.table_columns(args)
         labels.parse_order(args.labels)
     except ValueError as error:
         parser.error(str(error))
-    args.max_len = args.max_len or read_settings(args.model_parameters).get('max_len', 128)
-    if args.max_len < 8:
+    args.max_len = args.max_len or read_settings(args.model_parameters).get('max_len')
+    if args.max_len and args.max_len < 8:
         parser.error(f'--max_len {args.max_len} leaves no room for text; use 8 or more')
     if args.bert_model is None and (args.task_name or '').lower().startswith('sample'):
         args.bert_model = 'sample'
@@ -74,15 +70,17 @@ def add_data_flags(group):
     """What to learn and predict."""
     group.add_argument('--task_name',
                        help=f"one of: {', '.join(task.name for task in tasks.TASKS)}")
-    group.add_argument('--data_dir', metavar='DIR', help="the task's official files")
+    group.add_argument('--data_dir', type=cli.path, metavar='DIR', help="the task's official files")
     data_flags.add_table_flags(group)
     group.add_argument('--max_len', type=cli.positive_int,
-                       help="tokens, special ones included (default: the trained model's, or 128)")
+                       help="tokens, special ones included (default: the trained model's, or "
+                            "128, or the model's positions if fewer)")
     group.add_argument('--windows', action='store_true',
                        help='split longer texts into overlapping windows and average their logits, '
                             'instead of cutting them')
-    group.add_argument('--stride', type=cli.positive_int, default=64, metavar='TOKENS',
-                       help='from one window to the next (default: %(default)s)')
+    group.add_argument('--stride', type=cli.positive_int, metavar='TOKENS',
+                       help='from one window to the next (default: 64, or half of a --max_len '
+                            'too short for that)')
     group.add_argument('--pad', action='store_true', help='pad every batch to --max_len')
 
 
@@ -105,9 +103,10 @@ def fine_tune(args):
     task, examples = read_examples(args, outputs_of(loaded))
     loaded = loaded or result_folder.load(flags.model_source(args)).without_head()
     positions = loaded.config.max_position_embeddings
-    if args.max_len > positions:
-        raise DataError(f'--max_len {args.max_len}: this model has positions for {positions} '
-                        f'tokens; for longer texts use --max_len {positions} --windows')
+    args.max_len = lengths.choose('--max_len', args.max_len, 128, positions, 'for longer texts '
+                                  f'use --max_len {positions} --windows')
+    args.stride = (lengths.choose_stride(args.stride, args.max_len) if args.windows else
+                   args.stride or lengths.STRIDE)     # without effect, but --resume compares it
     net = Classifier(loaded.config, len(task.labels or ('score',)), args.dropout)
     model = finetuning.build(
         net, loaded, runtime, args.seed,
@@ -253,11 +252,12 @@ def report(args, task, model, examples, sets, best):
             write_predictions(args, task, split, [e.index for e in examples[split]], logits)
     if model.runtime.comm.rank:
         return None
+    windows = ('--windows', '--stride', str(args.stride)) if args.windows else ()
     texts = ('A text.', 'Another text.') if task.pair else ('A text.',)
     summary.write(
         folder, results, None if args.only_inference else summary.Hint(
             'to predict', 'scripts/finetune_classifier.py', '--model_parameters',
-            ('--predict', *texts)), curves=args.plot)
+            (*windows, '--predict', *texts)), curves=args.plot)
     for split, counts in confusions.items():
         plot.confusion(os.path.join(folder, f'confusion-{split}.png'), counts, task.labels)
     return {split: {name: scores[name] for name in task.metrics}

@@ -42,10 +42,10 @@ def parse_args(argv=None):
         'or IO, as B-PER or PER-B; plain types (PER, O); or, without O, labels such as parts of\n'
         'speech.\n'
         'Without files, --bert_model sample uses the sample data.')
-    data.add_argument('--train_path', metavar='FILE', help='sentences to train on')
-    data.add_argument('--dev_path', metavar='FILE',
+    data.add_argument('--train_path', type=cli.path, metavar='FILE', help='sentences to train on')
+    data.add_argument('--dev_path', type=cli.path, metavar='FILE',
                       help='chooses the best epoch; without it, that is the last one')
-    data.add_argument('--test_path', metavar='FILE',
+    data.add_argument('--test_path', type=cli.path, metavar='FILE',
                       help='to tag at the end, and to score if it has tags')
     data_flags.add_conll_flags(data)
     data.add_argument('--scheme', choices=('BIO2', 'BIOES'),
@@ -125,8 +125,8 @@ def fine_tune(args):
         flag, case = ('--cased', 'uncased') if args.cased == 'true' else ('--cased false', 'cased')
         raise DataError(f'{flag}: the model {source} is {case}; omit the flag, or use another '
                         'model')
-    seq_len = args.seq_len or config.settings.get('seq_len', tagging.SEQ_LEN)
-    tagging.check_length(seq_len, config.max_position_embeddings)
+    seq_len = tagging.choose_length(args.seq_len or config.settings.get('seq_len'),
+                                    config.max_position_embeddings)
     labels, maps = resolve_labels(args, paths, sentences, loaded)
     if not args.model_parameters:
         loaded = loaded.without_head()

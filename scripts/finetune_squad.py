@@ -15,22 +15,23 @@ if not __package__:     # run as a file: `bert` is the checkout's
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 import dataclasses
+import itertools
 import logging
 import math
 import os
 
 from bert.checkpoint.source import read_settings
-from bert.data import inputs, squad, squad_answers, squad_features
+from bert.data import inputs, lengths, squad, squad_answers, squad_features
 from bert.metrics import squad as squad_metrics
 from bert.training import flags
 from bert.utils import cli, files
 from bert.utils.errors import DataError, run, show
 
 # what a result folder remembers, so that it can answer without these flags
-WINDOWS = {'max_seq_length': 384, 'doc_stride': 128, 'max_query_length': 64}
 ANSWERS = {'n_best_size': 20, 'max_answer_length': 30, 'version_2': False,
            'null_score_diff_threshold': 0.0}
-SETTINGS = {**WINDOWS, **ANSWERS}
+WINDOWS = tuple(lengths.SQUAD)      # their defaults also depend on the model
+SETTINGS = (*WINDOWS, *ANSWERS)
 DEFAULTS = flags.Defaults(lr=5e-5, epochs=3, sample_lr=1e-3, sample_epochs=10)
 DEBUG_QUESTIONS = 100
 
@@ -38,20 +39,23 @@ DEBUG_QUESTIONS = 100
 def parse_args(argv=None):
     parser = cli.Parser(description=__doc__)
     data = parser.add_argument_group('data')
-    data.add_argument('--train_file', metavar='FILE', help="your own data, in SQuAD's JSON format")
-    data.add_argument('--dev_file', metavar='FILE', help='chooses the best epoch, or is answered')
+    data.add_argument('--train_file', type=cli.path, metavar='FILE',
+                      help="your own data, in SQuAD's JSON format")
+    data.add_argument('--dev_file', type=cli.path, metavar='FILE',
+                      help='chooses the best epoch, or is answered')
     data.add_argument('--version_2', action='store_true', default=None,
                       help='SQuAD 2.0: some questions have no answer in their passage')
     data.add_argument('--max_seq_length', type=cli.positive_int, metavar='TOKENS',
                       help='of a question and a window of its passage, special tokens included '
-                           '(default: 384)')
+                           "(default: 384, or the model's positions if fewer)")
     data.add_argument('--doc_stride', type=cli.positive_int, metavar='TOKENS',
-                      help='from one window of a long passage to the next (default: 128)')
+                      help='from one window of a long passage to the next (default: 128, or a '
+                           "third of the model's positions if these are the length)")
     data.add_argument('--max_query_length', type=cli.positive_int, metavar='TOKENS',
-                      help='longer questions are cut (default: 64)')
+                      help='longer questions are cut (default: 64, or likewise a sixth)')
     data.add_argument('--uncased', action='store_true',
                       help='lower-case all text (default: as the model was trained)')
-    data.add_argument('--sentencepiece', metavar='FILE',
+    data.add_argument('--sentencepiece', type=cli.path, metavar='FILE',
                       help='use this SentencePiece model as the vocabulary, from random weights '
                            'unless --bert_model is a folder that fits it')
     data.add_argument('--debug', action='store_true',
@@ -79,9 +83,9 @@ def parse_args(argv=None):
                               'that of the best answer exceeds X (default: 0)')
     args = parser.parse_args(argv)
     saved = read_settings(args.model_parameters, 'squad')
-    for name, default in SETTINGS.items():
+    for name in SETTINGS:
         if getattr(args, name) is None:
-            setattr(args, name, saved.get(name, default))
+            setattr(args, name, saved.get(name, ANSWERS.get(name)))
     flags.fill_in(parser, args, DEFAULTS)
     check(parser, args)
     return args
@@ -89,9 +93,11 @@ def parse_args(argv=None):
 
 def check(parser, args):
     """Exit with a usage error if flags contradict each other."""
-    if args.max_seq_length <= args.max_query_length + 3:
-        parser.error(f'--max_seq_length {args.max_seq_length} must exceed --max_query_length + 3 '
-                     f'({args.max_query_length + 3})')
+    length, query = (getattr(args, name) or lengths.SQUAD[name]
+                     for name in ('max_seq_length', 'max_query_length'))
+    if length <= query + 3:
+        parser.error(f'--max_seq_length {length} must exceed --max_query_length + 3 ({query + 3}); '
+                     'choose both')
     if not math.isfinite(args.null_score_diff_threshold):
         parser.error(f'--null_score_diff_threshold {args.null_score_diff_threshold:g} is not a '
                      'finite number')
@@ -116,9 +122,6 @@ def fine_tune(args):
     from bert.training.runtime import start
     runtime = start(flags.device_settings(args, args.comm))
     args.dtype = runtime.dtype
-    if args.doc_stride >= args.max_seq_length - 3:
-        logging.warning('--doc_stride %d: windows do not overlap, answers across their borders '
-                        'are lost', args.doc_stride)
     if args.predict is None:
         flags.check_output(args, runtime.comm.rank, trains=not args.only_predict)
         files.make_folder(args.output_dir, '--output_dir')
@@ -126,10 +129,8 @@ def fine_tune(args):
     source = dataclasses.replace(flags.model_source(args), vocab=args.sentencepiece,
                                  cased=False if args.uncased else None)
     loaded = result_folder.load(source, fresh=True)
-    positions = loaded.config.max_position_embeddings
-    if args.max_seq_length > positions:
-        raise DataError(f'--max_seq_length {args.max_seq_length}: this model has positions for '
-                        f'{positions} tokens; use that or less')
+    vars(args).update(lengths.squad_windows(loaded.config.max_position_embeddings,
+                                            **{name: getattr(args, name) for name in WINDOWS}))
     model = finetuning.build(
         QuestionAnswering(loaded.config, args.dropout), loaded, runtime, args.seed,
         fresh=() if args.model_parameters else ('span_classifier.',) if loaded.arrays else ('',),
@@ -142,6 +143,7 @@ def fine_tune(args):
     for split, rows in questions.items():
         logging.info('%s: %d questions in %d windows', split, len(rows),
                      sum(map(len, windows[split])))
+    squad_features.warn_of_gaps(itertools.chain(*windows.values()), args.doc_stride)
     logging.info('model: %s, %s', source, 'cased' if model.tokenizer.cased else 'uncased')
     best = None
     if not args.only_predict:
@@ -276,17 +278,14 @@ def suggest_threshold(args, questions, predictions, scores):
 
 def answer_texts(args, model):
     """Print one line per question: the answer, its probability, and where it starts and ends."""
+    warned = False
     for lines in inputs.read_lines(args.predict, 8 * args.test_batch_size):
         questions = squad.from_lines(lines)
+        windows = featurize(args, model, questions, 'texts')
+        warned = warned or squad_features.warn_of_gaps(windows, args.doc_stride)
         # at least two, to list both "no answer" and the best answer
-        for p in predict(args, model, questions, featurize(args, model, questions, 'texts'),
-                         n_best_size=max(2, args.n_best_size)):
-            probability = next(e['probability'] for e in p.nbest if e['text'] == p.text)
-            if p.text:
-                text, end = ' '.join(p.text.split()), p.start + len(p.text)
-                print(f'{text}\t{probability:.4f}\t{p.start}\t{end}')
-            else:
-                print(f'(no answer)\t{probability:.4f}\t-\t-')
+        for p in predict(args, model, questions, windows, n_best_size=max(2, args.n_best_size)):
+            print(squad_answers.as_columns(p))
 
 
 def program():

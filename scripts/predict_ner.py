@@ -32,19 +32,20 @@ from bert.utils.errors import DataError, run
 def parse_args(argv=None):
     parser = cli.Parser(description=__doc__)
     parser.add_argument('--load_checkpoint_prefix', '--model_parameters', dest='model_parameters',
-                        metavar='DIR', required=True, help='the result folder of finetune_ner.py')
+                        type=cli.path, metavar='DIR', required=True,
+                        help='the result folder of finetune_ner.py')
     data = parser.add_argument_group('data', 'One of the first three; otherwise standard input.')
     one = data.add_mutually_exclusive_group()
-    one.add_argument('--test_path', metavar='FILE',
+    one.add_argument('--test_path', type=cli.path, metavar='FILE',
                      help='CoNLL columns to tag, and to score if they have tags')
     one.add_argument('--text', help='plain text')
-    one.add_argument('--text_path', metavar='FILE', help='a file of plain text')
+    one.add_argument('--text_path', type=cli.path, metavar='FILE', help='a file of plain text')
     data_flags.add_conll_flags(data)
     data.add_argument('--no_tags', action='store_true',
                       help='the file has no tags (a single column never has)')
     data.add_argument('--labels', metavar='A,B,...',
                       help="the tags in the order of the model's outputs, if it does not name them")
-    parser.add_argument('--output_dir', default='./output_dir', metavar='DIR',
+    parser.add_argument('--output_dir', default='./output_dir', type=cli.path, metavar='DIR',
                         help='folder for the predictions of --test_path (default: %(default)s)')
     parser.add_argument('--json', action='store_true',
                         help='print each entity as a JSON object, not as columns')
@@ -75,8 +76,8 @@ def main(argv=None):
         raise DataError(f'{loaded.source}: config.json names no tags such as O and B-PER '
                         '(id2label); use a folder that finetune_ner.py has written, or name the '
                         'tags in the order of its outputs with --labels')
-    seq_len = args.seq_len or config.settings.get('seq_len', tagging.SEQ_LEN)
-    tagging.check_length(seq_len, config.max_position_embeddings)
+    seq_len = tagging.choose_length(args.seq_len or config.settings.get('seq_len'),
+                                    config.max_position_embeddings)
     model = finetuning.build(Tagger(config, len(labels)), loaded, runtime, seed=0, inference=True)
     del loaded      # its arrays are as large as the network
 

@@ -7,7 +7,7 @@ from typing import List, NamedTuple, Optional, Sequence
 
 from ..utils.errors import DataError
 from ..utils.files import atomic, decode, open_binary
-from .tags import detect, find_form
+from .tags import detect, find_form, look_misspelled
 
 __all__ = ['Sentence', 'read', 'write_predictions']
 
@@ -32,8 +32,9 @@ def read(path: str, token_column: int = 0, tag_column: Optional[int] = -1) -> Li
     Columns are separated by tabs if a line has any, so that tokens with spaces survive, and by
     spaces otherwise.  They count from 0, or from -1 at the end.  A file with one column, like
     ``tag_column=None``, gives sentences without tags.  Lines that begin with # and have other
-    columns than the rest are comments.  Tags that break the file's scheme cause a warning; tags of
-    no scheme, ragged columns and anything that is not text raise a DataError.
+    columns than the rest are comments.  Tags that break the file's scheme, or look like
+    another spelling of one (b-PER, B_PER), cause a warning; tags of no scheme, ragged columns and
+    anything that is not text raise a DataError.
     """
     sentences, before, rows, numbers, comments = [], [], [], [], []
     known = {}          # equal columns are one object
@@ -118,7 +119,13 @@ def _columns(line):
 
 
 def _check_tags(path, sentences):
-    form, strange = find_form({tag for sentence in sentences for tag in sentence.tags})
+    different = {tag for sentence in sentences for tag in sentence.tags}
+    form, strange = find_form(different)
+    if look_misspelled(different):
+        named = sorted(different - {'O', 'o'})
+        _log.warning('%s: the tags %s are read as plain types, each of its own; if their letters '
+                     'mean begin, inside and so on, write them as B-PER, I-PER and O', path,
+                     ', '.join(named[:4] + ['...'] * (len(named) > 4)))
     for sentence in sentences if strange else ():
         for number, tag in zip(sentence.lines, sentence.tags):
             if tag in strange:

@@ -1,5 +1,6 @@
 """Texts to predict, from the command line, standard input or a file."""
 import itertools
+import re
 from typing import Iterator, List, Sequence, Tuple
 
 from ..utils import files
@@ -11,10 +12,11 @@ __all__ = ['read_lines', 'read_texts']
 def read_lines(given: Sequence[str], count: int) -> Iterator[List[Tuple[str, str]]]:
     """Lists of up to ``count`` pairs (where, line), without line ends.
 
-    The ``given`` texts make a single line, with tabs between them; without any, the lines are
-    those of standard input, in UTF-8.
+    The ``given`` texts make a single line, with tabs between them; tabs and line ends inside them
+    become spaces, as many.  Without any, the lines are those of standard input, in UTF-8.
     """
-    lines = iter([('--predict', '\t'.join(given))] if given else
+    texts = [re.sub(r'[\t\r\n]', ' ', text) for text in given]
+    lines = iter([('--predict', '\t'.join(texts))] if texts else
                  ((f'standard input line {number}', line.rstrip('\r\n'))
                   for number, line in files.read_lines(None)))
     return iter(lambda: list(itertools.islice(lines, count)), [])

@@ -15,7 +15,7 @@ from ..utils.files import atomic
 from .squad import Question
 from .squad_features import SpanFeature
 
-__all__ = ['Prediction', 'predict', 'texts_and_odds', 'without_threshold', 'write']
+__all__ = ['Prediction', 'as_columns', 'predict', 'texts_and_odds', 'without_threshold', 'write']
 
 # null_odds of a passage without any span to answer with: above every threshold, and valid JSON
 _NO_SPAN = 1e9
@@ -137,6 +137,18 @@ def texts_and_odds(predictions: Iterable[Prediction]) -> Tuple[Dict[str, str], D
     """The contents of predictions.json and null_odds.json."""
     predictions = list(predictions)
     return {p.id: p.text for p in predictions}, {p.id: p.null_odds for p in predictions}
+
+
+def as_columns(prediction: Prediction) -> str:
+    """The answer, its probability, and where it starts and ends in the passage, with tabs between.
+
+    A tab or line end in the answer would begin another column or line: white space is one space.
+    """
+    text, start = prediction.text, prediction.start
+    probability = next(e['probability'] for e in prediction.nbest if e['text'] == text)
+    if not text:
+        return f'(no answer)\t{probability:.4f}\t-\t-'
+    return f"{' '.join(text.split())}\t{probability:.4f}\t{start}\t{start + len(text)}"
 
 
 def write(folder: str, predictions: Iterable[Prediction]) -> None:

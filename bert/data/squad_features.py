@@ -8,6 +8,7 @@ which it calls "improve answer span".
 """
 import functools
 import itertools
+import logging
 from typing import Iterable, List, NamedTuple, Sequence
 
 import numpy as np
@@ -17,7 +18,10 @@ from ..utils.errors import DataError
 from . import feature_cache
 from .squad import Question
 
-__all__ = ['SpanFeature', 'features', 'featurize', 'training_columns', 'training_rows']
+__all__ = ['SpanFeature', 'features', 'featurize', 'training_columns', 'training_rows',
+           'warn_of_gaps']
+
+_log = logging.getLogger(__name__)
 
 
 class SpanFeature(NamedTuple):
@@ -55,6 +59,18 @@ def featurize(name: str, tokenizer: Tokenizer, questions: Sequence[Question], ma
     for index, *values in zip(columns['owner'], *(columns[field] for field in fields)):
         windows[index].append(SpanFeature(questions[index].id, *values))
     return windows
+
+
+def warn_of_gaps(windows: Iterable[Sequence[SpanFeature]], doc_stride: int) -> bool:
+    """Warn if some of the questions have a passage in windows that do not overlap; whether so."""
+    # of several windows the first is full: its tokens of type 1 are its part of the passage, [SEP]
+    rooms = [int(several[0].token_types.sum()) - 1 for several in windows if len(several) > 1]
+    apart = [room for room in rooms if doc_stride >= room]
+    if apart:
+        _log.warning('--doc_stride %d: the windows of %d question(s) do not overlap, answers '
+                     'across their borders are lost; use %d or less', doc_stride, len(apart),
+                     max(1, min(apart) // 2))
+    return bool(apart)
 
 
 def training_rows(windows: Iterable[Iterable[SpanFeature]]) -> List[SpanFeature]:

@@ -12,13 +12,14 @@ from ..text import transform
 from ..text.tokenizer import Tokenizer
 from ..utils import files
 from ..utils.errors import DataError
+from . import lengths
 from . import tags as schemes
 from .conll import Sentence, write_predictions
 from .labels import translate
 from .tags import BIO2, Scheme
 
-__all__ = ['TaggingFeature', 'TagMap', 'Window', 'check_length', 'features', 'find_labels',
-           'tag_map', 'targets', 'windows', 'write', 'SAMPLE', 'SEQ_LEN']
+__all__ = ['TaggingFeature', 'TagMap', 'Window', 'check_length', 'choose_length', 'features',
+           'find_labels', 'tag_map', 'targets', 'windows', 'write', 'SAMPLE', 'SEQ_LEN']
 
 SAMPLE = os.path.join(files.SAMPLE, 'conll')
 SEQ_LEN = 180
@@ -45,6 +46,16 @@ def check_length(seq_len: int, positions: int) -> None:
     if not 3 <= seq_len <= positions:
         raise DataError(f'--seq_len {seq_len}: this model takes 3 to {positions} tokens; longer '
                         'sentences are always split into windows')
+
+
+def choose_length(given: Optional[int], positions: int) -> int:
+    """The sub-words of a window: ``given``, or for None ``SEQ_LEN`` or the model's ``positions``.
+
+    Errors as :func:`check_length`.
+    """
+    seq_len = given or lengths.choose('--seq_len', None, SEQ_LEN, positions)
+    check_length(seq_len, positions)
+    return seq_len
 
 
 class TagMap(NamedTuple):

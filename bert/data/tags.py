@@ -7,8 +7,8 @@ if the type changes, at O, before B and S and after E and S; anything else conti
 import re
 from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-__all__ = ['BIO2', 'Scheme', 'convert', 'detect', 'entities', 'find_form', 'scheme_of', 'spans',
-           'tags_from', 'types']
+__all__ = ['BIO2', 'Scheme', 'convert', 'detect', 'entities', 'find_form', 'look_misspelled',
+           'scheme_of', 'spans', 'tags_from', 'types']
 
 Span = Tuple[str, int, int]
 # the letters of each scheme for a first, inner, last and single word; IOB1, called BIO here, has B
@@ -19,6 +19,8 @@ _MEANING = {'L': 'E', 'U': 'S', 'M': 'I', 'W': 'S'}     # BILOU and BMEWO -> BIO
 _FORMS = {'prefix': re.compile('[BIESLUMW](-.+)?'),     # BioBERT's data sets have B and I alone
           'suffix': re.compile('.+-[BIESLUMW]')}
 _SURE = {'prefix': re.compile('[BI]-.*'), 'suffix': re.compile('.+-[BI]')}
+# a scheme in another spelling: b-PER, B_PER, PER_B
+_MISSPELLED = re.compile('[BIESLUMW][-_:./|].+|.+[-_:./|][BIESLUMW]', re.IGNORECASE)
 _UNTYPED = '_'                              # seqeval's name for the type of a tag without one
 
 
@@ -58,6 +60,13 @@ def find_form(tags: Collection[str]) -> Tuple[str, Set[str]]:
         return 'plain', set()
     form = max(sure, key=sure.get)      # the first if they are equal
     return form, {tag for tag in named if not _FORMS[form].fullmatch(tag)}
+
+
+def look_misspelled(tags: Collection[str]) -> bool:
+    """Whether ``tags`` are plain, but all look like those of a scheme, as b-PER and B_PER do."""
+    named = {tag for tag in tags if tag not in ('O', 'o')}
+    return (bool(named) and find_form(tags)[0] == 'plain'
+            and all(map(_MISSPELLED.fullmatch, named)))
 
 
 def scheme_of(labels: Collection[str]) -> Scheme:

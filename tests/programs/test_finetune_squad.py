@@ -11,7 +11,7 @@ from helpers import SAMPLE, assert_same, command_of, launcher, records, wait_for
 from squad_runs import SCRIPT, answers, flags
 
 from bert.checkpoint.weights import write_params
-from bert.data import squad
+from bert.data import lengths, squad
 from bert.model.config import BertConfig
 from bert.model.heads import QuestionAnswering
 from bert.model.parameters import collect, initialize
@@ -24,13 +24,15 @@ def test_defaults_are_the_original_ones():
     args = vars(finetune_squad.parse_args([]))
     expected = {'output_dir': './output_dir', 'epochs': 3, 'batch_size': 32, 'test_batch_size': 24,
                 'optimizer': 'bertadam', 'accumulate': 1, 'lr': 5e-5, 'warmup_ratio': 0.1,
-                'log_interval': 50, 'max_seq_length': 384, 'doc_stride': 128,
-                'max_query_length': 64, 'n_best_size': 20, 'max_answer_length': 30,
+                'log_interval': 50, 'max_seq_length': None, 'doc_stride': None,     # see lengths
+                'max_query_length': None, 'n_best_size': 20, 'max_answer_length': 30,
                 'null_score_diff_threshold': 0.0, 'dtype': 'float32', 'gpu': None,
                 'only_predict': False, 'version_2': False, 'uncased': False, 'debug': False,
                 'sentencepiece': None, 'model_parameters': None, 'bert_model': None,
                 'bert_dataset': None, 'pretrained_bert_parameters': None}
     assert {name: args[name] for name in expected} == expected
+    assert lengths.squad_windows(512) == {'max_seq_length': 384, 'doc_stride': 128,
+                                          'max_query_length': 64}
 
 
 def test_the_historical_command(program):

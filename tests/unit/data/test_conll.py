@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from helpers import warnings
 
 from bert.data import conll, tags
 from bert.utils.errors import DataError
@@ -140,6 +141,23 @@ def test_read_warns_of_tags_that_break_the_scheme(path, caplog):
         path + ':5: I-LOC, but BIO2 would have B-LOC (2 such tags in the file): entities are read '
         'as conlleval reads them']
     assert tags.spans(sentences[1].tags) == [('LOC', 1, 2), ('PER', 2, 3)]
+
+
+@pytest.mark.parametrize('spelling', ['b-LOC i-LOC O', 'B_LOC I_LOC O', 'b-loc o', 'LOC-b LOC-i O'])
+def test_read_warns_of_tags_in_another_spelling(path, caplog, spelling):
+    write(path, ''.join(f'x {tag}\n' for tag in spelling.split()))
+    assert conll.read(path)[0].tags == spelling.split()
+    message, = warnings(caplog)
+    named = ', '.join(spelling.split()[:-1])
+    assert message.startswith(f'{path}: the tags {named} are read as plain types')
+    assert message.endswith('write them as B-PER, I-PER and O')
+
+
+@pytest.mark.parametrize('tags', ['B-LOC I-LOC O', 'LOC PER O', 'b_cell LOC O', 'O O', 'NN VB'])
+def test_read_does_not_warn_of_other_tags(path, caplog, tags):
+    write(path, ''.join(f'x {tag}\n' for tag in tags.split()))
+    conll.read(path)
+    assert not warnings(caplog)
 
 
 def test_read_warns_of_several_tags_in_one(path, caplog):

@@ -10,6 +10,11 @@ def test_given_texts_are_one_line():
     assert list(inputs.read_lines(['a text', 'another'], 8)) == [[('--predict', 'a text\tanother')]]
 
 
+def test_white_space_in_a_given_text_does_not_end_it():
+    assert list(inputs.read_lines(['two\nlines\tand\r\ntab', 'b'], 8)) == [
+        [('--predict', 'two lines and  tab\tb')]]
+
+
 def test_standard_input_comes_in_lists_and_is_read_as_needed(give_input):
     give_input(b'a\r\n\nb\tc\nlast')
     lists = inputs.read_lines([], 2)

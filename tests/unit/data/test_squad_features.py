@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from helpers import DATA_FOLDER
+from helpers import DATA_FOLDER, warnings
 from squad_questions import VOCABULARY, ask
 
 from bert.data import squad_features
@@ -22,6 +22,21 @@ with open(os.path.join(DATA_FOLDER, 'squad_reference.json'),
 @pytest.fixture(scope='module')
 def tok():
     return tokenizer.WordPiece(VOCABULARY, cased=False)
+
+
+def test_a_warning_only_where_windows_do_not_overlap(tok, caplog):
+    def windows(stride):
+        return [squad_features.features(ask(text), tok, max_seq_length=8, doc_stride=stride)
+                for text in ('a b c d e f g h i j', 'a b c d')]      # room 4: three windows, one
+    assert not squad_features.warn_of_gaps(windows(3), 3)
+    assert not squad_features.warn_of_gaps(windows(99)[1:], 99)
+    assert not warnings(caplog)
+    for stride in 4, 99:
+        caplog.clear()
+        assert squad_features.warn_of_gaps(windows(stride), stride)
+        assert warnings(caplog) == [
+            f'--doc_stride {stride}: the windows of 1 question(s) do not overlap, answers across '
+            'their borders are lost; use 2 or less']
 
 
 def test_windows_of_a_long_passage(tok):
