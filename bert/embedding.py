@@ -82,7 +82,7 @@ class BertEmbedding:
         from bert.training import evaluation, precision
         from bert.utils import memory
         devices = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx or mx.cpu()]
-        if not all(isinstance(device, mx.Context) for device in devices):
+        if not devices or not all(isinstance(device, mx.Context) for device in devices):
             raise TypeError(f'ctx is {ctx!r}, but must be an mxnet.Context, or a list of them')
         dtype, layout = precision.use(dtype, devices, path)
         loaded = model if isinstance(model, result_folder.LoadedModel) else result_folder.load(

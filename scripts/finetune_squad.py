@@ -85,7 +85,8 @@ def parse_args(argv=None):
     saved = read_settings(args.model_parameters, 'squad')
     for name in SETTINGS:
         if getattr(args, name) is None:
-            setattr(args, name, saved.get(name, ANSWERS.get(name)))
+            known = saved.get(name)
+            setattr(args, name, ANSWERS.get(name) if known is None else known)
     flags.fill_in(parser, args, DEFAULTS)
     check(parser, args)
     return args

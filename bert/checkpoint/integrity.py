@@ -107,7 +107,7 @@ def fingerprint_of_rows(rows: Iterable[Any]) -> int:
     """The CRC-32 of rows of texts and Python's numbers, or tuples and lists of these."""
     code = 0
     for row in rows:
-        code = zlib.crc32(repr(row).encode('utf-8', 'surrogatepass'), code)
+        code = zlib.crc32(ascii(row).encode('ascii'), code)     # the same for any Unicode version
     return code
 
 

@@ -223,6 +223,8 @@ def check_arguments(folder: str, arguments: Mapping[str, Any], free: Collection[
     before = read_json(os.path.join(folder, 'arguments.json'), dict)
     for name, value in arguments.items():
         old = before.get(name, value)
+        if isinstance(old, str):        # older versions recorded ~/x as it was given
+            old = os.path.expanduser(old)
         if old != value and name not in free and not (name in paths and old and value):
             raise DataError(f'{flag}: the run in {folder} had {_given(name, old)}, and '
                             f'now {_given(name, value)}; use the same flags, or {other}')

@@ -17,7 +17,8 @@ from .weights import write_safetensors
 __all__ = ['load', 'save']
 
 _FLAG = '--save_model'
-_PART = rf'{re.escape(LIST)}|config\.json|\d+_(Transformer|Pooling|Dense|Normalize)'
+_PART = (rf'{re.escape(LIST)}|config\.json|\d+_(Transformer|Pooling|Dense|Normalize)'
+         rf'|tokenizer_config\.json|{output.VOCABULARY}')
 
 
 def load(folder: str, source: ModelSource) -> LoadedModel:
@@ -42,11 +43,11 @@ def load(folder: str, source: ModelSource) -> LoadedModel:
 
 
 def _check(folder):
-    """Raise DataError if a part of a model is in ``folder``."""
+    """Raise DataError if a part of a model, or a vocabulary, is in ``folder``."""
     found = sorted(name for name in os.listdir(folder) if re.fullmatch(_PART, name))
     if found:
-        raise DataError(f'{_FLAG} {folder}: already contains a model ({found[0]}); name another '
-                        'folder')
+        raise DataError(f'{_FLAG} {folder}: already contains a part of a model ({found[0]}); name '
+                        'another folder')
 
 
 def save(folder: str, loaded: LoadedModel, modules: SentenceModules,

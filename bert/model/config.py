@@ -183,7 +183,7 @@ def check_settings(settings: Any, source: str) -> Mapping[str, Any]:
     if not isinstance(settings, dict):
         _refuse(source, 'gluon_bert', settings, 'a JSON object')
     for key in _COUNTS:
-        _whole(settings, key, LARGEST['max_position_embeddings'], source)
+        _whole(settings, key, 2 ** 31 - 1, source)
     for key in _CHOICES:
         if not isinstance(settings.get(key), (bool, type(None))):
             _refuse(source, key, settings[key], 'true or false')
@@ -200,6 +200,7 @@ def _labels(values, settings, source):
 
     LABEL_0, ... are names if a run of this toolkit, which notes its task, took them from the data.
     """
+    trained = settings.get('task') not in (None, 'pretraining', 'squad')
     by_id = values.get('id2label') or {}
     if not isinstance(by_id, dict) or not all(
             str(key).isdigit() and isinstance(label, (str, int, float))
@@ -209,5 +210,5 @@ def _labels(values, settings, source):
     if [int(key) for key in ids] != list(range(len(ids))):
         _refuse(source, 'id2label', by_id, f'one label for each of the ids 0 to {len(ids) - 1}')
     labels = tuple(str(by_id[key]) for key in ids)
-    named = 'task' in settings or any(label != f'LABEL_{i}' for i, label in enumerate(labels))
+    named = trained or any(label != f'LABEL_{i}' for i, label in enumerate(labels))
     return labels if labels and named else None

@@ -121,8 +121,11 @@ def _prepare(folder, state, resume):
     if resume and os.path.exists(path):
         before = files.read_json(path, dict)
         for key, value in state.items():
-            if before.get(key) != value:
-                raise DataError(_difference(folder, key, before.get(key), value))
+            old = before.get(key)
+            if isinstance(old, str):        # older versions recorded ~/x as it was given
+                old = os.path.expanduser(old)
+            if old != value:
+                raise DataError(_difference(folder, key, old, value))
         done = before.get('done')
         made = done.get('shards') if isinstance(done, dict) else None
         if isinstance(made, int) and made > 0 and all(os.path.exists(_part_path(folder, i))

@@ -133,6 +133,14 @@ def test_flags_that_may_change(tmp_path, change):
     check_arguments(tmp_path, change)
 
 
+def test_a_path_that_was_recorded_as_it_was_given(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', '/home/it')
+    (tmp_path / 'arguments.json').write_text('{"vocab": "~/v"}')
+    result_folder.check_arguments(str(tmp_path), {'vocab': '/home/it/v'}, ())
+    assert 'had --vocab /home/it/v, and now --vocab /home/it/w' in refused(
+        result_folder.check_arguments, str(tmp_path), {'vocab': '/home/it/w'}, ())
+
+
 @pytest.mark.parametrize('change, words', [
     ({'lr': 0.2}, 'had --lr 0.1, and now --lr 0.2; '),
     ({'pad': True}, 'had no --pad, and now --pad; '),

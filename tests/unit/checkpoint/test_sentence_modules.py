@@ -200,8 +200,8 @@ def test_a_folder_with_a_part_of_a_model_is_refused(tmp_path, part):
     (tmp_path / part).write_text('{}')
     (tmp_path / 'arguments.json').write_text('{}')
     before = sorted(tmp_path.rglob('*'))
-    message = (f"--save_model {tmp_path}: already contains a model ({part.split('/')[0]}); name "
-               'another folder')
+    message = (f"--save_model {tmp_path}: already contains a part of a model "
+               f"({part.split('/')[0]}); name another folder")
     assert refused(sentence_folder.load, str(tmp_path), ModelSource('/no/model')) == message
     loaded = result_folder.load(ModelSource(TINY))
     assert refused(sentence_folder.save, str(tmp_path), loaded, SentenceModules('mean')) == message
@@ -220,10 +220,19 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_model_is_read(tmp_
     assert os.listdir(tmp_path) == ['file']
 
 
-def test_other_files_stay_and_contradicting_ones_go(tmp_path):
-    for name in 'notes.txt', 'tokenizer.json', 'added_tokens.json':
-        (tmp_path / name).write_text('{}')
+def test_other_files_stay(tmp_path):
+    (tmp_path / 'notes.txt').write_text('{}')
     save(str(tmp_path), TINY, SentenceModules('mean'))
     found = set(os.listdir(tmp_path))
     assert {'notes.txt', 'modules.json', 'vocab.txt'} <= found
-    assert not found & {'tokenizer.json', 'added_tokens.json', '.lock', '.overwrite'}
+    assert not found & {'.lock', '.overwrite'}
+
+
+@pytest.mark.parametrize('name', ['spm.model', 'tokenizer.json', 'added_tokens.json', 'vocab.txt',
+                                  'tokenizer_config.json'])
+def test_a_vocabulary_that_is_there_is_kept(tmp_path, name):
+    (tmp_path / name).write_text('{}')
+    assert refused(save, str(tmp_path), TINY, SentenceModules('mean')) == (
+        f'--save_model {tmp_path}: already contains a part of a model ({name}); name another '
+        'folder')
+    assert os.listdir(tmp_path) == [name]

@@ -121,6 +121,8 @@ def test_placeholders_are_names_where_a_run_took_them_from_its_data():
     named = BertConfig.from_dict(dict(text, gluon_bert={'task': 'custom'}))
     assert named.labels == ('LABEL_0', 'LABEL_1')
     assert BertConfig.from_dict(dict(TEXT, gluon_bert={'task': 'ner'})).labels is None
+    # pre-trained here, then fine-tuned by Transformers, which keeps keys that it does not know
+    assert BertConfig.from_dict(dict(text, gluon_bert={'task': 'pretraining'})).labels is None
 
 
 def test_the_config_keeps_its_rates():
