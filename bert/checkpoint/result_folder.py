@@ -18,6 +18,7 @@ from mxnet.gluon import HybridBlock
 from ..model.config import BertConfig
 from ..model.parameters import collect, load_parameters
 from ..text import tokenizer, vocabulary
+from ..utils import cli
 from ..utils.errors import DataError, brief
 from ..utils.files import parse_json, read_json, write_json
 from .catalogue import DEFAULT, MODELS
@@ -222,9 +223,7 @@ def check_arguments(folder: str, arguments: Mapping[str, Any], free: Collection[
     """
     before = read_json(os.path.join(folder, 'arguments.json'), dict)
     for name, value in arguments.items():
-        old = before.get(name, value)
-        if isinstance(old, str):        # older versions recorded ~/x as it was given
-            old = os.path.expanduser(old)
+        old = cli.recorded(before.get(name, value))
         if old != value and name not in free and not (name in paths and old and value):
             raise DataError(f'{flag}: the run in {folder} had {_given(name, old)}, and '
                             f'now {_given(name, value)}; use the same flags, or {other}')

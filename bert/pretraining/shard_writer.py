@@ -18,7 +18,7 @@ import numpy as np
 
 from ..checkpoint.output import SHARDS, SHARDS_DESCRIPTION, UNFINISHED, OutputFolder
 from ..text.tokenizer import Tokenizer
-from ..utils import files
+from ..utils import cli, files
 from ..utils.errors import DataError, brief
 from . import corpus
 from .masking import FIELDS, Masking
@@ -121,9 +121,7 @@ def _prepare(folder, state, resume):
     if resume and os.path.exists(path):
         before = files.read_json(path, dict)
         for key, value in state.items():
-            old = before.get(key)
-            if isinstance(old, str):        # older versions recorded ~/x as it was given
-                old = os.path.expanduser(old)
+            old = cli.recorded(before.get(key))
             if old != value:
                 raise DataError(_difference(folder, key, old, value))
         done = before.get('done')

@@ -129,10 +129,8 @@ class Run:
         if output.resume:
             self._resume()
         if comm.rank == 0:
-            result_folder.describe(
-                self._folder.path, model.config, model.tokenizer, description.head,
-                description.labels, description.settings, output.arguments,
-                description.problem_type)
+            result_folder.describe(self._folder.path, model.config, model.tokenizer,
+                                   arguments=output.arguments, **description._asdict())
         self._progress = Progress(self._folder.path, self._total, self._stepper.update, comm.rank,
                                   output.log_interval, tensorboard=output.tensorboard)
         if self._position['best'] is not None:      # it may have been killed before this

@@ -6,9 +6,10 @@ import shlex
 import sys
 from typing import Any, Callable, Dict, Tuple
 
-__all__ = ['Parser', 'command', 'console_command', 'path', 'whole_number', 'positive_int',
-           'natural_int', 'positive_float', 'number_from_0', 'fraction', 'dropout_rate', 'number',
-           'distinct_ints', 'number_list', 'add_overwrite_flag', 'MAX_WORKERS', 'MAX_DEVICES']
+__all__ = ['Parser', 'command', 'console_command', 'path', 'recorded', 'whole_number',
+           'positive_int', 'natural_int', 'positive_float', 'number_from_0', 'fraction',
+           'dropout_rate', 'number', 'distinct_ints', 'number_list', 'add_overwrite_flag',
+           'MAX_WORKERS', 'MAX_DEVICES']
 
 MAX_WORKERS = max(256, 4 * (os.cpu_count() or 1))   # processes; more are a slip of the finger
 MAX_DEVICES = 64                                    # on one host
@@ -144,6 +145,12 @@ def path(text: str) -> str:
     if found == '~' or found.startswith('~/'):
         raise argparse.ArgumentTypeError(f'{text}: there is no home folder; set HOME')
     return found
+
+
+def recorded(value: Any) -> Any:
+    """A value of a flag that a run recorded, to compare with one of now: versions before
+    :func:`path` recorded ``~/x`` as it was given."""
+    return os.path.expanduser(value) if isinstance(value, str) else value
 
 
 def whole_number(low: int, high: int = 2 ** 31 - 1) -> Callable[[str], int]:
