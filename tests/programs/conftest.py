@@ -1,13 +1,14 @@
 """Tests that run a program as a process are slow: importing MXNet alone takes seconds.
 
 Fixtures of several files: models to export, their exports, a model that gives vectors, a peer of
-the benchmark, data to train on, a run of question answering, and processes of which none is left
-behind.
+the benchmark, data to train on, runs of the programs, and processes of which none is left behind.
 """
 import logging
 import os
 import subprocess
 
+import classifier_runs
+import ner_runs
 import numpy as np
 import pytest
 import squad_runs
@@ -23,10 +24,10 @@ from bert.pretraining.shards import vocabulary_sha1
 from bert.text import tokenizer
 from bert.utils.files import read_json
 from export import export, network
-from scripts import finetune_squad
+from scripts import finetune_ner, finetune_squad
 
 # fixtures that start processes, and one that exports models
-SLOW = {'program', 'start', 'whole', 'squad_run', 'one_worker', 'exports'}
+SLOW = {'program', 'start', 'classifier_run', 'squad_run', 'one_worker', 'exports'}
 
 
 @pytest.hookimpl(tryfirst=True)     # before -m chooses
@@ -135,6 +136,38 @@ def reviews(tmp_path_factory):
         with open(os.path.join(SAMPLE, 'classification', split + '.tsv'), encoding='utf-8') as f:
             (folder / (split + '.tsv')).write_text(''.join(list(f)[:rows]), encoding='utf-8')
     return folder
+
+
+@pytest.fixture(scope='session')
+def classifier_run(reviews, tmp_path_factory):
+    """The folder of an uninterrupted run of the flags of classifier_runs."""
+    out = tmp_path_factory.mktemp('whole') / 'out'
+    subprocess.run(**command_of(classifier_runs.SCRIPT, *classifier_runs.flags(reviews, out)),
+                   check=True)
+    return out
+
+
+@pytest.fixture(scope='session')
+def tagged(tmp_path_factory):
+    """train.txt, dev.txt and test.txt; the test set has what is hard to tokenize, and is long."""
+    folder = tmp_path_factory.mktemp('data')
+    ner_runs.write_conll(folder / 'train.txt', ner_runs.make_sentences(160, 1))
+    ner_runs.write_conll(folder / 'dev.txt', ner_runs.make_sentences(30, 2))
+    hard = [(['ax', '\u200b', '\U0001f600', 'z', '\u200d\ufe0f', 'by'],
+             ['B-PER', 'O', 'O', 'O', 'O', 'B-LOC']), (['\u200b'], ['O'])]
+    long = [(['the', 'cy', 'w', 'film'] * 12, ['O', 'B-ORG', 'I-ORG', 'O'] * 12)]
+    ner_runs.write_conll(folder / 'test.txt', [*ner_runs.make_sentences(6, 3), *hard, *long])
+    return folder
+
+
+@pytest.fixture(scope='session')
+def tagger(tagged, tmp_path_factory):
+    """The result folder of a run of the flags of ner_runs with all three sets."""
+    out = tmp_path_factory.mktemp('trained') / 'deep' / 'tagger'
+    assert finetune_ner.main(ner_runs.flags(
+        tagged, out, '--dev-path', str(tagged / 'dev.txt'), '--test-path',
+        str(tagged / 'test.txt'), '--num-epochs', '8', '--dropout', '0')) == 0
+    return out
 
 
 @pytest.fixture(scope='session')

@@ -1,42 +1,21 @@
 """The classifier program, run as users run it."""
-import gc
 import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 
 import mxnet as mx
 import numpy as np
 import pytest
 from classifier_runs import SCRIPT, flags
-from helpers import (
-    ROOT,
-    assert_same,
-    command_of,
-    launcher,
-    records,
-    refused,
-    wait_for_update,
-    weights,
-)
+from helpers import assert_same, records, refused, weights
 
 from bert import embedding
-from bert.checkpoint import result_folder
 from bert.training import finetuning
 from bert.utils.errors import DataError
-from bert.utils.files import read_json, write_json
+from bert.utils.files import read_json
 from scripts import finetune_classifier, run_pretraining
-
-
-@pytest.fixture(scope='module')
-def whole(reviews, tmp_path_factory):
-    """The folder of an uninterrupted run of :func:`flags`."""
-    out = tmp_path_factory.mktemp('whole') / 'out'
-    subprocess.run(**command_of(SCRIPT, *flags(reviews, out)), check=True)
-    return out
 
 
 def test_the_readme_command_learns(program, tmp_path):
@@ -71,7 +50,7 @@ def test_an_epoch_in_this_process(reviews, tmp_path, capsys, monkeypatch):
     assert f"dev: accuracy {scores['accuracy']:.4f}" in capsys.readouterr().out
 
 
-def test_the_head_of_another_task_is_not_taken(whole, tmp_path, monkeypatch):
+def test_the_head_of_another_task_is_not_taken(classifier_run, tmp_path, monkeypatch):
     """A model of two classes as the encoder for three, and for two others."""
     monkeypatch.setenv('BERT_OFFLINE', '1')
     for labels in 'abc', 'ab':
@@ -79,9 +58,9 @@ def test_the_head_of_another_task_is_not_taken(whole, tmp_path, monkeypatch):
             f'Text {label}.\t{label}\n' for label in labels), encoding='utf-8')
         out = tmp_path / labels
         assert finetune_classifier.main([
-            '--bert_model', str(whole), '--train_file', str(tmp_path / 'train.tsv'),
+            '--bert_model', str(classifier_run), '--train_file', str(tmp_path / 'train.tsv'),
             '--training_steps', '1', '--lr', '1e-9', '--output_dir', str(out)]) == 0
-        before, after = weights(whole), weights(out)
+        before, after = weights(classifier_run), weights(out)
         assert after['classifier.1.weight'].shape[0] == len(labels)
         assert (after['classifier.1.bias'] < 1e-6).all()
         name = 'bert.word_embed.0.weight'
@@ -170,21 +149,22 @@ def test_a_missing_extra_is_noticed_before_the_training(tmp_path, monkeypatch, f
             embedding.main(['--model', './nowhere', '--sentences', 'a', '--map', 'map.png'])
 
 
-def test_bundle_and_inference(program, whole, reviews, tmp_path):
+def test_bundle_and_inference(program, classifier_run, reviews, tmp_path):
     assert {'model.params', 'last.params', 'config.json', 'vocab.txt', 'tokenizer_config.json',
             'arguments.json', 'metrics.jsonl', 'results.json', 'README.md'} <= set(
-                os.listdir(str(whole)))
-    config = read_json(str(whole / 'config.json'))
+                os.listdir(str(classifier_run)))
+    config = read_json(str(classifier_run / 'config.json'))
     assert config['id2label'] == {'0': 'negative', '1': 'positive'}
     assert config['architectures'] == ['BertForSequenceClassification']
-    assert read_json(str(whole / 'arguments.json'))['lr'] == 1e-3
-    program(SCRIPT, '--only_inference', '--model_parameters', str(whole), '--dev_file',
+    assert read_json(str(classifier_run / 'arguments.json'))['lr'] == 1e-3
+    program(SCRIPT, '--only_inference', '--model_parameters', str(classifier_run), '--dev_file',
             str(reviews / 'dev.tsv'), '--test_file', str(reviews / 'dev.tsv'), '--output_dir',
             str(tmp_path), check=0)
     results = read_json(str(tmp_path / 'results.json'))
-    assert results['dev'] == read_json(str(whole / 'results.json'))['dev'] == results['test']
+    trained = read_json(str(classifier_run / 'results.json'))
+    assert results['dev'] == trained['dev'] == results['test']
     lines = (reviews / 'dev.tsv').read_text(encoding='utf-8').splitlines()[1:]
-    said = program(SCRIPT, '--model_parameters', str(whole), '--predict', check=0,
+    said = program(SCRIPT, '--model_parameters', str(classifier_run), '--predict', check=0,
                    input=''.join(line.split('\t')[0] + '\n' for line in lines)).stdout.splitlines()
     predicted = [row.split('\t')[1] for row in
                  (tmp_path / 'predictions-test.tsv').read_text().splitlines()[1:]]
@@ -194,123 +174,12 @@ def test_bundle_and_inference(program, whole, reviews, tmp_path):
     assert not [name for name in os.listdir(str(tmp_path)) if name.startswith('.')]
 
 
-def test_same_seed_same_result(program, whole, reviews, tmp_path):
+def test_same_seed_same_result(program, classifier_run, reviews, tmp_path):
     program(SCRIPT, *flags(reviews, tmp_path), check=0)
-    assert_same(weights(whole), weights(tmp_path))
+    assert_same(weights(classifier_run), weights(tmp_path))
     program(SCRIPT, *flags(reviews, tmp_path / 'other', '--seed', '3'), check=0)
     with pytest.raises(AssertionError):
-        assert_same(weights(whole), weights(tmp_path / 'other'))
-
-
-@pytest.mark.parametrize('number, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_run_goes_on_bit_equal(program, start, whole, reviews, tmp_path, number, code):
-    process = start(command_of(SCRIPT, *flags(reviews, tmp_path, '--log_interval', '1'))['args'])
-    wait_for_update(process.stdout, 3)
-    process.send_signal(number)
-    said = process.stdout.read()
-    assert process.wait() == code
-    assert '--resume' in said and 'Traceback' not in said
-    result = program(SCRIPT, *flags(reviews, tmp_path, '--resume'), check=0)
-    assert 'epoch 2, dev: ' in result.stderr
-    for name in ('model.params', 'last.params'):
-        assert_same(weights(whole, name), weights(tmp_path, name))
-
-
-def test_a_killed_run_goes_on_bit_equal(program, start, whole, reviews, tmp_path):
-    process = start(command_of(SCRIPT, *flags(reviews, tmp_path, '--log_interval', '1',
-                                              '--save_interval', '2'))['args'])
-    wait_for_update(process.stdout, 3)
-    process.kill()
-    process.stdout.close()
-    assert process.wait() == -signal.SIGKILL
-    assert (tmp_path / 'last.params').exists() and not (tmp_path / 'results.json').exists()
-    program(SCRIPT, *flags(reviews, tmp_path, '--resume'), check=0)
-    for name in ('model.params', 'last.params'):
-        assert_same(weights(whole, name), weights(tmp_path, name))
-    updates = [r['update'] for r in records(tmp_path)]
-    assert updates == sorted(updates)
-
-
-@pytest.mark.parametrize('dev', [True, False])
-@pytest.mark.slow
-def test_a_run_killed_after_an_epoch_makes_no_update_again(reviews, tmp_path, monkeypatch, dev):
-    monkeypatch.setenv('BERT_OFFLINE', '1')
-    original, positions = result_folder.save_last, []
-
-    def save_last(folder, net, stepper, position):
-        positions.append((position['epoch'], position['done']))
-        original(folder, net, stepper, position)
-
-    def run(out, *more):
-        arguments = flags(reviews, out, *more)
-        at = arguments.index('--dev_file')
-        finetune_classifier.main(arguments if dev else arguments[:at] + arguments[at + 2:])
-
-    monkeypatch.setattr(result_folder, 'save_last', save_last)
-    run(tmp_path / 'whole')
-    # 7 updates in an epoch, then perhaps an evaluation
-    assert positions == ([(0, 7), (1, 0), (1, 7), (2, 0)] if dev else [(0, 7), (1, 7)])
-
-    def killed(*args):
-        raise SystemExit(137)
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(*((finetune_classifier, 'predict') if dev else (finetuning.Run, 'end_epoch')),
-                      killed)
-        run(tmp_path / 'out')
-    del positions[:]
-    run(tmp_path / 'out', '--resume')
-    assert positions == ([(1, 0), (1, 7), (2, 0)] if dev else [(1, 7)])
-    for name in ('model.params', 'last.params'):
-        assert_same(weights(tmp_path / 'whole', name), weights(tmp_path / 'out', name))
-    assert [r['update'] for r in records(tmp_path / 'out', 'dev')] == [7, 14] * dev
-
-
-def test_resume_wants_the_same_arguments(program, whole, reviews, tmp_path):
-    shutil.copytree(str(whole), str(tmp_path / 'out'))
-    result = program(SCRIPT, *flags(reviews, tmp_path / 'out', '--resume', '--warmup_ratio', '0.5'),
-                     check=1)
-    assert 'had --warmup_ratio 0.1, and now --warmup_ratio 0.5; ' in result.stderr.splitlines()[-1]
-
-
-@pytest.mark.slow
-def test_a_run_goes_on_with_what_does_not_decide_its_updates(reviews, tmp_path, monkeypatch):
-    """Its data elsewhere, a test set, two devices, smaller batches of the same updates."""
-    def killed(*args):
-        raise SystemExit(137)
-    monkeypatch.setenv('BERT_OFFLINE', '1')
-    finetune_classifier.main(flags(reviews, tmp_path / 'whole', '--dropout', '0'))
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(finetuning.Run, 'end_epoch', killed)
-        finetune_classifier.main(flags(reviews, tmp_path / 'out', '--dropout', '0'))
-    shutil.copytree(str(reviews), str(tmp_path / 'moved'))
-    again = flags(tmp_path / 'moved', tmp_path / 'out', '--dropout', '0', '--cpus', '2', '--resume',
-                  '--test_file', str(reviews / 'dev.tsv'), '--accumulate', '2')
-    assert ('made updates of 8 examples, not 16; keep --batch_size x --accumulate x workers the '
-            'same') in refused(finetune_classifier.main, again)
-    gc.collect()        # the run before holds the lock of the folder until it is gone
-    finetune_classifier.main([*again, '--batch_size', '4'])
-    assert_same(weights(tmp_path / 'whole'), weights(tmp_path / 'out'), 1e-5)
-
-
-@pytest.mark.slow
-def test_workers_without_a_shared_disk_do_not_resume(reviews, whole, tmp_path):
-    command = launcher('mpirun')
-    (tmp_path / '1').mkdir()
-    shutil.copytree(str(whole), str(tmp_path / '0' / 'out'))
-    arguments = tmp_path / '0' / 'out' / 'arguments.json'
-    write_json(str(arguments), dict(read_json(str(arguments)), comm='horovod'))
-    # each worker in a folder of its own, where only that of worker 0 has the checkpoint
-    code = (f'import os, sys; sys.path.insert(0, {ROOT!r}); import bert; '
-            f'os.chdir(os.path.join({str(tmp_path)!r}, os.environ["OMPI_COMM_WORLD_RANK"])); '
-            'from scripts.finetune_classifier import program; program()')
-    result = subprocess.run(
-        [*command, sys.executable, '-c', code, *flags(reviews, 'out', '--resume', '--comm',
-                                                      'horovod')],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
-        env=dict(os.environ, BERT_OFFLINE='1'))
-    assert result.returncode and 'Traceback' not in result.stdout
-    assert '--resume: not all workers have the checkpoint of worker 0 in out' in result.stdout
-    assert_same(weights(whole), weights(tmp_path / '0' / 'out'))
+        assert_same(weights(classifier_run), weights(tmp_path / 'other'))
 
 
 @pytest.mark.parametrize('name', ['adam', 'adamw', 'lamb'])
@@ -320,13 +189,13 @@ def test_optimizers_train(program, reviews, tmp_path, name):
     assert losses and all(0 < loss < 2 for loss in losses)
 
 
-def test_bfloat16_trains(program, reviews, whole, tmp_path):
+def test_bfloat16_trains(program, reviews, classifier_run, tmp_path):
     with open('/proc/cpuinfo') as f:
         vectors = 'avx512bw' in f.read()
     if not (mx.runtime.Features().is_enabled('MKLDNN') and vectors):
         pytest.skip('needs a CPU with AVX-512 and an MXNet with oneDNN')
     program(SCRIPT, *flags(reviews, tmp_path, '--dtype', 'bfloat16'), check=0)
-    ours, theirs = weights(whole), weights(tmp_path)
+    ours, theirs = weights(classifier_run), weights(tmp_path)
     different = [name for name in ours if (ours[name] != theirs[name]).any()]
     assert different and all(np.isfinite(a).all() for a in theirs.values())
     assert_same(ours, theirs, 0.02)
@@ -345,8 +214,8 @@ def test_early_stop_and_no_dev_set(program, reviews, tmp_path):
     assert (tmp_path / 'model.params').exists() and 'dev:' not in result.stdout
 
 
-def test_weights_of_another_shape_or_vocabulary(program, reviews, whole, tmp_path):
-    shutil.copytree(str(whole), str(tmp_path / 'm'))
+def test_weights_of_another_shape_or_vocabulary(program, reviews, classifier_run, tmp_path):
+    shutil.copytree(str(classifier_run), str(tmp_path / 'm'))
     config = read_json(str(tmp_path / 'm' / 'config.json'))
     with open(str(tmp_path / 'm' / 'config.json'), 'w') as f:
         json.dump(dict(config, intermediate_size=64), f)
@@ -363,9 +232,9 @@ def test_weights_of_another_shape_or_vocabulary(program, reviews, whole, tmp_pat
     assert 'not a complete MXNet parameter file' in program(SCRIPT, *common, check=1).stderr
 
 
-def test_a_full_disk_keeps_the_last_good_checkpoint(program, reviews, whole, tmp_path):
+def test_a_full_disk_keeps_the_last_good_checkpoint(program, reviews, classifier_run, tmp_path):
     """A limit on the size of files stands for the full disk: write fails in the same place."""
-    shutil.copytree(str(whole), str(tmp_path / 'out'))
+    shutil.copytree(str(classifier_run), str(tmp_path / 'out'))
     before = (tmp_path / 'out' / 'last.params').read_bytes()
     limit = ['bash', '-c', 'ulimit -f 1000; trap "" XFSZ; exec "$@"', '-']
     arguments = flags(reviews, tmp_path / 'out', '--epochs', '3', '--resume')

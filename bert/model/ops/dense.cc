@@ -23,8 +23,6 @@ constexpr int kRows = kTileRows, kVectors = kTileVectors;
 constexpr long kColumns = kVectors * kLanes;
 constexpr long kDepth = 512;            // the most inputs that are multiplied at a time
 
-
-
 struct Layer {
   static constexpr char kName[] = "dense layers";
   static constexpr int kTensors = 2;                // weight in panels, bias
