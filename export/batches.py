@@ -56,7 +56,8 @@ def text_batches(texts: Sequence[Tuple[str, Optional[str]]], tokenizer: Tokenize
 def random_batches(config: BertConfig, length: int) -> List[Batch]:
     """Random ids and token types: batches of 4, 2 and 1 texts; the last has all positions."""
     rng, batches = np.random.RandomState(0), []
-    for rows, columns in (4, 7), (2, length), (1, config.max_position_embeddings):
+    positions = config.max_position_embeddings
+    for rows, columns in (4, min(7, positions)), (2, length), (1, positions):
         ids, types = (rng.randint(count, size=(rows, columns)).astype(np.int32)
                       for count in (config.vocab_size, config.type_vocab_size))
         lengths = np.append(columns, rng.randint(1, columns, rows - 1)).astype(np.float32)

@@ -7,10 +7,11 @@
         --quantize int8
 
 The folder holds model-symbol.json and model-0000.params (for mx.gluon.SymbolBlock.imports), or
-model.onnx, with config.json, the vocabulary, tokenizer.json, and labels.txt.  Batch size and length
-are free.  A symbol's inputs are data0, data1 and data2: token ids and token types (batch, length),
-and the lengths (batch,).  The inputs and outputs of ONNX are named as in Transformers, for Optimum
-and transformers.js.  export/examples/ shows how to predict with either format.
+model.onnx, with config.json, the vocabulary, tokenizer.json and, for classes, labels.txt.  Batch
+size and length are free.  A symbol's inputs are data0, data1 and data2: token ids and token types
+(batch, length), and the lengths (batch,).  The inputs and outputs of ONNX are named as in
+Transformers, for Optimum and transformers.js.  export/examples/ shows how to predict with either
+format.
 """
 if not __package__:     # run as a file: `bert` is the checkout's
     import os.path
@@ -181,9 +182,9 @@ def build(task: str, model: 'LoadedModel', dropout: float, trained: bool) -> Any
     optional = () if trained else HEADS if model.arrays else ('',)
     net, fresh = network.build(task, model.config, model.arrays, model.source, dropout, optional)
     if fresh:
-        logging.warning('warning: without --model_parameters %s random: the predictions of the '
-                        'export are meaningless',
-                        'the head is' if model.arrays else 'all weights are')
+        logging.warning('warning: without --model_parameters %s: the predictions of the export '
+                        'are meaningless', 'the head is random' if model.arrays else
+                        'and --pretrained all weights are random')
     return net
 
 
@@ -256,9 +257,8 @@ def describe(folder: str, model: 'LoadedModel', head: Optional[str],
     if isinstance(model.tokenizer, WordPiece):
         tokenizer_json.write(folder, model.tokenizer)
     if labels:
-        with files.atomic(os.path.join(folder, LABELS)) as temporary, \
-                open(temporary, 'w', encoding='utf-8', errors='backslashreplace') as f:
-            f.writelines(label + '\n' for label in labels)
+        with files.atomic_text(os.path.join(folder, LABELS)) as f:
+            f.writelines(' '.join(label.split()) + '\n' for label in labels)
 
 
 def program() -> None:

@@ -41,7 +41,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert.checkpoint import output, result_folder
+    from bert.checkpoint import output, result_folder, sentence_modules
     from bert.checkpoint.names import check_tied, to_huggingface
     from bert.checkpoint.resolve import resolve, tensorflow_checkpoint
     from bert.checkpoint.weights import write_params, write_safetensors
@@ -54,7 +54,7 @@ def main(argv=None):
     config, tok, arrays = result_folder.read(found)
     check_fit(config, arrays, found)
     check_tied(arrays, found.weights)
-    arrays = {name: array.astype(args.dtype) for name, array in arrays.items()}
+    arrays = convert(arrays, args.dtype, found)
     try:
         theirs, architecture = to_huggingface(arrays)
     except KeyError as name:
@@ -74,7 +74,22 @@ def main(argv=None):
             write_params(os.path.join(folder, name), arrays)
     print(f'{os.path.join(args.target, name)}: {sum(array.size for array in arrays.values())} '
           f'parameters in {len(arrays)} arrays, from {found.source}')
+    if sentence_modules.root(os.path.dirname(found.weights)):
+        print('its modules for vectors of sentences (pooling, Dense, Normalize) are left out; '
+              'embedding.py --save_model writes a folder that has them')
     return 0
+
+
+def convert(arrays, dtype, found):
+    """The arrays in this dtype, which must be able to hold their values."""
+    import numpy as np
+    with np.errstate(over='ignore'):
+        converted = {name: array.astype(dtype) for name, array in arrays.items()}
+    for name, array in converted.items():
+        if not np.isfinite(array).all():
+            raise DataError(f'{found.weights}: {name} has values that {dtype} cannot hold; use '
+                            '--dtype float32')
+    return converted
 
 
 def check_fit(config, arrays, found):

@@ -13,8 +13,10 @@ if not __package__:     # run as a file: `bert` is the checkout's
     import sys
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
+import contextlib
 import logging
 import os
+import signal
 import time
 
 from bert.pretraining import flags
@@ -73,12 +75,9 @@ def main(argv=None):
     recorded = {key: value for key, value in vars(args).items() if key not in (
         'input_file', 'output_dir', 'num_workers', 'resume', 'overwrite', 'verbose', 'offline')}
     recorded['vocabulary_sha1'] = shards.vocabulary_sha1(tok)
-    try:
+    with say_how_to_go_on():
         made = shard_writer.create(job, recorded, args.num_workers, args.resume,
                                    args.overwrite)
-    except KeyboardInterrupt:
-        logging.info('stopped; the same command with --resume continues')
-        raise
     seconds = time.monotonic() - start
     logging.info('instances: %d, tokens: %d, shards: %d; %.1f s, %.2f million tokens per second',
                  made['instances'], made['tokens'], made['shards'], seconds,
@@ -86,6 +85,26 @@ def main(argv=None):
     if args.verbose:
         show(tok, os.path.join(folder, 'part-000.npz'))
     return 0
+
+
+@contextlib.contextmanager
+def say_how_to_go_on():
+    """Where Ctrl-C or SIGTERM ends the block, say how to continue."""
+    said = 'stopped; the same command with --resume continues'
+
+    def end(number, frame):
+        os.write(2, f'{said}\n'.encode())       # the log may be within a line
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)            # at once: a chunk may take long
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except KeyboardInterrupt:
+        logging.info(said)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def show(tok, path):

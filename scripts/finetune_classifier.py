@@ -17,7 +17,7 @@ from bert.checkpoint.source import read_settings
 from bert.data import features, inputs, labels, lengths, outputs, tables, tasks
 from bert.metrics import classification
 from bert.training import data_flags, flags
-from bert.utils import cli, files
+from bert.utils import cli
 from bert.utils.errors import DataError, run, show
 
 DEFAULTS = flags.Defaults(lr=5e-5, epochs=3, sample_lr=3e-4, sample_epochs=5)
@@ -26,7 +26,7 @@ DEFAULTS = flags.Defaults(lr=5e-5, epochs=3, sample_lr=3e-4, sample_epochs=5)
 def parse_args(argv=None):
     parser = cli.Parser(description=__doc__)
     add_data_flags(parser.add_argument_group('data'))
-    flags.add_model_flags(parser)
+    flags.add_model_flags(parser, model='bert_12_768_12, or sample for a sample task')
     flags.add_training_flags(parser, DEFAULTS)
     flags.add_runtime_flags(parser)
     parser.add_argument('--dev_batch_size', type=cli.positive_int, default=32, metavar='N',
@@ -57,6 +57,8 @@ def parse_args(argv=None):
         labels.parse_order(args.labels)
     except ValueError as error:
         parser.error(str(error))
+    if not (args.task_name or args.train_file or flags.only_predicts(args)):
+        parser.error('--train_file is missing; to predict add --only_inference or --predict')
     args.max_len = args.max_len or read_settings(args.model_parameters).get('max_len')
     if args.max_len and args.max_len < 8:
         parser.error(f'--max_len {args.max_len} leaves no room for text; use 8 or more')
@@ -154,8 +156,7 @@ def read_examples(args, trained):
     paths = {'train': args.train_file, 'dev': args.dev_file, 'test': args.test_file}
     if args.only_inference or args.predict is not None:
         del paths['train']
-    elif not args.train_file:
-        raise DataError('--train_file is missing; to predict add --only_inference or --predict')
+
     problem_type = data_flags.problem_type(args) or (
         trained.problem_type if trained else tasks.SINGLE_LABEL)
     columns = data_flags.table_columns(args)
@@ -232,7 +233,6 @@ def report(args, task, model, examples, sets, best):
     ``best`` has the logits of some sets already.
     """
     from bert.training import plot, summary
-    folder = files.make_folder(args.output_dir, '--output_dir')
     results, confusions = {}, {}
     for split in [split for split in sets if split != 'train']:
         logits = best[split] if split in best else predict(args, model, sets[split])
@@ -253,13 +253,13 @@ def report(args, task, model, examples, sets, best):
     if model.runtime.comm.rank:
         return None
     windows = ('--windows', '--stride', str(args.stride)) if args.windows else ()
-    texts = ('A text.', 'Another text.') if task.pair else ('A text.',)
     summary.write(
-        folder, results, None if args.only_inference else summary.Hint(
+        args.output_dir, results, None if args.only_inference else summary.Hint(
             'to predict', 'scripts/finetune_classifier.py', '--model_parameters',
-            (*windows, '--predict', *texts)), curves=args.plot)
-    for split, counts in confusions.items():
-        plot.confusion(os.path.join(folder, f'confusion-{split}.png'), counts, task.labels)
+            (*windows, '--predict', 'A text.', *['Another text.'] * bool(task.pair))), args.plot)
+    for split, counts in confusions.items():    # last: nothing is lost if one fails
+        path = os.path.join(args.output_dir, f'confusion-{split}.png')
+        plot.confusion(path, counts, task.labels)
     return {split: {name: scores[name] for name in task.metrics}
             for split, scores in results.items()}
 

@@ -125,8 +125,8 @@ def fine_tune(args):
         flag, case = ('--cased', 'uncased') if args.cased == 'true' else ('--cased false', 'cased')
         raise DataError(f'{flag}: the model {source} is {case}; omit the flag, or use another '
                         'model')
-    seq_len = tagging.choose_length(args.seq_len or config.settings.get('seq_len'),
-                                    config.max_position_embeddings)
+    args.seq_len = tagging.choose_length(args.seq_len or config.settings.get('seq_len'),
+                                         config.max_position_embeddings)
     labels, maps = resolve_labels(args, paths, sentences, loaded)
     if not args.model_parameters:
         loaded = loaded.without_head()
@@ -135,14 +135,14 @@ def fine_tune(args):
     del loaded      # its arrays are as large as the network
     sets = {}
     for split, rows in sentences.items():
-        features = tagging.features(model.tokenizer, [row.words for row in rows], seq_len)
+        features = tagging.features(model.tokenizer, [row.words for row in rows], args.seq_len)
         sets[split] = Data(rows, maps[split], features)
         long = len({feature.sentence for feature in features if feature.word})
-        windows = f', {long} of them longer than --seq_len {seq_len} and split into windows'
+        windows = f', {long} of them longer than --seq_len {args.seq_len} and split into windows'
         scheme = '' if rows[0].tags is None else f', scheme: {maps[split].file}'
         logging.info('%s: %d sentences%s%s', split, len(rows), windows if long else '', scheme)
     logging.info('tags: %s; model: %s', ' '.join(labels), source)
-    best = train(args, seq_len, labels, model, sets)
+    best = train(args, labels, model, sets)
     return report(args, labels, model, sets, best)
 
 
@@ -192,7 +192,7 @@ def resolve_labels(args, paths, sentences, loaded):
     return trained or tuple(found), maps
 
 
-def train(args, seq_len, labels, model, sets):
+def train(args, labels, model, sets):
     """Train, and evaluate after each epoch; the network ends with the best weights.
 
     Returns the tags of the dev set with these weights, or None.
@@ -214,11 +214,10 @@ def train(args, seq_len, labels, model, sets):
         return cross_entropy(word_logits(model.forward, chosen, device), targets).sum()
 
     description = finetuning.Description('tag_classifier.1.', labels,
-                                         {'task': 'ner', 'seq_len': seq_len})
-    output = flags.output_settings(args, model.runtime.layout, {'seq_len': seq_len})
+                                         {'task': 'ner', 'seq_len': args.seq_len})
     # the mean over words: each counts the same, however many are in its batch
-    with finetuning.Run(flags.recipe(args), output, model,
-                        ([f.ids for f in features], [f.first for f in features], classes),
+    with finetuning.Run(flags.recipe(args), flags.output_settings(args, model.runtime.layout),
+                        model, ([f.ids for f in features], [f.first for f in features], classes),
                         description, counts=[len(f.first) for f in features],
                         dev=[(row.words, row.tags) for row in sets['dev'].sentences]
                         if 'dev' in sets else ()) as training:

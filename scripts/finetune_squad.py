@@ -24,7 +24,7 @@ from bert.checkpoint.source import read_settings
 from bert.data import inputs, lengths, squad, squad_answers, squad_features
 from bert.metrics import squad as squad_metrics
 from bert.training import flags
-from bert.utils import cli, files
+from bert.utils import cli
 from bert.utils.errors import DataError, run, show
 
 # what a result folder remembers, so that it can answer without these flags
@@ -109,6 +109,8 @@ def check(parser, args):
         parser.error('--only_predict and --predict need --model_parameters, a result folder')
     if args.predict is not None and len(args.predict) not in (0, 2):
         parser.error('--predict takes a question and a passage; quote each of them')
+    if args.dev_file and not args.train_file and not flags.only_predicts(args):
+        parser.error('--train_file is missing; to use a trained model add --only_predict')
 
 
 def main(argv=None):
@@ -125,7 +127,6 @@ def fine_tune(args):
     args.dtype = runtime.dtype
     if args.predict is None:
         flags.check_output(args, runtime.comm.rank, trains=not args.only_predict)
-        files.make_folder(args.output_dir, '--output_dir')
     questions = read_questions(args)
     source = dataclasses.replace(flags.model_source(args), vocab=args.sentencepiece,
                                  cased=False if args.uncased else None)
@@ -168,8 +169,7 @@ def read_questions(args):
             paths[split] = (squad_files.sample(split, version) if args.bert_model == 'sample' else
                             squad_files.find(split, version,
                                              offline=is_offline(args.offline or None)))
-    elif not args.only_predict and not args.train_file:
-        raise DataError('--train_file is missing; to use a trained model add --only_predict')
+
     questions = {split: squad.read(path, split == 'train') for split, path in paths.items() if path}
     if args.debug:
         questions = {split: rows[:DEBUG_QUESTIONS] for split, rows in questions.items()}
@@ -226,12 +226,11 @@ def train(args, model, rows, questions, windows):
         return training.load_best()
 
 
-def predict(args, model, questions, windows, **changes):
+def predict(args, model, questions, windows):
     """The answer to each question: a list of :class:`bert.data.squad_answers.Prediction`."""
     from bert.training import spans
-    settings = {name: getattr(args, name) for name in ANSWERS}
     return spans.predict(model.forward, questions, windows, model.runtime.comm,
-                         args.test_batch_size, **dict(settings, **changes))
+                         args.test_batch_size, **{name: getattr(args, name) for name in ANSWERS})
 
 
 def evaluate(args, questions, predictions):
@@ -284,9 +283,8 @@ def answer_texts(args, model):
         questions = squad.from_lines(lines)
         windows = featurize(args, model, questions, 'texts')
         warned = warned or squad_features.warn_of_gaps(windows, args.doc_stride)
-        # at least two, to list both "no answer" and the best answer
-        for p in predict(args, model, questions, windows, n_best_size=max(2, args.n_best_size)):
-            print(squad_answers.as_columns(p))
+        for prediction in predict(args, model, questions, windows):
+            print(squad_answers.as_columns(prediction))
 
 
 def program():

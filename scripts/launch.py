@@ -43,7 +43,7 @@ _PASSED_ON = ('BERT_', 'MXNET_', 'PS_', 'OMP_', 'MALLOC_', 'HF_HOME', 'HF_HUB_',
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line; it leaves the flags of the command as they are."""
-    error = cli.Parser.error
+    error, flags = cli.Parser.error, {}
 
 
 def parse_args(argv=None):
@@ -75,7 +75,10 @@ def parse_args(argv=None):
         args.num_servers = args.num_workers
     if not args.command:
         parser.error('the command to run is missing')
-    hosts = (args.hosts or 'localhost').split(',')
+    hosts = [host.strip() for host in (args.hosts or 'localhost').split(',')]
+    if ':' in ''.join(hosts):
+        parser.error(f'-H {args.hosts}: names of hosts only; the {args.num_workers} workers are '
+                     'shared out evenly')
     if not all(hosts) or args.num_workers < len(hosts):
         parser.error(f'-H {args.hosts}: each host needs a name, and at least one of the '
                      f'{args.num_workers} workers')
@@ -97,9 +100,14 @@ def main(argv=None):
 def start_job(args, signals):
     """Start the whole job from this host; the exit code."""
     others = args.hosts[1:]
+    if others and not _is_here(args.hosts[0]):
+        log(f'-H: the first host must be this one, {socket.gethostname()}; start the job on '
+            f'{args.hosts[0]}')
+        return 1
     address = args.address or (_address_towards(others[0]) if others else '127.0.0.1')
     if address is None:
-        log(f'-H: the host {others[0]} is not known; give its name or IP address')
+        log(f'-H: the host {others[0]} is not known here; give its name or IP address, or the '
+            '--address of this host')
         return 1
     with socket.socket() as watch, socket.socket() as free:
         try:
@@ -162,11 +170,31 @@ def _join_command(job):
     return f'{shlex.quote(sys.executable)} {shlex.quote(os.path.abspath(__file__))} --join {text}'
 
 
+def _without_user(host):
+    """The name of a host that ssh may know as user@host."""
+    return host.rpartition('@')[2]
+
+
+def _is_here(host):
+    """Whether a host is this one, as far as can be told: its name or address is."""
+    host = _without_user(host)
+    if host.partition('.')[0] == socket.gethostname().partition('.')[0]:
+        return True
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.bind((host, 0))
+        except socket.gaierror:     # a name that only ssh knows
+            return True
+        except OSError:
+            return False
+        return True
+
+
 def _address_towards(host):
     """This host's IP address on the way to another, None where that is not known."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         try:
-            s.connect((host, 9))
+            s.connect((_without_user(host), 9))
         except OSError:
             return None
         return s.getsockname()[0]

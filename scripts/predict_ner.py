@@ -62,13 +62,16 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from bert.checkpoint import result_folder
+    from bert.checkpoint import output, result_folder
     from bert.checkpoint.source import ModelSource
     from bert.model.heads import Tagger
     from bert.training import finetuning
     from bert.training.runtime import start
     from bert.training.tagging import predict
     runtime = start(flags.device_settings(args))
+    if args.test_path:
+        output.check_predictions(args.output_dir, '--output_dir', args.model_parameters)
+        files.make_folder(args.output_dir, '--output_dir')
     loaded = result_folder.load(ModelSource(weights=args.model_parameters, offline=True))
     config = loaded.config
     labels = parse_order(args.labels) or config.labels
@@ -98,7 +101,6 @@ def predict_columns(args, tag, labels):
     """Tag a CoNLL file, print its scores if it has tags, and write the predictions."""
     sentences = conll.read(args.test_path, args.token_column,
                            None if args.no_tags else args.tag_column)
-    files.make_folder(args.output_dir, '--output_dir')
     tag_map = tagging.tag_map(args.test_path, sentences, tags.scheme_of(labels), labels)
     predicted = tag([sentence.words for sentence in sentences])
     if sentences[0].tags is not None:

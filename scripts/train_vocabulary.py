@@ -12,7 +12,10 @@ if not __package__:     # run as a file: `bert` is the checkout's
     import sys
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
+import collections
 import io
+import itertools
+import logging
 import os
 import re
 
@@ -23,6 +26,9 @@ from bert.utils.errors import DataError, run
 # a word of 1,000 letters or more (Chinese characters are words of their own): BERT's tokenizer
 # makes it [UNK], and the time of the WordPiece trainer grows with the square of its length
 LONG_WORD = re.compile('[^\\W\u3400-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]{1000,}')
+ALPHABET = 1000     # characters that a WordPiece vocabulary has at least, where the text has them
+
+_log = logging.getLogger(__name__)
 
 
 def parse_args(argv=None):
@@ -38,9 +44,10 @@ def parse_args(argv=None):
     parser.add_argument('--model_type', type=str.lower, default='unigram',
                         choices=('unigram', 'bpe', 'char', 'word'),
                         help='of SentencePiece (default: %(default)s)')
-    parser.add_argument('--character_coverage', type=cli.number(0.98, 1), default=0.9995,
-                        metavar='SHARE', help='of SentencePiece: the share of the characters that '
-                        'get a token; 1 for small alphabets (default: %(default)s)')
+    parser.add_argument('--character_coverage', type=cli.number(0.98, 1), metavar='SHARE',
+                        help='the share of the characters that get a token; 1 for small alphabets '
+                             '(default: 0.9995; 0.9999 for WordPiece, but at least the '
+                             f'{ALPHABET} most frequent characters)')
     parser.add_argument('--cased', action='store_true', help='do not lower-case the text')
     cli.add_overwrite_flag(parser)
     return parser.parse_args(argv)
@@ -49,16 +56,17 @@ def parse_args(argv=None):
 def main(argv=None):
     args = parse_args(argv)
     from bert.checkpoint import output
-    from bert.pretraining.corpus import expand
+    from bert.pretraining import corpus
     from bert.text import tokenizer
-    paths = expand(args.input_file)
+    paths = corpus.expand(args.input_file)
+    corpus.check_plain(paths)
     # None: that a folder holds a model is no reason to propose --overwrite
     with output.replacement(args.output_dir, '--output_dir', args.overwrite or None,
                             output.VOCABULARY) as folder:
         if not args.overwrite:
             check(args.output_dir)
         if args.kind == 'wordpiece':
-            path = train_wordpiece(lines(paths), folder, args.vocab_size, args.cased)
+            path = train_wordpiece(paths, folder, args)
         else:
             path = train_sentencepiece(lines(paths), folder, args)
         tok = tokenizer.load(path, args.cased)
@@ -86,18 +94,77 @@ def lines(paths):
                 yield text.strip()
 
 
-def train_wordpiece(texts, folder, size, cased):
+def train_wordpiece(paths, folder, args):
     """Write vocab.txt to ``folder``; returns its path.  DataError if there is no text."""
     from tokenizers import BertWordPieceTokenizer
-    trainer = BertWordPieceTokenizer(lowercase=not cased)
-    texts = (LONG_WORD.sub('', text) for text in texts)
-    trainer.train_from_iterator(texts, vocab_size=size, special_tokens=list(SPECIALS),
-                                show_progress=False)
-    if trainer.get_vocab_size() <= len(SPECIALS):
+
+    def texts():
+        return (LONG_WORD.sub('', text) for text in lines(paths))
+
+    def train(alphabet):
+        # else the trainer takes the ALPHABET most frequent ones, and breaks ties by chance
+        trainer = BertWordPieceTokenizer(lowercase=not args.cased)
+        trainer.train_from_iterator(
+            texts(), vocab_size=args.vocab_size, special_tokens=list(SPECIALS),
+            limit_alphabet=len(alphabet), initial_alphabet=alphabet, show_progress=False)
+        return trainer.get_vocab()
+
+    def joins(char):
+        """Whether it makes words with others; Chinese ones and marks do not."""
+        return len(split.pre_tokenize_str(normalize(f'a{char}a'))) == 1
+
+    fresh = BertWordPieceTokenizer(lowercase=not args.cased)
+    normalize, split = fresh.normalizer.normalize_str, fresh.pre_tokenizer
+    counts = characters(texts(), normalize)
+    if not counts:
         raise DataError('--input_file: there is no text in these files')
-    ids = trainer.get_vocab()
+    order = sorted(counts, key=lambda char: (-counts[char], char))
+    room = args.vocab_size - len(SPECIALS)
+    alphabet = order[:min(room, wanted(order, counts, args.character_coverage or 0.9999))]
+    ids = train(alphabet)
+    # of a character it may have two tokens, c and ##c
+    if len(ids) > args.vocab_size:
+        needed = itertools.accumulate(1 + ('##' + char in ids) for char in alphabet)
+        alphabet = order[:sum(size <= room for size in needed)]
+        ids = train(alphabet)
+    elif len(ids) < args.vocab_size and len(alphabet) < len(order):
+        needed = itertools.accumulate(1 + joins(char) for char in order[len(alphabet):])
+        free = args.vocab_size - len(ids)
+        alphabet = order[:len(alphabet) + sum(size <= free for size in needed)]
+        ids = train(alphabet)
+    warn(counts, alphabet)
     return write(os.path.join(folder, 'vocab.txt'), ''.join(
         token + '\n' for token in sorted(ids, key=ids.get)).encode('utf-8'))
+
+
+def characters(texts, normalize):
+    """How often each character is in texts, once ``normalize`` has cleaned them."""
+    counts, raw = collections.Counter(), collections.Counter()
+    for text in texts:
+        raw.update(text)
+    for char, count in raw.items():
+        for cleaned in normalize(char).split():
+            for part in cleaned:
+                counts[part] += count
+    return counts
+
+
+def wanted(order, counts, coverage):
+    """How many of the characters in ``order``, the most frequent first, make up the share
+    ``coverage`` of the text; at least ALPHABET."""
+    covered = itertools.accumulate(counts[char] for char in order)
+    share = coverage * sum(counts.values())
+    return max(ALPHABET, 1 + sum(count < share for count in covered))
+
+
+def warn(counts, alphabet):
+    """Log how much of the text the vocabulary leaves out, if any."""
+    left_out = set(counts) - set(alphabet)
+    if left_out:
+        share = sum(counts[char] for char in left_out) / sum(counts.values())
+        _log.warning('%d of the %d characters of the text, %.2g %% of it, are not in the '
+                     'vocabulary: words with them become [UNK]; a larger --vocab_size or '
+                     '--character_coverage 1 takes more', len(left_out), len(counts), 100 * share)
 
 
 def train_sentencepiece(texts, folder, args):
@@ -108,7 +175,7 @@ def train_sentencepiece(texts, folder, args):
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=texts, model_writer=model, model_type=args.model_type,
             vocab_size=args.vocab_size - 3,     # [CLS], [SEP] and [MASK] are added to it
-            character_coverage=args.character_coverage, pad_id=3, minloglevel=2,
+            character_coverage=args.character_coverage or 0.9995, pad_id=3, minloglevel=2,
             normalization_rule_name='nmt_nfkc' if args.cased else 'nmt_nfkc_cf')
     except (RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines()[-1]

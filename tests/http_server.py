@@ -122,7 +122,7 @@ def put_hub(server, repo, files, commit='c' * 40):
     for revision in ('main', commit):
         for name in ('config.json', 'tokenizer_config.json', 'tokenizer.json', 'vocab.txt',
                      'model.safetensors', 'pytorch_model.bin', 'added_tokens.json', 'modules.json',
-                     'config_sentence_transformers.json',
+                     'special_tokens_map.json', 'config_sentence_transformers.json',
                      'model.safetensors.index.json', *files):
             path = f'{repo}/resolve/{revision}/{name}'
             headers = {'X-Repo-Commit': commit}

@@ -60,6 +60,9 @@ def model_folder(repo: str, *, weights: bool, local: bool, offline: bool = False
             raise DataError(f'no {inside}config.json')
     fetch(inside + 'tokenizer_config.json', commit)
     fetch(inside + 'added_tokens.json', commit)
+    special = inside + 'special_tokens_map.json'
+    if not fetch(special, commit) and local:        # caches of earlier versions lack it
+        _complete(repo, special, commit, offline)
     whole = fetch(inside + 'tokenizer.json', commit)    # has casing and added tokens too
     if not fetch(inside + 'vocab.txt', commit) and not whole:
         raise DataError('neither vocab.txt nor tokenizer.json')
@@ -67,8 +70,9 @@ def model_folder(repo: str, *, weights: bool, local: bool, offline: bool = False
         return folder
     index = fetch(inside + 'model.safetensors.index.json', commit)
     if index:
-        for name in sorted(set((read_json(index, dict).get('weight_map') or {}).values())):
-            fetch(inside + str(name), commit)
+        shards = read_json(index, dict).get('weight_map')
+        for name in sorted(set(map(str, shards.values()))) if isinstance(shards, dict) else ():
+            fetch(inside + name, commit)
     else:
         if not has_torch:
             raise DataError('no model.safetensors (pytorch_model.bin is a pickle, and only used '

@@ -6,19 +6,18 @@ CRC-32 of all bytes before it, in hexadecimal.  The eight bytes that the format 
 has the CRC-32 of all its other bytes in its metadata.  Files of other programs have no checksum and
 get the other checks only.
 """
-import itertools
 import mmap
 import os
 import struct
 import zlib
-from typing import Any, Dict, Iterable, List, Mapping
+from typing import Dict, List, Mapping
 
 import numpy as np
 
 from ..utils.errors import DataError
 
 __all__ = ['append_checksum', 'checksum', 'check_finite', 'check_params', 'check_safetensors',
-           'fingerprint', 'fingerprint_of_rows', 'sealed_safetensors', 'METADATA']
+           'sealed_safetensors', 'METADATA']
 
 TRAILER, MARK = b'gluon-bert crc32 ', b'gluonCRC'
 _HEX = 8            # digits of a CRC-32
@@ -93,22 +92,6 @@ def checksum(path: str) -> int:
         return int(end[-_HEX:], 16) if end.startswith(TRAILER) else 0
     except (OSError, ValueError):       # a short file, or other digits
         return 0
-
-
-def fingerprint(*columns: Iterable[Any]) -> int:
-    """The CRC-32 of columns of numbers, or of lists or arrays of numbers, as float64."""
-    code = 0
-    for value in itertools.chain(*columns):
-        code = zlib.crc32(np.asarray(value, np.float64).tobytes(), code)
-    return code
-
-
-def fingerprint_of_rows(rows: Iterable[Any]) -> int:
-    """The CRC-32 of rows of texts and Python's numbers, or tuples and lists of these."""
-    code = 0
-    for row in rows:
-        code = zlib.crc32(ascii(row).encode('ascii'), code)     # the same for any Unicode version
-    return code
 
 
 def check_params(path: str) -> None:

@@ -2,7 +2,8 @@
 
 Ours are those of the networks in :mod:`bert.model.heads`: ``bert.`` and GluonNLP's names for the
 encoder, pooler, decoder and next-sentence head, then the task heads ``classifier.1``,
-``span_classifier`` and ``tag_classifier.1``.
+``span_classifier`` and ``tag_classifier.1``; ``choice_classifier.1`` is that of a multiple-choice
+model, for which there is no network.
 """
 import re
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
@@ -39,6 +40,7 @@ _WHOLE = {
 _HEADS = {
     'classifier.1.': ('classifier.', 'BertForSequenceClassification'),
     'tag_classifier.1.': ('classifier.', 'BertForTokenClassification'),
+    'choice_classifier.1.': ('classifier.', 'BertForMultipleChoice'),
     'span_classifier.': ('qa_outputs.', 'BertForQuestionAnswering'),
 }
 # with (the masked-LM decoder, the next-sentence head) -> the class that has them
@@ -115,8 +117,9 @@ def from_huggingface(arrays: Mapping[str, np.ndarray],
                      architectures: Optional[Sequence[str]] = ()) -> Dict[str, np.ndarray]:
     """Arrays under Hugging Face's names -> under ours; what BERT does not have is left out.
 
-    ``architectures`` is the list in config.json, or None; it distinguishes a tagger's
-    ``classifier`` from a sentence classifier's.  A bare ``BertModel`` (names without ``bert.``),
+    ``architectures`` is the list in config.json, or None; it distinguishes the ``classifier`` of a
+    tagger, or of a multiple-choice model, from a sentence classifier's.  Without it, a
+    ``classifier`` beside no pooler is a tagger's.  A bare ``BertModel`` (names without ``bert.``),
     the older ``gamma`` and ``beta``, and the prefixes of wrappers (``module.``, ``model.``,
     ``bert.bert.``) are understood.  The masked-LM decoder's weight is left out where it is the word
     embedding.
@@ -124,8 +127,10 @@ def from_huggingface(arrays: Mapping[str, np.ndarray],
     arrays = _unwrapped(arrays)
     whole = {theirs: ours for ours, theirs in _WHOLE.items()}
     layer_names = {theirs: ours for ours, theirs in _LAYER.items()}
-    head = 'tag_classifier.1.' if 'BertForTokenClassification' in (architectures or ()) \
-        else 'classifier.1.'
+    head = next((head for head, (theirs, name) in _HEADS.items()
+                 if theirs == 'classifier.' and name in (architectures or ())), 'classifier.1.')
+    if not architectures and not any('pooler.dense.' in name for name in arrays):
+        head = 'tag_classifier.1.'
     whole.update({'classifier.': head, 'qa_outputs.': 'span_classifier.',
                   'cls.predictions.decoder.weight': 'bert.decoder.3.weight',
                   'cls.predictions.decoder.bias': 'bert.decoder.3.bias'})

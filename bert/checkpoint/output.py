@@ -261,7 +261,7 @@ def _finish(folder):
         return
     if os.path.exists(os.path.join(complete, _STALE)):
         for name in read_json(os.path.join(complete, _STALE), list):
-            if re.fullmatch(_ALL, name):
+            if os.path.basename(name) == name and re.fullmatch(_ALL, name):
                 path = os.path.join(folder, name)
                 is_folder = os.path.isdir(path) and not os.path.islink(path)
                 with contextlib.suppress(FileNotFoundError):

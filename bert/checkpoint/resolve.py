@@ -37,6 +37,8 @@ Checkpoint.__doc__ = """What :func:`resolve` found.
 _WEIGHTS = ('model.params', 'model.safetensors', 'model.safetensors.index.json',
             'pytorch_model.bin')
 _VOCAB = ('vocab.txt', 'spm.model', 'tokenizer.json')
+# what a program or BertEmbedding passes where the user names none
+_DEFAULT_DATASETS = ('book_corpus_wiki_en_uncased', 'book_corpus_wiki_en_cased')
 
 
 def resolve(model: Optional[str] = None, dataset: Optional[str] = None,
@@ -59,7 +61,8 @@ def resolve(model: Optional[str] = None, dataset: Optional[str] = None,
     offline : bool, optional
         Use no network; None: as BERT_OFFLINE and HF_HUB_OFFLINE say.
     log : callable, optional
-        Takes a line for each source that failed before the one that is used.
+        Takes a line for each source that failed before the one that is used, and one where
+        ``dataset`` is not used.
     vocab : str, optional
         A vocabulary file to take in place of the model's; its casing stays the model's where
         that is known.
@@ -90,14 +93,21 @@ def _resolve(model, dataset, weights, wanted, offline, log, needs_vocab):
     """:func:`resolve` with all defaults filled in; without ``needs_vocab`` it may be missing."""
     path = os.path.expanduser(model)
     if weights:
-        return _given(os.path.expanduser(weights), model, dataset, offline, log, needs_vocab)
+        found = _given(os.path.expanduser(weights), model, dataset, offline, log, needs_vocab)
+        if 'BertForMultipleChoice' in found.config.architectures and os.path.exists(
+                os.path.join(os.path.dirname(found.weights), 'config.json')):
+            raise DataError(f'{found.weights}: of a multiple-choice model, which has no program '
+                            'here; --bert_model takes its encoder')
+        return found
     if model == 'sample':
+        _note_unused(dataset, log)
         return _folder(SAMPLE, wanted, 'the sample model, a toy')
     if model not in MODELS:
+        if not os.path.isdir(path) and (os.path.isfile(path) or os.path.isfile(path + '.index')):
+            return _given(path, DEFAULT, dataset, offline, log, needs_vocab)
+        _note_unused(dataset, log)
         if os.path.isdir(path):
             return _folder(path, wanted, path, needs_vocab=needs_vocab)
-        if os.path.isfile(path) or os.path.isfile(path + '.index'):
-            return _given(path, DEFAULT, dataset, offline, log, needs_vocab)
         if re.fullmatch(r'\w[\w.-]*/\w[\w.-]*', model):
             return _first(model, [('local path', lambda: _fail('no such file or folder'))]
                           + _hub_sources(model, wanted, None, offline), offline, log,
@@ -107,9 +117,17 @@ def _resolve(model, dataset, weights, wanted, offline, log, needs_vocab):
     return _named(find(model, dataset), wanted, offline, log)
 
 
+def _note_unused(dataset, log):
+    """Log that the data set that a user has named has no effect."""
+    if dataset and dataset not in _DEFAULT_DATASETS:
+        log(f'--bert_dataset {dataset}: not used, it goes with a model by name: '
+            f"{' or '.join(MODELS)}")
+
+
 def _given(path, model, dataset, offline, log, needs_vocab):
     """The checkpoint of weights that the user has: a folder, or a file and what is beside it."""
     if os.path.isdir(path):
+        _note_unused(dataset, log)
         return _folder(path, True, path, needs_vocab=needs_vocab)
     _refuse_tensorflow(path)
     if not os.path.isfile(path):
@@ -119,6 +137,7 @@ def _given(path, model, dataset, offline, log, needs_vocab):
     vocab = folder if not needs_vocab or any(os.path.exists(os.path.join(folder, name))
                                              for name in _VOCAB) else None
     if vocab and (config or model in MODELS):
+        _note_unused(dataset, log)
         return Checkpoint(path, vocab, config or MODELS[model], None, path)
     if model in MODELS:     # ids in a .params file are GluonNLP's, in other files Google's
         base = _named(find(model, dataset), False, offline, log,

@@ -74,8 +74,9 @@ def without_weights(source: ModelSource) -> LoadedModel:
     """
     if source.vocab and (source.name or DEFAULT) in MODELS:
         config, cased, path = MODELS[source.name or DEFAULT], source.cased, source.vocab
-        if cased is None:
-            cased = (source.dataset or '').endswith('_cased')
+        if cased is None:       # where no file beside the vocabulary says
+            lower = vocabulary.casing(vocabulary.find(path))[0]
+            cased = (source.dataset or '').endswith('_cased') if lower is None else not lower
         origin = path
     else:
         found = resolve(source.name, source.dataset, offline=source.offline or None,
@@ -223,7 +224,7 @@ def check_arguments(folder: str, arguments: Mapping[str, Any], free: Collection[
     """
     before = read_json(os.path.join(folder, 'arguments.json'), dict)
     for name, value in arguments.items():
-        old = cli.recorded(before.get(name, value))
+        old, value = cli.recorded(before.get(name, value)), cli.recorded(value)
         if old != value and name not in free and not (name in paths and old and value):
             raise DataError(f'{flag}: the run in {folder} had {_given(name, old)}, and '
                             f'now {_given(name, value)}; use the same flags, or {other}')

@@ -4,6 +4,8 @@ import os
 import re
 from typing import Optional
 
+import numpy as np
+
 from ..text.tokenizer import WordPiece
 from ..utils.errors import DataError, brief
 from ..utils.files import make_folder, read_json, write_json
@@ -90,18 +92,20 @@ def _write(folder, loaded, modules, max_length):
     write_json(os.path.join(folder, 'config.json'), config.replace(
         architectures=('BertModel',), labels=None, problem_type=None, settings={}).to_dict())
     loaded.tokenizer.save(folder, max_length)
+    steps, truncate = _as_modules(modules.steps, config.hidden_size)
     write_json(os.path.join(folder, 'sentence_bert_config.json'),
                {'max_seq_length': max_length, 'do_lower_case': modules.lower})
     write_json(os.path.join(folder, 'config_sentence_transformers.json'),
-               {'prompts': {'default': modules.prompt} if modules.prompt else {},
-                'default_prompt_name': 'default' if modules.prompt else None,
-                'similarity_fn_name': modules.similarity})
+               dict({'prompts': {'default': modules.prompt} if modules.prompt else {},
+                     'default_prompt_name': 'default' if modules.prompt else None,
+                     'similarity_fn_name': modules.similarity},
+                    **({} if truncate is None else {'truncate_dim': truncate})))
     listed = [('Transformer', ''), ('Pooling', '1_Pooling')]
     write_json(os.path.join(make_folder(os.path.join(folder, '1_Pooling'), _FLAG), 'config.json'),
                dict({'word_embedding_dimension': config.hidden_size},
                     **{key: name == modules.pooling for name, key in MODES.items()},
                     pooling_mode_mean_sqrt_len_tokens=False))
-    for number, step in enumerate(modules.steps, 2):
+    for number, step in enumerate(steps, 2):
         kind = 'Dense' if isinstance(step, Dense) else 'Normalize'
         listed.append((kind, f'{number}_{kind}'))
         place = make_folder(os.path.join(folder, listed[-1][1]), _FLAG)
@@ -110,6 +114,21 @@ def _write(folder, loaded, modules, max_length):
     write_json(os.path.join(folder, LIST), [
         {'idx': i, 'name': str(i), 'path': path, 'type': 'sentence_transformers.models.' + kind}
         for i, (kind, path) in enumerate(listed)])
+
+
+def _as_modules(steps, units):
+    """Dense and NORMALIZE alone, and truncate_dim, which sentence-transformers applies at the end:
+    where a step follows the truncation, this becomes a Dense that keeps the first values."""
+    modules, last = [], len(steps) - 1
+    for number, step in enumerate(steps):
+        if isinstance(step, int):
+            if number == last:
+                return modules, step
+            size = SentenceModules('mean', steps[:number]).size(units)
+            step = Dense(np.eye(min(step, size), size, dtype=np.float32),
+                         np.zeros(min(step, size), np.float32), 'Identity')
+        modules.append(step)
+    return modules, None
 
 
 def _write_dense(folder, dense):

@@ -31,7 +31,8 @@ class Dense(NamedTuple):
 class SentenceModules(NamedTuple):
     """What follows the encoder: pooling, one of :data:`POOLINGS`, then steps in order."""
     pooling: str
-    steps: Tuple[Union[Dense, str], ...] = ()       # NORMALIZE: divide by the length
+    # NORMALIZE: divide by the length; a number: keep so many values
+    steps: Tuple[Union[Dense, str, int], ...] = ()
     lower: bool = False                             # whether texts are lower-cased first
     prompt: str = ''                                # what each text is preceded by
     similarity: str = 'cosine'                      # sentence-transformers' name of it
@@ -43,7 +44,12 @@ class SentenceModules(NamedTuple):
 
     def size(self, units: int) -> int:
         """The size of a vector, if those of the encoder have ``units`` values."""
-        return ([units] + [len(step.bias) for step in self.steps if isinstance(step, Dense)])[-1]
+        for step in self.steps:
+            if isinstance(step, Dense):
+                units = len(step.bias)
+            elif isinstance(step, int):
+                units = min(units, step)
+        return units
 
     def vector(self, rows: np.ndarray) -> np.ndarray:
         """Vectors of tokens, (tokens, units) float32 -> one vector, (size,) float32."""
@@ -52,6 +58,8 @@ class SentenceModules(NamedTuple):
         for step in self.steps:
             if isinstance(step, Dense):
                 vector = _ACTIVATIONS[step.activation](step.weight @ vector + step.bias)
+            elif isinstance(step, int):
+                vector = vector[:step].copy()       # for the same reason
             else:
                 vector = vector / max(np.linalg.norm(vector), np.float32(1e-12))
         return vector
@@ -129,24 +137,32 @@ def read(folder: str) -> Optional[SentenceModules]:
                             'supported at this place; choose another way with --pooling')
     settings = os.path.join(folder, 'sentence_bert_config.json')
     lower = os.path.isfile(settings) and read_json(settings, dict).get('do_lower_case') is True
-    prompt, similarity = _prompt(home)
+    prompt, similarity, truncate = _settings(home)
+    steps += [] if truncate is None else [truncate]     # after Normalize, as in encode()
     if prompt and not with_prompt:
         raise DataError(f'{os.path.join(home, LIST)}: pooling without the tokens of the prompt is '
                         'not supported; choose another way with --pooling')
     return SentenceModules(pooling or 'mean', tuple(steps), lower, prompt, similarity)
 
 
-def _prompt(home):
-    """The text that precedes each text by default, and the similarity."""
+def _settings(home):
+    """The text that precedes each text by default, the similarity, and truncate_dim or None."""
     source = os.path.join(home, PROMPTS)
     config = read_json(source, dict) if os.path.isfile(source) else {}
     prompts, name = config.get('prompts') or {}, config.get('default_prompt_name')
-    prompt = prompts.get(name) if isinstance(prompts, dict) and name is not None else ''
+    prompt = '' if name is None else None
+    if isinstance(prompts, dict) and isinstance(name, str):
+        prompt = prompts.get(name)
     if not isinstance(prompt, str):
         raise DataError(f'{source}: its default_prompt_name, {brief(name)}, is none of its '
                         'prompts; correct it, or choose a way with --pooling, which takes no '
                         'prompt')
-    return prompt, config.get('similarity_fn_name') or 'cosine'
+    truncate = config.get('truncate_dim')
+    if truncate is not None and (type(truncate) is not int or truncate < 1):
+        raise DataError(f'{source}: its truncate_dim, {brief(truncate)}, is not a number of values '
+                        'from 1 up; correct it, or choose a way with --pooling, which does not '
+                        'truncate')
+    return prompt, config.get('similarity_fn_name') or 'cosine', truncate
 
 
 def _pooling(source):
@@ -156,7 +172,7 @@ def _pooling(source):
     if modes is None:
         modes = [key for key, value in config.items()
                  if key.startswith('pooling_mode_') and value is True]
-    modes = [modes] if isinstance(modes, str) else list(modes)
+    modes = modes if isinstance(modes, list) else [modes]
     found = [name for name, key in MODES.items() if modes in ([name], [key])]
     if not found:
         raise DataError(f"{source}: pooling by {' and '.join(map(str, modes)) or 'nothing'} is not "

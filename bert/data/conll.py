@@ -6,7 +6,7 @@ import re
 from typing import List, NamedTuple, Optional, Sequence
 
 from ..utils.errors import DataError
-from ..utils.files import atomic, decode, open_binary
+from ..utils.files import atomic_text, decode, open_binary
 from .tags import detect, find_form, look_misspelled
 
 __all__ = ['Sentence', 'read', 'write_predictions']
@@ -131,8 +131,10 @@ def _check_tags(path, sentences):
             if tag in strange:
                 likes = {'prefix': 'O, B-PER, I-PER, E-PER or S-PER',
                          'suffix': 'O, PER-B, PER-I, PER-E or PER-S'}[form]
+                first = sentence.words[0] if number == sentence.lines[0] else ''
+                comment = ', or remove the line if it is a comment' * first.startswith('#')
                 raise DataError(f'{path}:{number}: {tag!r} is not a tag like {likes}, as others '
-                                'here are; correct it, or name the column of the tags')
+                                f'here are; correct it, or name the column of the tags{comment}')
     several = [(number, tag) for sentence in sentences
                for number, tag in zip(sentence.lines, sentence.tags) if _SEVERAL.search(tag)]
     if several:
@@ -154,8 +156,7 @@ def write_predictions(path: str, sentences: Sequence[Sentence],
     """
     if [len(s.words) for s in sentences] != [len(tags) for tags in predicted]:
         raise ValueError('predictions do not match the sentences word for word')
-    with atomic(path) as temporary, open(temporary, 'w', encoding='utf-8', newline='\n',
-                                         errors='backslashreplace') as f:
+    with atomic_text(path) as f:
         for sentence, tags in zip(sentences, predicted):
             for line in sentence.before:    # one more column here too: conlleval wants equal rows
                 f.write(line + sentence.separator + 'O\n\n')

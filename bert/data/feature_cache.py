@@ -24,7 +24,7 @@ __all__ = ['cached']
 
 _log = logging.getLogger(__name__)
 
-VERSION = 3             # add one when text gives other features than before, or is stored otherwise
+VERSION = 4             # add one when text gives other features than before, or is stored otherwise
 SLOW = 3.0              # seconds; features that take less are not kept
 LIMIT = 2 << 30         # bytes of all files together; the least recently used go
 _LENGTHS = ' lengths'

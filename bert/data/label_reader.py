@@ -3,17 +3,19 @@ import functools
 import math
 from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
-from .labels import as_word, multiple, number, translator
+from .labels import as_word, multiple, number, translator, truth
 from .tasks import MULTI_LABEL, REGRESSION
 
 __all__ = ['LabelReader']
+
+_SHOWN = 40         # labels in a message
 
 
 class LabelReader:
     """Reads and checks the labels of one table; see :func:`bert.data.tables.read_table`.
 
     ``optional`` says whether a label may be unknown; ``columns`` are the names of several columns
-    of 0 and 1, each a label; ``order`` those that lists of 0 and 1 are about.
+    of 0 and 1, or true and false, each a label; ``order`` those that lists of 0 and 1 are about.
     """
 
     def __init__(self, allowed: Optional[Sequence[str]], problem_type: str,
@@ -31,7 +33,7 @@ class LabelReader:
         Raises ValueError, which says what is wrong with it.
         """
         if self._columns:
-            return self._flags([number(as_word(field)) for field in value])
+            return self._flags(list(map(as_word, value)))
         word = '' if isinstance(value, (list, dict)) else as_word(value)
         if self._optional and value in (None, ''):
             # of several labels an empty text is none of them; unknown, if all are
@@ -51,19 +53,23 @@ class LabelReader:
             raise ValueError('empty; every example needs a label')
         return self._class(word)
 
-    def _flags(self, given):
-        if self._optional and all(math.isnan(flag) or flag == -1 for flag in given):
+    def _flags(self, words):
+        if self._optional and all(not word or number(word) == -1 for word in words):
             return None
-        if not set(given) <= {0., 1.}:
-            raise ValueError('not 0 or 1; several label columns hold these')
-        return tuple(self._class(name) for name, flag in zip(self._columns, given) if flag)
+        flags = list(map(truth, words))
+        for word, flag in zip(words, flags):
+            if flag not in (0, 1):
+                raise ValueError(f'"{word}" is not 0 or 1; several label columns hold these')
+        return tuple(self._class(name) for name, flag in zip(self._columns, flags) if flag)
 
     def _class(self, word):
         meant = self._means(word)
         if meant is None and self._allowed is None:
             return word
         if meant is None:
-            raise ValueError(f'unknown label "{word}"; the labels are: '
-                             f'{", ".join(sorted(self._allowed))}; correct it, or name all labels '
-                             'with --labels when you train on your own data')
+            shown = [*sorted(self._allowed)[:_SHOWN], *['...'] * (len(self._allowed) > _SHOWN)]
+            numbers = all(math.isfinite(number(label)) for label in (word, *self._allowed))
+            raise ValueError(f'unknown label "{word}"; the labels are: {", ".join(shown)}; correct '
+                             'it, or name all labels with --labels when you train on your own data'
+                             + (', or predict numbers with --regression' if numbers else ''))
         return meant

@@ -14,7 +14,7 @@ from ..utils.errors import DataError
 from ..utils.files import parse_json
 
 __all__ = ['alike', 'as_word', 'class_ids', 'model_order', 'multiple', 'number', 'parse_order',
-           'sort', 'translate', 'translator']
+           'sort', 'translate', 'translator', 'truth']
 
 _FLAGS = {'0', '1'}     # also the names of two classes
 _TRUTH = {'true': '1.0', 'false': '0.0'}
@@ -34,6 +34,11 @@ def number(word: str) -> float:
         return float(word)
     except ValueError:
         return math.nan
+
+
+def truth(word: str) -> float:
+    """1 and 0 for true and false, or the number that a text is, or nan."""
+    return number(_TRUTH.get(word.casefold(), word))
 
 
 def multiple(value: Any, order: Sequence[str] = ()) -> Tuple[str, ...]:

@@ -170,6 +170,8 @@ def _labels(qa, where, train):
         raise DataError(f'{where}: "is_impossible" is true, but it has answers; remove one of the '
                         'two (or call them "plausible_answers")')
     if not answers and not impossible and 'is_impossible' in qa:
+        if not train:       # the labels were removed
+            return [], False
         raise DataError(f'{where}: "is_impossible" is false, but it has no answer; correct one of '
                         'the two')
     return answers, not answers

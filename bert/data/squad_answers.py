@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from ..utils.errors import DataError
-from ..utils.files import atomic
+from ..utils.files import atomic_text
 from .squad import Question
 from .squad_features import SpanFeature
 
@@ -42,8 +42,8 @@ def predict(question: Question, features: Sequence[SpanFeature], start_logits: S
     start_logits, end_logits : sequences of arrays
         One row for each feature, (length or more,) floats.
     n_best_size : int
-        How many different texts to list.  With ``version_2`` "no answer" is always among them, in
-        addition if it would not make the list.
+        How many different texts to list.  With ``version_2`` "no answer" and the best text are
+        always among them, in addition if they would not make the list.
     max_answer_length : int
         In tokens.
     null_score_diff_threshold : float
@@ -84,9 +84,9 @@ def predict(question: Question, features: Sequence[SpanFeature], start_logits: S
     null_odds = _score(null) - _score(best) if spans else _NO_SPAN
     nbest = spans or [null]
     if version_2:
-        nbest = sorted(spans + [null], key=_score, reverse=True)[:n_best_size]
-        if null not in nbest:
-            nbest.append(null)
+        nbest = sorted(spans + [null], key=_score, reverse=True)
+        nbest = [entry for place, entry in enumerate(nbest)
+                 if place < n_best_size or entry is null or entry is best]
     _set_probabilities(nbest)
     answerable = not version_2 or null_odds <= null_score_diff_threshold
     text = best['text'] if answerable else ''
@@ -156,8 +156,7 @@ def write(folder: str, predictions: Iterable[Prediction]) -> None:
     predictions = list(predictions)
     for name, field in (('predictions', 'text'), ('nbest_predictions', 'nbest'),
                         ('null_odds', 'null_odds')):
-        with atomic(os.path.join(folder, name + '.json')) as temporary, \
-                open(temporary, 'w', encoding='utf-8') as file:
+        with atomic_text(os.path.join(folder, name + '.json')) as file:
             # escaped, because evaluate-v2.0 opens it in the system's encoding
             json.dump({p.id: getattr(p, field) for p in predictions}, file, indent=4)
             file.write('\n')

@@ -17,8 +17,8 @@ Rows = Iterator[Tuple[int, List[Any]]]      # number of the line, from 1; its fi
 def open_table(path: str, header: bool = True) -> Tuple[Optional[List[str]], Rows]:
     """The names of the columns (None without a header) and an iterator over the rows.
 
-    JSON lines always have names: the keys of the first object.  A field is a str, except in JSON
-    lines, where it is any value.  Raises
+    JSON lines always have names: the keys of all objects.  A field is a str, except in JSON
+    lines, where it is any value, and None where an object lacks the key.  Raises
     :class:`~bert.utils.errors.DataError`, which names the file and the line.
     """
     suffix = _suffix(path)
@@ -129,12 +129,24 @@ def _values(path):
 
 
 def _json(path):
-    names = None
-    for number, item in read_objects(path):
-        if names is None:
-            names = list(item)
-            yield number, names
+    items = _rows(path, list(read_objects(path)))
+    names = list(dict.fromkeys(name for _, item in items for name in item))
+    if items:
+        yield items[0][0], names
+    for number, item in items:
         yield number, [_missing_as_none(item.get(name)) for name in names]
+
+
+def _rows(path, items):
+    """The rows of a file of objects: of a single one, which has no row itself, those in "data"."""
+    whole = items[0][1] if len(items) == 1 else {}
+    inner = whole.get('data')
+    if isinstance(inner, list) and inner and all(isinstance(row, dict) for row in inner):
+        return list(enumerate(inner, 1))
+    if whole and all(isinstance(value, (dict, list)) for value in whole.values()):
+        raise DataError(f'{path}: columns, not rows; write one object per line, as pandas does '
+                        "with to_json(path, orient='records', lines=True)")
+    return items
 
 
 def _missing_as_none(value):

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 
 from ..utils.errors import DataError
-from ..utils.files import atomic
+from ..utils.files import atomic_text
 from . import tasks
 from .columns import describe, locate, name_of
 from .label_reader import LabelReader
@@ -189,7 +189,18 @@ def read_files(paths: Mapping[str, Optional[str]], columns: tasks.Columns,
                                          ('label',) if split == 'test' else (), order=order)
         if split == 'train' and path and not labels and problem_type != tasks.REGRESSION:
             labels = find_labels(examples['train'])
+            _warn_of_labels(path, labels)
     return examples
+
+
+def _warn_of_labels(path, labels):
+    for group in alike(labels):
+        _log.warning('%s: the labels %s are different classes; if they mean the same, correct the '
+                     'data', path, ' and '.join(f'"{label}"' for label in group))
+    odd = [label for label in labels if not number(label).is_integer()]
+    if odd and all(math.isfinite(number(label)) for label in labels):
+        _log.warning('%s: numbers such as %s are read as %d classes; to predict numbers add '
+                     '--regression', path, odd[0], len(labels))
 
 
 def find_labels(examples: Iterable[Example]) -> Tuple[str, ...]:
@@ -205,9 +216,6 @@ def find_labels(examples: Iterable[Example]) -> Tuple[str, ...]:
     if len(labels) < 2 and not several:
         raise DataError(f'every training example has the label "{labels[0]}"; a classifier needs '
                         'two classes: is --label_column right?')
-    for group in alike(labels):
-        _log.warning('the labels %s are different classes; if they mean the same, correct the data',
-                     ' and '.join(f'"{label}"' for label in group))
     return labels
 
 
@@ -270,8 +278,7 @@ def _write(path, header, *columns):
     lengths = [len(column) for column in columns]
     if len(set(lengths)) != 1:
         raise ValueError(f'columns of lengths {lengths}')
-    with atomic(path) as temporary, open(temporary, 'w', encoding='utf-8', newline='\n',
-                                         errors='backslashreplace') as f:
+    with atomic_text(path) as f:
         f.write('\t'.join(header) + '\n')
         for index, word, *rows in zip(*columns):
             numbers = ''.join('\t%.6f' * len(row) % tuple(row) for row in rows)

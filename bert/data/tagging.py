@@ -18,8 +18,8 @@ from .conll import Sentence, write_predictions
 from .labels import translate
 from .tags import BIO2, Scheme
 
-__all__ = ['TaggingFeature', 'TagMap', 'Window', 'check_length', 'choose_length', 'features',
-           'find_labels', 'tag_map', 'targets', 'windows', 'write', 'SAMPLE', 'SEQ_LEN']
+__all__ = ['TaggingFeature', 'TagMap', 'Window', 'choose_length', 'features', 'find_labels',
+           'tag_map', 'targets', 'windows', 'write', 'SAMPLE', 'SEQ_LEN']
 
 SAMPLE = os.path.join(files.SAMPLE, 'conll')
 SEQ_LEN = 180
@@ -41,20 +41,18 @@ class Window(NamedTuple):
     owned_end: int
 
 
-def check_length(seq_len: int, positions: int) -> None:
-    """Raise DataError unless ``seq_len`` has room for text and the model for ``seq_len`` tokens."""
-    if not 3 <= seq_len <= positions:
-        raise DataError(f'--seq_len {seq_len}: this model takes 3 to {positions} tokens; longer '
-                        'sentences are always split into windows')
+
 
 
 def choose_length(given: Optional[int], positions: int) -> int:
     """The sub-words of a window: ``given``, or for None ``SEQ_LEN`` or the model's ``positions``.
 
-    Errors as :func:`check_length`.
+    Raises DataError unless it has room for text, and the model for as many tokens.
     """
     seq_len = given or lengths.choose('--seq_len', None, SEQ_LEN, positions)
-    check_length(seq_len, positions)
+    if not 3 <= seq_len <= positions:
+        raise DataError(f'--seq_len {seq_len}: this model takes 3 to {positions} tokens; longer '
+                        'sentences are always split into windows')
     return seq_len
 
 

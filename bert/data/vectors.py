@@ -119,9 +119,12 @@ def print_vectors(items: Iterable[tuple]) -> None:
 
 def nearest(query: np.ndarray, items: Iterable[Tuple[str, np.ndarray]],
             top: int) -> List[Tuple[float, int, str]]:
-    """The ``top`` texts by dot product, best first: (product, number from 1, text)."""
+    """The ``top`` texts by dot product, best first: (product, number from 1, text).
+
+    Blank texts have a number, but are none of them.
+    """
     scored = ((float(np.dot(vector, query)), -number, text)
-              for number, (text, vector) in enumerate(items, 1))
+              for number, (text, vector) in enumerate(items, 1) if text.strip())
     return [(score, -number, text) for score, number, text in heapq.nlargest(top, scored)]
 
 

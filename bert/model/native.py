@@ -15,7 +15,7 @@ __all__ = ['Native', 'count_seeds']
 
 _DENSE = {'float32': 'bert_dense', 'int8': 'bert_dense_int8'}
 _FEED_FORWARD = {'float32': 'bert_feed_forward', 'int8': 'bert_feed_forward_int8'}
-_FUSED = ('gelu', 'approx_gelu', 'relu')    # activations of the latter
+FUSED = ('gelu', 'approx_gelu', 'relu')     # activations of the latter
 
 
 def _has_operator(weight):
@@ -91,7 +91,7 @@ class Native(Operators):
         return super().activate(x, activation)
 
     def feed_forward(self, x, weights, biases, outputs, activation):
-        if _has_operator(weights[0]) and activation in _FUSED:
+        if _has_operator(weights[0]) and activation in FUSED:
             up, down = weights
             return getattr(self.F, _FEED_FORWARD[up.dtype])(
                 x, *up.arrays, biases[0], *down.arrays, biases[1], activation=activation)

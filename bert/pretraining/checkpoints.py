@@ -3,7 +3,7 @@ import json
 import logging
 import os
 import re
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from ..training.distributed import agree
 from ..utils.errors import DataError
 from .settings import CheckpointSettings
 
-__all__ = ['Checkpoints', 'gather_position']
+__all__ = ['Checkpoints', 'gather_position', 'missing', 'steps_in']
+
+_log = logging.getLogger(__name__)
 
 # flags that may change when a run continues
 _FREE = {'start_step', 'ckpt_dir', 'ckpt_interval', 'eval_interval', 'keep', 'num_steps', 'gpu',
@@ -23,6 +25,8 @@ _FREE = {'start_step', 'ckpt_dir', 'ckpt_interval', 'eval_interval', 'keep', 'nu
          'data_eval', 'eval_use_npz', 'profile', 'verbose', 'pretrained', 'comm_backend',
          'total_batch_size', 'total_batch_size_eval', 'phase1_num_steps', 'resume', 'overwrite',
          'offline', 'log_interval', 'tensorboard', 'plot', 'force_dtype'}
+# flags of files, which are known by their content
+_PATHS = {'data', 'vocab', 'sentencepiece'}
 
 
 class Checkpoints:
@@ -36,8 +40,8 @@ class Checkpoints:
     stepper : bert.training.stepper.Stepper
     micro_batches : int
         In an update, of all workers together.
-    data : int
-        Fingerprint of the training data.
+    data, content : int
+        Fingerprints of the training data: their sizes and the vocabulary, and what is in them.
 
     Attributes
     ----------
@@ -49,9 +53,9 @@ class Checkpoints:
     """
 
     def __init__(self, settings: CheckpointSettings, comm: Any, net: Any, stepper: Any,
-                 micro_batches: int, data: int):
+                 micro_batches: int, data: int, content: int = 0):
         self._settings, self._comm, self._net, self._stepper = settings, comm, net, stepper
-        self._micro_batches, self._data = micro_batches, data
+        self._micro_batches, self._data, self._content = micro_batches, data, content
         self._output = OutputFolder(settings.folder, '--ckpt_dir', PRETRAINING,
                                     settings.resume or settings.start_step > 0,
                                     settings.overwrite, comm)
@@ -65,33 +69,25 @@ class Checkpoints:
     def _path(self, step):
         return os.path.join(self.folder, step_file(step))
 
-    def _steps(self):
-        """The updates that have checkpoints, in order."""
-        names = os.listdir(self.folder) if os.path.isdir(self.folder) else ()
-        found = (re.fullmatch(PRETRAINING, name) for name in names)
-        return sorted(int(match.group(1)) for match in found if match)
-
     def load(self) -> None:
         """Load the checkpoint that the settings ask for, if any, and set ``position``.
 
         Raises DataError if it is missing or belongs to another run, or if workers have different
         ones.
         """
-        steps = self._steps()
+        steps = steps_in(self.folder)
         step = self._choose(steps) if self._comm.rank == 0 else 0
         step = int(self._comm.sum([step])[0])       # worker 0 decides
         if not step:
             return
         if os.path.exists(self._path(step)):
             result_folder.check_arguments(
-                self.folder, self._settings.arguments, _FREE, flag=f'--start_step {step}'
-                if self._settings.start_step else '--resume', other='another --ckpt_dir')
+                self.folder, self._settings.arguments, _FREE, _PATHS, f'--start_step {step}'
+                if self._settings.start_step else '--resume', 'another --ckpt_dir')
         state = result_folder.load_last(self.folder, self._net, self._stepper, step_file(step))
         same = agree(self._comm, (self._stepper.update, checksum(self._path(step))))
         if state is None:
-            raise DataError(f'{self._path(step)} is missing; every worker must see --ckpt_dir, '
-                            'which holds checkpoints of these updates: '
-                            f"{', '.join(map(str, steps)) or 'none'}")
+            raise DataError(missing(self._path(step), 'every worker must see --ckpt_dir, which'))
         if not same:
             raise DataError(f'{self._path(step)}: not the same file on all workers; every worker '
                             'must see the --ckpt_dir of worker 0')
@@ -109,12 +105,22 @@ class Checkpoints:
         if not _is_position(state['stream']):
             raise DataError(f'{self._path(step)}: its position in the data is damaged; continue '
                             'from an earlier checkpoint with --start_step')
-        result_folder.check_data(self.folder, state, self._data)
+        self._check_data(state)
         if self._comm.rank == 0:
             for later in (s for s in steps if s > step):     # this run will make its own
                 os.remove(self._path(later))
-        logging.info('continuing from update %d', step)
+        _log.info('continuing from update %d', step)
         self.position, self._saved = state['stream'], step
+
+    def _check_data(self, state):
+        """Raise DataError unless the run began with these data; 'content' is missing in the
+        checkpoints of older versions."""
+        if (state.get('data', self._data) != self._data
+                or state.get('content', self._content) != self._content):
+            raise DataError(f'the run in {self.folder} began with other training data or another '
+                            'vocabulary; continue it with the same, or start a new run from its '
+                            f'weights (--pretrained --model {self.folder}, with another '
+                            '--ckpt_dir)')
 
     def _choose(self, steps):
         """The update to continue from, 0 for a new run."""
@@ -130,12 +136,11 @@ class Checkpoints:
                 read_params(self._path(step))
                 return step
             except DataError as error:
-                logging.warning('%s; using the previous checkpoint', error)
+                _log.warning('%s; using the previous checkpoint', error)
         if steps:
             raise DataError(f'--resume: no checkpoint in {self.folder} is complete; name another '
                             '--ckpt_dir, or replace the run with --overwrite')
-        logging.info('%s has no checkpoint to continue from: starting at the beginning',
-                     self.folder)
+        _log.info('%s has no checkpoint to continue from: starting at the beginning', self.folder)
         return 0
 
     def save(self, publish: bool = True) -> None:
@@ -158,13 +163,13 @@ class Checkpoints:
         """Write the current model, after the checkpoint where a ``position`` is given."""
         if position is not None:
             result_folder.save_last(self.folder, self._net, self._stepper, {
-                'stream': position, 'micro_batches': self._micro_batches, 'data': self._data},
-                step_file(step))
+                'stream': position, 'micro_batches': self._micro_batches, 'data': self._data,
+                'content': self._content}, step_file(step))
         result_folder.save_weights(self.folder, self._net)
-        for old in self._steps()[:-self._settings.keep]:
+        for old in steps_in(self.folder)[:-self._settings.keep]:
             os.remove(self._path(old))
-        logging.info('checkpoint: %s; the same command with --resume continues from it',
-                     self._path(step))
+        _log.info('checkpoint: %s; the same command with --resume continues from it',
+                  self._path(step))
 
     def close(self) -> None:
         """Leave the folder to other runs."""
@@ -176,6 +181,19 @@ class Checkpoints:
             return 'there is no checkpoint yet: start the same command again'
         return (f'the last checkpoint is of update {self._saved}: the same command with --resume '
                 'continues')
+
+
+def steps_in(folder: str) -> List[int]:
+    """The updates that have checkpoints in a folder, in order."""
+    names = os.listdir(folder) if os.path.isdir(folder) else ()
+    found = (re.fullmatch(PRETRAINING, name) for name in names)
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+def missing(path: str, folder: str) -> str:
+    """The message that there is no checkpoint ``path``; ``folder`` is the subject of what is."""
+    steps = ', '.join(map(str, steps_in(os.path.dirname(path)))) or 'none'
+    return f'{path} is missing; {folder} holds checkpoints of these updates: {steps}'
 
 
 def _is_position(value):

@@ -5,6 +5,8 @@ A corpus is cut into chunks of bytes, each of which can be read without the rest
 file (.gz, .bz2, .xz) is one chunk.  The chunks depend on nothing but the text.
 """
 import glob
+import itertools
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import List, NamedTuple, Optional, Sequence
@@ -14,7 +16,10 @@ from ..utils import files
 from ..utils.errors import DataError
 from .masking import Documents, collect_documents
 
-__all__ = ['Span', 'chunks', 'expand', 'read_documents']
+__all__ = ['Span', 'check', 'check_plain', 'chunks', 'expand', 'first_documents', 'read_documents',
+           'warn_of_lines']
+
+_log = logging.getLogger(__name__)
 
 
 class Span(NamedTuple):
@@ -28,6 +33,9 @@ _SMALLEST, _LARGEST = 1 << 18, 1 << 22      # bytes of a chunk: memory, and vari
 _MANY = 256                                 # chunks, for many workers to share a small corpus
 _LONGEST_LINE = 1 << 20
 _LARGEST_COMPRESSED = 1 << 28       # bytes of the text in a compressed file, a chunk
+_FIRST = 1 << 18                    # characters that show what the lines of a text are like
+_BEYOND = 0.2                       # share of the text in too long lines that is worth a warning
+
 
 
 def expand(patterns: Sequence[str]) -> List[str]:
@@ -47,7 +55,7 @@ def expand(patterns: Sequence[str]) -> List[str]:
             whole = [path for path in paths if os.path.isfile(path)]
             if not whole:
                 raise DataError(f'{part}: no such file' if not paths else
-                                f"{part}: a folder; name its files, with {os.path.join(part, '*')} "
+                                f'{part}: a folder; name its files, with {_all_of(part, paths)} '
                                 'for all' if any(map(os.path.isdir, paths)) else
                                 f'{part}: a pipe or a device, which cannot be read twice; save it '
                                 'to a file')
@@ -57,14 +65,39 @@ def expand(patterns: Sequence[str]) -> List[str]:
     return list(dict.fromkeys(found))
 
 
+def _all_of(part, folders):
+    """A pattern of the files in folders, which ``part`` names: of the shards where there are."""
+    shards = any(name.endswith('.npz') for folder in folders if os.path.isdir(folder)
+                 for name in os.listdir(folder))
+    return os.path.join(part, '*.npz' if shards else '*')
+
+
+def check_plain(paths: Sequence[str]) -> None:
+    """Raise DataError where a file, which would be read as plain text, is compressed or a shard."""
+    for path in paths:
+        if files.is_compressed(path):
+            continue
+        with open(path, 'rb') as f:
+            packed = files.is_packed(f.read(16))
+        if packed and path.endswith('.npz'):
+            raise DataError(f'{path}: a shard, not text; name files of text')
+        if packed:
+            raise DataError(f'{path}: {files.PACKED}')
+
+
 def chunks(paths: Sequence[str]) -> List[List[Span]]:
     """Cut files into chunks of about equal size.
 
     A chunk ends where a document ends (a file's end is one), or, in a document longer than a
-    chunk, where a line ends.  Compressed files come last.
+    chunk, where a line ends.  Compressed files come last.  Raises DataError where there is no
+    text, and for files that :func:`check_plain` refuses or that are seen to be too large.
     """
+    check_plain(paths)
     compressed = [[Span(path, 0, os.path.getsize(path))] for path in paths
                   if files.is_compressed(path)]
+    for span, in compressed:
+        if _seems_large(span):
+            _content(span)
     paths = [path for path in paths if not files.is_compressed(path)]
     sizes = [os.path.getsize(path) for path in paths]
     total = sum(sizes)
@@ -89,7 +122,13 @@ def chunks(paths: Sequence[str]) -> List[List[Span]]:
     return out + compressed
 
 
-
+def _seems_large(span):
+    """Whether a compressed file probably has more than _LARGEST_COMPRESSED bytes of text."""
+    if span.end <= _LARGEST_COMPRESSED and span.path.lower().endswith('.gz') and span.end > 4:
+        with open(span.path, 'rb') as f:
+            f.seek(-4, os.SEEK_END)     # the size of the text, unless gzip wrote several parts
+            return int.from_bytes(f.read(), 'little') > _LARGEST_COMPRESSED
+    return span.end > _LARGEST_COMPRESSED
 
 
 def _boundary(path, offset, size, step):
@@ -118,26 +157,73 @@ def read_documents(spans: Sequence[Span], tok: Tokenizer,
     UTF-8, or not in lines.
     """
     if seed is None:
-        return collect_documents(document for span in spans for document in _documents(span, tok))
+        return collect_documents(document for span in spans
+                                 for document in _documents(_lines(span), tok))
     import sentencepiece
     sentencepiece.set_random_generator_seed(seed)
     with ThreadPoolExecutor(1) as fresh:    # in older versions a thread is seeded only once
         return fresh.submit(read_documents, spans, tok).result()
 
 
-def _documents(span, tok):
-    """The documents of a span of a file: lists of the ids of a sentence."""
+def first_documents(spans: Sequence[Span], tok: Tokenizer) -> Documents:
+    """As :func:`read_documents`, of the first lines of a chunk."""
+    lines = (line for span in spans for line in itertools.chain(_lines(span), ['']))
+    return collect_documents(_documents(_until(lines, _FIRST), tok))
+
+
+def _until(lines, size):
+    """The first lines, up to the one that makes them as long as ``size``."""
+    for line in lines:
+        yield line
+        size -= len(line)
+        if size <= 0:
+            return
+
+
+def check(spans: Sequence[Span], tok: Tokenizer) -> bool:
+    """Whether a chunk has two sentences, which make an instance; reads all, but tokenizes few.
+
+    Raises DataError as :func:`read_documents` does.
+    """
+    lines = itertools.chain.from_iterable(map(_lines, spans))
+    sentences = list(itertools.islice((line for line in lines if line and tok.ids(line)), 2))
+    for _ in lines:
+        pass
+    return len(sentences) == 2
+
+
+def warn_of_lines(tokens: int, beyond: int, is_apart: bool) -> None:
+    """Log a warning where the lines of a text are not sentences.
+
+    ``beyond`` of its ``tokens`` are in lines past the length of an instance; ``is_apart`` says
+    whether no sentence is followed by another one of its document.
+    """
+    if beyond > _BEYOND * tokens:
+        _log.warning('%d %% of the text is beyond --max_seq_length and left out: put each sentence '
+                     'on its own line; docs/pretraining.rst has a command',
+                     round(100 * beyond / tokens))
+    elif is_apart:
+        _log.warning('no text is followed by its next sentence, so next-sentence prediction learns '
+                     'nothing; put blank lines between documents, not between all sentences')
+
+
+def _content(span):
+    """The bytes of a span."""
     with files.open_binary(span.path) as f:
-        if files.is_compressed(span.path):
-            content = f.read(_LARGEST_COMPRESSED + 1)
-            if len(content) > _LARGEST_COMPRESSED:
-                raise DataError(f'{span.path}: more than {_LARGEST_COMPRESSED >> 20} MB of text; '
-                                'decompress it, or split it into several files')
-        else:
+        if not files.is_compressed(span.path):
             f.seek(span.start)
-            content = f.read(span.end - span.start)
-    document, position = [], 0
-    for line in content.split(b'\n'):
+            return f.read(span.end - span.start)
+        content = f.read(_LARGEST_COMPRESSED + 1)
+    if len(content) > _LARGEST_COMPRESSED:
+        raise DataError(f'{span.path}: more than {_LARGEST_COMPRESSED >> 20} MB of text; '
+                        'decompress it, or split it into several files')
+    return content
+
+
+def _lines(span):
+    """The lines of a span of a file, without white space around them."""
+    position = 0
+    for line in _content(span).split(b'\n'):
         if len(line) > _LONGEST_LINE:
             raise _fault(span, position, f'longer than {_LONGEST_LINE} bytes; put each sentence on '
                                          'its own line')
@@ -147,6 +233,13 @@ def _documents(span, tok):
             raise _fault(span, position, 'not UTF-8; convert it: iconv -f ENCODING -t UTF-8'
                          ) from None
         position += len(line) + 1
+        yield text
+
+
+def _documents(lines, tok):
+    """The documents that lines are: lists of the ids of a sentence."""
+    document = []
+    for text in lines:
         if text:
             document.append(tok.ids(text))
         elif document:

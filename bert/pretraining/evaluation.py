@@ -1,5 +1,5 @@
 """The two losses of pre-training, their means over batches and workers, and evaluation."""
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, NamedTuple, Tuple, Type
 
 import mxnet as mx
 import numpy as np
@@ -8,7 +8,15 @@ from ..utils.errors import DataError
 from . import stream
 from .instances import Batch
 
-__all__ = ['Losses', 'Meter', 'evaluate', 'losses_of']
+__all__ = ['FAULTS', 'Elsewhere', 'Losses', 'Meter', 'check', 'evaluate', 'losses_of']
+
+FAULTS: Tuple[Type[Exception], ...] = (DataError, OSError)      # of files that cannot be read
+_EMPTY = ('--data_eval: its files have no instances; write each sentence on a line of its own, at '
+          'least two in a document')
+
+
+class Elsewhere(DataError):
+    """Another worker, which says why, could not read its data."""
 
 
 class Losses(NamedTuple):
@@ -72,20 +80,37 @@ class Meter:
                 'MLM_accuracy': correct_words / masked, 'NSP_accuracy': correct_pairs / instances}
 
 
+def check(source: Any, comm: Any) -> None:
+    """Read a source to evaluate on, each worker its own share, before it is needed.
+
+    All workers call it together.  Raises DataError for damaged files, and where there are no
+    instances.
+    """
+    shares = stream.share(source.num_chunks, comm.rank, comm.size)
+    found = [source.check(chunk) for chunk, _, _ in shares]
+    if not comm.sum([sum(found)])[0]:
+        raise DataError(_EMPTY)
+
+
 def evaluate(network: Any, source: Any, batch_size: int, comm: Any) -> Dict[str, float]:
     """The mean of each metric over all of a source; all workers call it together.
 
-    Raises DataError where the source has no instances.
+    Raises DataError where the source has no instances, and for files that cannot be read: the
+    others raise :class:`Elsewhere`.
     """
-    meter, masked, instances = Meter(comm), 0, 0
-    for i, batch in enumerate(stream.evaluation(source, batch_size, comm.rank, comm.size)):
-        device = comm.devices[i % len(comm.devices)]
-        meter.add(losses_of(network, batch, device).statistics)
-        masked += len(batch.masked)
-        instances += len(batch.ids)
-    masked, instances = comm.sum([masked, instances]).tolist()
+    meter, masked, instances, fault = Meter(comm), 0, 0, None
+    try:
+        for i, batch in enumerate(stream.evaluation(source, batch_size, comm.rank, comm.size)):
+            device = comm.devices[i % len(comm.devices)]
+            meter.add(losses_of(network, batch, device).statistics)
+            masked += len(batch.masked)
+            instances += len(batch.ids)
+    except FAULTS as error:
+        fault = error
+    masked, instances, faults = comm.sum([masked, instances, fault is not None]).tolist()
+    if faults:
+        raise fault or Elsewhere('another worker cannot read its part of --data_eval')
     if not instances:
-        raise DataError('--data_eval: its files have no instances; write each sentence on a line '
-                        'of its own, at least two in a document')
+        raise DataError(_EMPTY)
     meter.count(masked, instances)
     return meter.read()

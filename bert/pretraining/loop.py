@@ -1,26 +1,27 @@
 """Pre-training: the loop that run_pretraining.py and run_pretraining_hvd.py share."""
 import contextlib
-import itertools
 import logging
-import re
-from typing import Any, Optional, Tuple
+import socket
+from typing import Any, Iterator, Optional, Tuple
 
 import mxnet as mx
+import numpy as np
 
 from ..checkpoint import result_folder
 from ..model.forward import create_forward
 from ..model.inference import prepare
+from ..model.parameters import collect
 from ..training import plot, progress, runtime
-from ..training.distributed import check_same_data
+from ..training.distributed import check_same_data, lost_workers
 from ..training.settings import OptimizerSettings
 from ..training.stepper import Stepper
 from ..utils.errors import DataError
 from . import model
 from .checkpoints import Checkpoints
-from .evaluation import Meter, evaluate, losses_of
+from .evaluation import FAULTS, Elsewhere, Meter, check, evaluate, losses_of
 from .profile import Profile
 from .settings import RunSettings
-from .sources import open_sources, source_fingerprint
+from .sources import Text, content_checksum, open_sources, source_fingerprint
 from .stream import Stream, Update
 
 __all__ = ['Trainer', 'evaluate_only', 'train']
@@ -48,9 +49,15 @@ def train(settings: RunSettings, machine: runtime.Runtime) -> None:
     if source is None:
         evaluate_only(settings, machine, start, dev)
         return
-    data = source_fingerprint(source, start.tokenizer)
+    data, content = source_fingerprint(source, start.tokenizer), content_checksum(source)
     check_same_data(comm, data)
-    trainer = Trainer(settings, machine, start, data)
+    check_same_data(comm, content)
+    if comm.rank == 0 and isinstance(source, Text):
+        source.warn_of_lines()
+    if dev:
+        check_same_data(comm, source_fingerprint(dev, start.tokenizer), 'dev data')
+        check(dev, comm)
+    trainer = Trainer(settings, machine, start, data, content)
     stream = Stream(source, training.batch_size, trainer.micro_batches, training.by_tokens,
                     settings.data.num_buckets, training.seed, settings.data.num_workers,
                     trainer.checkpoints.position, comm.rank, comm.size)
@@ -59,44 +66,39 @@ def train(settings: RunSettings, machine: runtime.Runtime) -> None:
         return f'stopping after this update; if it does not finish: {trainer.checkpoints.advice()}'
     # two workers announce it, since one of them may be gone
     interrupt = runtime.Interrupt(announce_stop if comm.rank < 2 else None)
-    with contextlib.closing(trainer), _lost_workers(comm, trainer.checkpoints), stream, interrupt:
+    lost = lost_workers(comm, trainer.checkpoints.advice)
+    with contextlib.closing(trainer), lost, stream, interrupt:
         trainer.run(stream, dev, interrupt)
     comm.close()
     if comm.rank == 0 and settings.log.plot:
         plot.training_curves(settings.checkpoints.folder)
-    logging.info('results: %s', settings.checkpoints.folder)
+    _log.info('results: %s%s', settings.checkpoints.folder,
+              f' on {socket.gethostname()}' if comm.size > 1 else '')
 
 
 def evaluate_only(settings: RunSettings, machine: runtime.Runtime, start: model.StartModel,
                   dev: Any) -> None:
     """Log the metrics of the weights to start from on the source ``dev``; writes nothing."""
     if not start.arrays:
-        logging.warning('the weights are random: add --pretrained to evaluate those of --model')
+        _log.warning('the weights are random: add --pretrained to evaluate those of --model')
     mx.random.seed(settings.training.seed)
+    check_same_data(machine.comm, source_fingerprint(dev, start.tokenizer), 'dev data')
     net = model.build(start, settings.model.dropout, machine.comm.devices, inference=True)
+    machine.comm.broadcast(list(collect(net).values()))
     prepare(net, machine.layout, machine.dtype)
     network = create_forward(net, machine.layout, machine.dtype, start.tokenizer.pad_id)
-    metrics = evaluate(network, dev, settings.training.eval_batch_size, machine.comm)
-    logging.info('%s, dev: %s', start.source or 'random weights', _shown(metrics))
+    try:
+        metrics = evaluate(network, dev, settings.training.eval_batch_size, machine.comm)
+    except Elsewhere:
+        machine.comm.sum([0.0])     # until the launcher ends the job, the other has said why
+        raise
+    _log.info('%s, dev: %s', start.source or 'random weights', _shown(metrics))
     machine.comm.close()
 
 
 def _shown(metrics):
     """Metrics for the log."""
     return ', '.join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in metrics.items())
-
-
-@contextlib.contextmanager
-def _lost_workers(comm, checkpoints):
-    """Report in one line the error that Horovod raises when another worker is gone."""
-    try:
-        yield
-    except mx.MXNetError as error:
-        if comm.size == 1:
-            raise
-        reason = re.split(r'\. |\n', str(error).strip())[0]
-        raise DataError(f'rank {comm.rank}: lost contact with {comm.others()} ({reason}); '
-                        f'{checkpoints.advice()}') from error
 
 
 class Trainer:
@@ -107,8 +109,8 @@ class Trainer:
     settings : RunSettings
     machine : bert.training.runtime.Runtime
     start : bert.pretraining.model.StartModel
-    data : int
-        Fingerprint of the training data.
+    data, content : int
+        Fingerprints of the training data: their sizes and the vocabulary, and what is in them.
 
     Attributes
     ----------
@@ -117,7 +119,7 @@ class Trainer:
     """
 
     def __init__(self, settings: RunSettings, machine: runtime.Runtime, start: model.StartModel,
-                 data: int):
+                 data: int, content: int):
         self._settings, self._comm = settings, machine.comm
         comm, training = machine.comm, settings.training
         mx.random.seed(training.seed)
@@ -131,18 +133,18 @@ class Trainer:
             seed=training.seed, fused=machine.layout == 'packed'))
         self.micro_batches = training.accumulate * comm.size * len(comm.devices)
         self.checkpoints = Checkpoints(settings.checkpoints, comm, net, self._stepper,
-                                       self.micro_batches, data)
+                                       self.micro_batches, data, content)
         self.checkpoints.load()
         folder = self.checkpoints.folder
         if comm.rank == 0:
             result_folder.describe(folder, start.config, start.tokenizer, 'bert.', (),
                                    {'task': 'pretraining'}, dict(settings.checkpoints.arguments))
-        logging.info('%s; vocabulary: %s, %d tokens; %d workers x %d devices, %s',
-                     f'weights of {start.source}' if start.arrays else 'random weights',
-                     start.vocabulary, len(start.tokenizer), comm.size, len(comm.devices),
-                     machine.dtype)
+        _log.info('%s; vocabulary: %s, %d tokens; %d workers x %d devices, %s',
+                  f'weights of {start.source}' if start.arrays else 'random weights',
+                  start.vocabulary, len(start.tokenizer), comm.size, len(comm.devices),
+                  machine.dtype)
         _log.debug('config: %s', start.config)
-        done = self._stepper.update
+        self._begun = done = self._stepper.update
         self._progress = progress.Progress(folder, training.num_steps, done, comm.rank,
                                            settings.log.interval, 'tokens',
                                            settings.log.tensorboard)
@@ -155,8 +157,10 @@ class Trainer:
         stepper, total = self._stepper, self._settings.training.num_steps
         if dev and self._left_out(stepper.update):
             self._evaluate(dev)
-        for update in itertools.islice(stream, max(0, total - stepper.update)):
-            tokens, epoch = self._backward(update)
+        updates = iter(stream)
+        while stepper.update < total:
+            update, counts = self._next(updates)
+            tokens, epoch = self._backward(update, counts)
             step = stepper.step(stop=interrupt.requested)
             self._progress.step(step, tokens, epoch + 1, self._meter.read)
             self._profile.step(step.update)
@@ -172,13 +176,25 @@ class Trainer:
         if dev and self._evaluated != stepper.update:
             self._evaluate(dev)
 
-    def _backward(self, update: Update) -> Tuple[int, int]:
+    def _next(self, updates: Iterator[Update]) -> Tuple[Update, np.ndarray]:
+        """The next update, and the counts of the micro-batches of all workers."""
+        try:
+            update, fault = next(updates), None
+            counts = update.counts
+        except FAULTS as error:
+            update, fault, counts = None, error, np.zeros((self.micro_batches, 4))
+            counts[self._comm.rank] = -1        # tells the others
+        counts = self._comm.sum(counts).astype(int)
+        if counts.min() < 0:
+            self._give_up(fault or Elsewhere('another worker cannot read its part of --data'))
+        return update, counts
+
+    def _backward(self, update: Update, counts: np.ndarray) -> Tuple[int, int]:
         """The gradients of this worker's micro-batches of an update.
 
         Returns the tokens of all workers, and the epoch that all of the data have reached.
         """
         devices = self._comm.devices
-        counts = self._comm.sum(update.counts).astype(int)
         instances, tokens, masked, _ = counts.sum(axis=0).tolist()
         # the mean over the masked tokens, in a sum that is divided by the number of instances
         factor = instances / max(1, masked)
@@ -210,10 +226,27 @@ class Trainer:
     def _evaluate(self, dev):
         """Evaluate and log the metrics."""
         update = self._evaluated = self._stepper.update
-        metrics = evaluate(self._network, dev, self._settings.training.eval_batch_size, self._comm)
+        try:
+            metrics = evaluate(self._network, dev, self._settings.training.eval_batch_size,
+                               self._comm)
+        except FAULTS as error:
+            self._give_up(error)
         self._progress.log(f'update {update}, dev: {_shown(metrics)}')
         self._progress.record('dev', update, set='dev', **metrics)
         self._progress.restart_clock()
+
+    def _give_up(self, fault):
+        """Save, since all workers are at the same place, and raise the error of bad data."""
+        if self._stepper.update > self._begun:
+            self._save(publish=False)
+            _log.warning('stopped after update %d of %d: once the files can be read the same '
+                         'command with --resume continues or, if that changes them, another run '
+                         'with --pretrained --model %s and another --ckpt_dir',
+                         self._stepper.update, self._settings.training.num_steps,
+                         self.checkpoints.folder)
+        if isinstance(fault, Elsewhere):
+            self._comm.sum([0.0])       # until the launcher ends the job, the other has said why
+        raise fault
 
     def _stop(self, exit_code):
         """Save and leave the program, after all workers have finished the update."""
@@ -221,8 +254,8 @@ class Trainer:
         self._comm.sum([0.0])       # once a worker leaves, its launcher ends the others
         self._comm.close()
         self.close()
-        logging.warning('stopped after update %d of %d; the same command with --resume continues',
-                        self._stepper.update, self._settings.training.num_steps)
+        _log.warning('stopped after update %d of %d; the same command with --resume continues',
+                     self._stepper.update, self._settings.training.num_steps)
         raise SystemExit(exit_code)
 
     def close(self) -> None:

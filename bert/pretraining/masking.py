@@ -11,7 +11,8 @@ import numpy as np
 
 from ..text.tokenizer import Tokenizer
 
-__all__ = ['FIELDS', 'Documents', 'Masking', 'choose', 'collect_documents', 'pairs', 'truncate']
+__all__ = ['FIELDS', 'Documents', 'Masking', 'beyond', 'choose', 'collect_documents', 'pairs',
+           'truncate']
 
 
 class Documents(NamedTuple):
@@ -54,6 +55,11 @@ def collect_documents(documents: Iterable[Iterable[List[int]]]) -> Documents:
     return Documents(np.array(tokens, np.int32), sentences, starts)
 
 
+def beyond(documents: Documents, length: int) -> int:
+    """How many tokens are past the first ``length`` of their sentences."""
+    return int(np.maximum(np.diff(documents.sentences) - length, 0).sum())
+
+
 class Masking:
     """Makes instances from documents.
 
@@ -70,12 +76,16 @@ class Masking:
         Share of the documents whose instances aim at a random, shorter length.
     whole_word_mask : bool
         Predict all sub-words of a word or none.
+
+    Attributes
+    ----------
+    room : int, tokens of text in an instance
     """
 
     def __init__(self, tok: Tokenizer, max_seq_length: int = 512,
                  max_predictions_per_seq: int = 80, masked_lm_prob: float = 0.15,
                  short_seq_prob: float = 0.1, whole_word_mask: bool = False):
-        self.max_seq_length = max_seq_length
+        self.max_seq_length, self.room = max_seq_length, max_seq_length - 3
         self.max_predictions_per_seq = max_predictions_per_seq
         self._masked_lm_prob = masked_lm_prob
         self._short_seq_prob = short_seq_prob
@@ -102,10 +112,9 @@ class Masking:
             predict, ``next_sentence_labels`` 1 for a random next sentence, ``valid_lengths`` the
             number of tokens without padding.  An instance is [CLS] A [SEP] B [SEP].
         """
-        room = self.max_seq_length - 3
         spans = [span for _ in range(copies)
-                 for span in pairs(documents, room, self._short_seq_prob, rng)]
-        spans = truncate(np.array(spans, np.int64).reshape(-1, 5), room, rng)
+                 for span in pairs(documents, self.room, self._short_seq_prob, rng)]
+        spans = truncate(np.array(spans, np.int64).reshape(-1, 5), self.room, rng)
         spans = spans[rng.permutation(len(spans))]
         rows = max(1, _CELLS // self.max_seq_length)
         for first in range(0, len(spans), rows):

@@ -1,5 +1,7 @@
 """The model of a pre-training run: its sizes, vocabulary and weights from what --model names."""
+import contextlib
 import logging
+import os
 import re
 from typing import Dict, List, NamedTuple, Optional
 
@@ -8,19 +10,24 @@ import numpy as np
 
 from ..checkpoint.catalogue import MODELS
 from ..checkpoint.names import check_tied
+from ..checkpoint.output import PRETRAINING
 from ..checkpoint.resolve import resolve
 from ..checkpoint.result_folder import read
 from ..model.config import LARGEST, BertConfig
 from ..model.heads import PreTraining
 from ..model.parameters import freeze, initialize, load_parameters
-from ..text import tokenizer
+from ..text import tokenizer, vocabulary
 from ..utils.errors import DataError, brief
+from .checkpoints import missing
 from .settings import ModelSettings
 from .vocabulary import load_tokenizer
 
 __all__ = ['StartModel', 'build', 'load']
 
+_log = logging.getLogger(__name__)
+
 _SIZE = re.compile(r'bert_(\d+)_(\d+)_(\d+)(?:_(\d+))?')
+_FREE = re.compile(r'(\[unused\d+\])?')      # tokens that the user may have given another meaning
 
 
 class StartModel(NamedTuple):
@@ -38,20 +45,53 @@ def load(settings: ModelSettings) -> StartModel:
     Raises :class:`~bert.utils.errors.DataError` where it cannot be found or read, or does not fit
     together.
     """
-    name, vocabulary = settings.name, settings.vocabulary
+    name, wanted = settings.name, settings.vocabulary
     if not settings.pretrained:
-        tok, origin = load_tokenizer(vocabulary, name)
-        config = _config(name, vocabulary.offline).replace(vocab_size=len(tok))
+        tok, origin = load_tokenizer(wanted, name)
+        config = _config(name, wanted.offline).replace(vocab_size=len(tok))
         return StartModel(config, tok, origin, None, None)
     if name not in MODELS and _SIZE.fullmatch(name):
         raise DataError(f'--model {name}: has no weights for --pretrained; name a folder')
-    found = resolve(name, vocabulary.dataset if name in MODELS else None,
-                    offline=vocabulary.offline or None, vocab=vocabulary.own)
-    config, tok, arrays = read(found, True if vocabulary.cased else None, vocabulary.nbest,
-                               vocabulary.alpha)
+    path = os.path.expanduser(name)
+    if re.fullmatch(PRETRAINING, os.path.basename(path)) and not os.path.exists(path):
+        raise DataError(missing(path, os.path.dirname(path) or 'this folder'))
+    found = resolve(name, wanted.dataset if name in MODELS else None,
+                    offline=wanted.offline or None, vocab=wanted.own)
+    config, tok, arrays = read(found, True if wanted.cased else None, wanted.nbest, wanted.alpha)
     check_tied(arrays, found.weights)
+    other = _own_vocabulary(found, settings) if wanted.own else None
+    if other:
+        _check_vocabulary(tok, wanted, other, found.weights)
+    if wanted.dataset not in (None, name) and name not in MODELS:
+        _log.warning('--dataset_name %s is not used: the vocabulary is %s', wanted.dataset,
+                     wanted.own or f'that of {found.source}')
     config = config.replace(vocab_size=len(arrays['bert.word_embed.0.weight']))
-    return StartModel(config, tok, vocabulary.own or found.source, arrays, found.source)
+    return StartModel(config, tok, wanted.own or found.source, arrays, found.source)
+
+
+def _check_vocabulary(tok, wanted, other, weights):
+    """Raise DataError where the user's vocabulary gives ids to other tokens than ``other``, that
+    of the model."""
+    ours = vocabulary.read(vocabulary.find(other))[0]
+    ours = [(token, old) for token, old in zip(tok.tokens(range(min(len(tok), len(ours)))), ours)
+            if not _FREE.fullmatch(token) and not _FREE.fullmatch(old)]
+    changed = [(token, old) for token, old in ours if token != old]
+    if changed:
+        flag = '--sentencepiece' if wanted.sentencepiece else '--vocab'
+        raise DataError(f'{flag} {wanted.own}: {len(changed)} of {len(ours)} tokens have the ids '
+                        f'of others in {other}, such as {brief(changed[0][0])} that of '
+                        f'{brief(changed[0][1])}, with which {weights} was trained; leave out '
+                        f'{flag}')
+
+
+def _own_vocabulary(found, settings):
+    """The vocabulary that belongs to the weights of ``found``, or None."""
+    if settings.name in MODELS:
+        return resolve(settings.name, settings.vocabulary.dataset,
+                       offline=settings.vocabulary.offline or None).vocab
+    with contextlib.suppress(DataError):
+        return vocabulary.find(os.path.dirname(found.weights))
+    return None
 
 
 def _config(name, offline):
@@ -90,6 +130,6 @@ def build(model: StartModel, dropout: Optional[float], devices: List[mx.Context]
         fresh = load_parameters(net, model.arrays, model.source, (
             'bert.decoder.', 'bert.classifier.', 'bert.pooler.'))
         if fresh:
-            logging.warning('%s lacks %s and %d more parameters: these start from random values',
-                            model.source, fresh[0], len(fresh) - 1)
+            _log.warning('%s lacks %s and %d more parameters: these start from random values',
+                         model.source, fresh[0], len(fresh) - 1)
     return net

@@ -190,7 +190,8 @@ def _start_detached(parent, shared):
 
 
 def _start_interruptible(parent, shared):
-    signal.signal(signal.SIGINT, signal.SIG_DFL)    # Ctrl-C: end at once, without a traceback
+    for number in signal.SIGINT, signal.SIGTERM:    # end at once, without a traceback
+        signal.signal(number, signal.SIG_DFL)
     _start(parent, shared)
 
 

@@ -40,5 +40,5 @@ class Profile:
             mx.profiler.set_state('stop')
             mx.profiler.dump()
             _log.debug('%s', mx.profiler.dumps())
-            logging.info('profile: %s', self._path)
+            _log.info('profile: %s', self._path)
             self._is_running = False

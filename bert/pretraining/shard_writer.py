@@ -21,10 +21,12 @@ from ..text.tokenizer import Tokenizer
 from ..utils import cli, files
 from ..utils.errors import DataError, brief
 from . import corpus
-from .masking import FIELDS, Masking
+from .masking import FIELDS, Masking, beyond
 from .processes import unordered_map
 
 __all__ = ['ShardJob', 'create']
+
+_log = logging.getLogger(__name__)
 
 
 class ShardJob(NamedTuple):
@@ -79,7 +81,7 @@ def create(job: ShardJob, arguments: Mapping[str, Any], workers: int = 1,
     with contextlib.closing(output):
         done = _prepare(job.folder, state, resume)
         if done:
-            logging.info('%s: already complete', job.folder)
+            _log.info('%s: already complete', job.folder)
         else:
             done = _make(job, workers)
             files.write_json(os.path.join(job.folder, SHARDS_DESCRIPTION), dict(state, done=done))
@@ -91,24 +93,23 @@ def create(job: ShardJob, arguments: Mapping[str, Any], workers: int = 1,
 def _make(job, workers):
     """Make the missing chunks, then the missing shards; returns what :func:`create` returns."""
     chunks = corpus.chunks(job.paths)
-    sizes = [sum(span.end - span.start for span in chunk) for chunk in chunks]
+    # from the end: compressed files, which may be damaged or too large, come first
+    order = range(len(chunks))[::-1]
+    sizes = [sum(span.end - span.start for span in chunks[index]) for index in order]
     with unordered_map((job, chunks), min(workers, len(chunks))) as run:
-        counts = _in_order(run(_make_rows, range(len(chunks))), sizes, 'text')
-        instances, tokens, random = (sum(column) for column in zip(*counts))
+        counts = _in_order(run(_make_rows, order), sizes, 'text')[::-1]
+        instances, tokens, random, read, long = (sum(column) for column in zip(*counts))
         if not instances:
             raise DataError(f"{', '.join(job.paths)}: no pair of sentences in it; documents need "
                             'one sentence per line')
-        if random == instances > 1:
-            logging.warning('no text is followed by its next sentence, so next-sentence prediction '
-                            'learns nothing; put blank lines between documents, not between all '
-                            'sentences')
-        slices = _deal([count for count, _, _ in counts], min(job.shards, instances), job.seed)
+        corpus.warn_of_lines(read, long, random == instances > 1)
+        slices = _deal([count[0] for count in counts], min(job.shards, instances), job.seed)
         if len(slices) < job.shards:
-            logging.warning('only %d instances, so there are only as many shards', len(slices))
+            _log.warning('only %d instances, so there are only as many shards', len(slices))
         if instances > _LARGE * len(slices):
-            logging.warning('each shard has %d instances, and training reads whole shards: '
-                            '--num_outputs %d makes smaller ones', instances // len(slices),
-                            max(-(-instances // _LARGE), -(-tokens // _TOKENS)))
+            _log.warning('each shard has %d instances, and training reads whole shards: '
+                         '--num_outputs %d makes smaller ones', instances // len(slices),
+                         max(-(-instances // _LARGE), -(-tokens // _TOKENS)))
         _in_order(run(_write_shard, range(len(slices)), slices),
                   [sum(end - first for _, first, end in shard) for shard in slices], 'shards')
     return {'instances': instances, 'tokens': tokens, 'shards': len(slices)}
@@ -122,7 +123,7 @@ def _prepare(folder, state, resume):
         before = files.read_json(path, dict)
         for key, value in state.items():
             old = cli.recorded(before.get(key))
-            if old != value:
+            if old != cli.recorded(value):
                 raise DataError(_difference(folder, key, old, value))
         done = before.get('done')
         made = done.get('shards') if isinstance(done, dict) else None
@@ -164,12 +165,14 @@ def _rows_path(job, index):
 
 def _make_rows(job, chunks, index):
     """Write the instances of a chunk unless they exist; returns (instances, tokens, instances
-    with a random second text)."""
-    path, record = _rows_path(job, index), _record(job.masking)
+    with a random second text, tokens of the text, those in lines beyond an instance); the last two
+    are 0 where the instances exist."""
+    path, record, read, long = _rows_path(job, index), _record(job.masking), 0, 0
     if not os.path.exists(path):
         rng = np.random.default_rng([job.seed, index])
         documents = corpus.read_documents(chunks[index], job.tok,
                                           int(rng.integers(1 << 31)) if job.sampled else None)
+        read, long = len(documents.tokens), beyond(documents, job.masking.room)
         with files.atomic(path) as temporary, open(temporary, 'wb') as f:
             for block in job.masking.instances(documents, rng, job.copies):
                 rows = np.empty(len(block['valid_lengths']), record)
@@ -180,7 +183,7 @@ def _make_rows(job, chunks, index):
     for rows in _rows(path, record):
         counts += [len(rows), int(rows['valid_lengths'].sum()),
                    int(rows['next_sentence_labels'].sum())]
-    return tuple(counts.tolist())
+    return (*counts.tolist(), read, long)
 
 
 def _rows(path, record, first=0, end=None):
@@ -247,8 +250,8 @@ def _in_order(results, sizes, what):
             bar.update(sizes[index])
         elif now > logged + _PAUSE:
             logged = now
-            logging.info('%s: %d %% done, %s left', what, 100 * done // sum(sizes),
-                         datetime.timedelta(seconds=int((now - start) * (sum(sizes) / done - 1))))
+            _log.info('%s: %d %% done, %s left', what, 100 * done // sum(sizes),
+                      datetime.timedelta(seconds=int((now - start) * (sum(sizes) / done - 1))))
     if bar is not None:
         bar.close()
     return out

@@ -1,9 +1,11 @@
 """Where instances for pre-training come from: shards, text, or a random number generator.
 
 A *source* has its instances in ``num_chunks`` chunks that can be read in any order, and knows how
-many tokens the longest instance has (``max_length``) and which files it reads (``paths``).
+many tokens the longest instance has (``max_length``) and which files it reads (``paths``).  Those
+of files can check a chunk before it is needed.
 """
 import os
+import re
 import zlib
 from typing import Any, List, Optional, Sequence, Tuple
 
@@ -15,13 +17,16 @@ from ..utils import files
 from ..utils.errors import DataError
 from . import corpus, shards
 from .instances import Instances, join, without_padding
-from .masking import Masking
+from .masking import Masking, beyond
 from .settings import DataSettings, VocabularySettings
 from .vocabulary import draws_subwords
 
-__all__ = ['Shards', 'Synthetic', 'Text', 'open_sources', 'source_fingerprint']
+__all__ = ['Shards', 'Synthetic', 'Text', 'content_checksum', 'open_sources', 'source_fingerprint']
 
 _SYNTHETIC_ROWS, _SYNTHETIC_CHUNKS = 1024, 256
+_ENDS = 1 << 16     # bytes at the front and at the back of a file that tell its content
+# of files that are neither shards nor text
+_OTHERS = re.compile(r'\.(json|hdf5|h5|tfrecords?)(\.(gz|bz2|xz))?$', re.IGNORECASE)
 
 
 class Shards:
@@ -55,6 +60,10 @@ class Shards:
                                 'made with')
         return without_padding(arrays)
 
+    def check(self, chunk: int) -> bool:
+        """Whether a chunk has instances.  Raises DataError as :meth:`read` does."""
+        return len(self.read(0, chunk).lengths) > 0
+
 
 class Text:
     """Text files as a source; each epoch has new pairs of sentences and new masks.
@@ -81,6 +90,17 @@ class Text:
         documents = corpus.read_documents(self._chunks[chunk], self._tok,
                                           int(rng.integers(1 << 31)) if self._sampled else None)
         return join([without_padding(block) for block in self._masking.instances(documents, rng)])
+
+    def check(self, chunk: int) -> bool:
+        """See :meth:`Shards.check`; takes a small part of the time of :meth:`read`."""
+        return corpus.check(self._chunks[chunk], self._tok)
+
+    def warn_of_lines(self) -> None:
+        """Log a warning where the first lines are not those of sentences and documents."""
+        documents = corpus.first_documents(self._chunks[0], self._tok)
+        count = len(documents.starts) - 1
+        corpus.warn_of_lines(len(documents.tokens), beyond(documents, self._masking.room),
+                             count == len(documents.sentences) - 1 > 1)
 
 
 class Synthetic:
@@ -139,11 +159,28 @@ def source_fingerprint(source: Any, tok: Tokenizer) -> int:
     return zlib.crc32(repr((shards.vocabulary_sha1(tok), sizes)).encode('ascii'))
 
 
+def content_checksum(source: Any) -> int:
+    """A CRC-32 of the first and the last 64 KiB of each file of a source."""
+    code = 0
+    for path in source.paths:
+        with open(path, 'rb') as f:
+            code = zlib.crc32(f.read(_ENDS), code)
+            f.seek(max(0, os.path.getsize(path) - _ENDS))
+            code = zlib.crc32(f.read(_ENDS), code)
+    return code
+
+
 def _check_shards(paths: Sequence[str], tok: Tokenizer) -> None:
     """Raise DataError where a file is no shard, or was made with another vocabulary."""
     others = [path for path in paths if not path.endswith('.npz')]
+    if others and len(others) < len(paths):
+        made = sorted({os.path.join(os.path.dirname(path), '*.npz') for path in paths
+                       if path.endswith('.npz')})
+        raise DataError(f"{others[0]}: not a shard (.npz), as others are; name {', '.join(made)}")
     if others:
-        raise DataError(f'{others[0]}: not a shard (.npz); for text add --raw')
+        cure = ('make shards with create_pretraining_data.py' if _OTHERS.search(others[0]) else
+                'for text add --raw')
+        raise DataError(f'{others[0]}: not a shard (.npz); {cure}')
     for folder in sorted({os.path.dirname(path) for path in paths}):
         made = os.path.join(folder, SHARDS_DESCRIPTION)
         if os.path.exists(made) and files.read_json(made, dict).get(

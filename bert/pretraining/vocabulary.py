@@ -4,10 +4,12 @@ import os
 from typing import Optional, Tuple
 
 from ..checkpoint import resolve
-from ..text import tokenizer
+from ..text import tokenizer, vocabulary
 from .settings import VocabularySettings
 
 __all__ = ['load_tokenizer', 'draws_subwords']
+
+_log = logging.getLogger(__name__)
 
 
 def load_tokenizer(settings: VocabularySettings,
@@ -21,9 +23,11 @@ def load_tokenizer(settings: VocabularySettings,
     dataset, own = settings.dataset, settings.own
     if own:
         if dataset:
-            logging.warning('--dataset_name %s is not used: the vocabulary is %s', dataset, own)
-        cased = settings.cased if settings.sentencepiece else settings.cased or None
-        return tokenizer.load(os.path.expanduser(own), cased, settings.nbest, settings.alpha), own
+            _log.warning('--dataset_name %s is not used: the vocabulary is %s', dataset, own)
+        own, cased = os.path.expanduser(own), settings.cased or None
+        if settings.sentencepiece and vocabulary.casing(own)[0] is None:
+            cased = settings.cased      # uncased, where no file beside it says
+        return tokenizer.load(own, cased, settings.nbest, settings.alpha), own
     if dataset == 'sample':
         model, dataset = 'sample', None
     elif dataset or not (model == 'sample' or os.path.isdir(os.path.expanduser(model or ''))):

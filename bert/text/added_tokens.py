@@ -1,5 +1,6 @@
 """Tokens that are whole wherever they occur in a text, as in Transformers: the special ones, and
-those that were added to a vocabulary (tokenizer.json, tokenizer_config.json, added_tokens.json)."""
+those that were added to a vocabulary (tokenizer.json, tokenizer_config.json, added_tokens.json,
+special_tokens_map.json)."""
 import os
 import re
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -7,12 +8,13 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 from ..utils.errors import DataError
 from ..utils.files import read_json
 from .characters import SPACES
-from .vocabulary import CONFIG, SPECIALS
+from .vocabulary import CONFIG, SPECIALS, special_tokens
 
 __all__ = ['AddedToken', 'AddedTokens', 'read']
 
 Clean = Callable[[str], Tuple[str, Sequence[int], Sequence[int]]]   # see Tokenizer._clean
 _SPACE = re.compile(f'[{SPACES}]')
+_SPECIAL = {'normalized': False, 'special': True}
 _DEPTH = 8      # characters; a deeper tree is no faster, and could nest too deeply
 
 
@@ -57,8 +59,9 @@ class AddedTokens:
 
     def config(self) -> Dict[str, Any]:
         """The entry of tokenizer_config.json, as Transformers writes it; none for the special
-        tokens of every BERT."""
-        tokens = [token for token in self.tokens if token.content not in SPECIALS]
+        tokens of every BERT with the settings of every BERT."""
+        tokens = [token for token in self.tokens if token.content not in SPECIALS
+                  or token != AddedToken(token.content, token.id)]
         return {'added_tokens_decoder': {
             str(token.id): {'content': token.content, 'lstrip': False, 'rstrip': False,
                             'normalized': token.normalized, 'single_word': token.single_word,
@@ -68,22 +71,26 @@ class AddedTokens:
 def read(path: str, tokens: Sequence[str]) -> List[AddedToken]:
     """The added tokens of a vocabulary, from the files beside ``path``; ``tokens`` is its content.
 
-    The special tokens are always among them.  Raises DataError for ids that do not follow those
-    of ``tokens``.
+    The special tokens of BERT are always among them, and those that the files only name
+    (:func:`bert.text.vocabulary.special_tokens`) if they are in ``tokens``.  Raises DataError for
+    ids that do not follow those of ``tokens``.
     """
     folder = os.path.dirname(path)
+    special = {**dict.fromkeys(SPECIALS, _SPECIAL), **special_tokens(path)}
     ids = {token: i for i, token in enumerate(tokens)}
-    found = {token: AddedToken(token, ids[token]) for token in SPECIALS}
-    for name, entries in (('added_tokens.json', _plain), (CONFIG, _decoder),
+    found = {token: _token(token, ids[token], settings) for token, settings in special.items()
+             if token in ids}
+    for name, entries in (('added_tokens.json', _plain(special)), (CONFIG, _decoder),
                           ('tokenizer.json', _listed)):
         source = os.path.join(folder, name)
         if not os.path.exists(source):
             continue
         try:
             for entry, token_id in entries(read_json(source)):
-                found[entry['content']] = AddedToken(
-                    entry['content'], _id(token_id), entry.get('normalized', True) is True,
-                    entry.get('single_word') is True, entry.get('special') is True)
+                text = entry['content']
+                if not isinstance(text, str):
+                    raise TypeError(f'{text!r} is not a token')
+                found[text] = _token(text, _id(token_id), entry)
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             raise DataError(f'{source}: its added tokens are not written as Transformers writes '
                             'them; download it again') from None
@@ -103,10 +110,15 @@ def _id(value):
     return number
 
 
-def _plain(content):
-    """Of added_tokens.json: {token: id}."""
-    return [({'content': token, 'normalized': token not in SPECIALS}, token_id)
-            for token, token_id in content.items()]
+def _token(text, token_id, settings):
+    return AddedToken(text, token_id, settings.get('normalized', True) is True,
+                      settings.get('single_word') is True, settings.get('special') is True)
+
+
+def _plain(special):
+    """Of added_tokens.json: {token: id}; ``special`` has the settings of the special ones."""
+    return lambda content: [(dict(special.get(token, ()), content=token), token_id)
+                            for token, token_id in content.items()]
 
 
 def _decoder(content):

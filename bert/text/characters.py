@@ -4,7 +4,7 @@ import string
 from typing import Iterator, Tuple
 from unicodedata import category
 
-__all__ = ['RUNS', 'SPACES', 'words']
+__all__ = ['REMOVED', 'RUNS', 'SPACES', 'words']
 
 # where str.split() splits, apart from control characters: \t \n \r, Zs, U+2028 and U+2029
 SPACES = ' \t\n\r\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000'
@@ -14,17 +14,13 @@ _HAN_BLOCKS = ('\u3400\u4dbf', '\u4e00\u9fff', '\uf900\ufa6f', '\ufa70\ufaff',
                '\U0002b820\U0002ceaf', '\U0002f800\U0002fa1f')
 
 
-def _assigned(first, last):
-    """A block as a range of a regular expression, without its unassigned end."""
-    while category(last) == 'Cn':
-        last = chr(ord(last) - 1)
-    return f'{first}-{last}'
-
-
-_HAN = ''.join(_assigned(*block) for block in _HAN_BLOCKS)
+_HAN = ''.join(f'{first}-{last}' for first, last in _HAN_BLOCKS)
 RUNS = {True: re.compile(f'[{_HAN}]|[^{_HAN}{SPACES}]+'),
          False: re.compile(f'[^{SPACES}]+')}
 
+# categories of what is not text: control and format characters, private use, lone surrogates.
+# Unassigned characters are text: what is unassigned depends on the version of Python.
+REMOVED = frozenset(('Cc', 'Cf', 'Co', 'Cs'))
 _PUNCTUATION = frozenset(string.punctuation)    # $ + < = > ^ ` | ~ too, to Unicode symbols
 
 

@@ -17,7 +17,7 @@ from unicodedata import category, normalize
 from ..utils import files
 from . import added_tokens, vocabulary
 from .added_tokens import AddedToken, AddedTokens
-from .characters import RUNS, words
+from .characters import REMOVED, RUNS, words
 
 __all__ = ['MAX_WORD', 'SentencePiece', 'Tokenizer', 'WordPiece', 'load']
 
@@ -134,7 +134,7 @@ class Tokenizer:
         if run.isascii() and run.isprintable():     # most text
             return run if self.cased else run.lower(), range(len(run)), range(1, len(run) + 1)
         origins = [i for i, char in enumerate(run)
-                   if char != '\ufffd' and not category(char).startswith('C')]
+                   if char != '\ufffd' and category(char) not in REMOVED]
         text = ''.join(run[i] for i in origins)
         strip_accents = not self.cased if self._strip_accents is None else self._strip_accents
         if not self.cased:

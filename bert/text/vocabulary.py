@@ -2,19 +2,21 @@
 import os
 import re
 from pathlib import Path
-from typing import Any, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ..utils.errors import DataError, brief
 from ..utils.files import decode, read_json
 
-__all__ = ['CONFIG', 'FILES', 'SPECIALS', 'casing', 'check_class', 'find', 'read']
+__all__ = ['CONFIG', 'FILES', 'SPECIALS', 'casing', 'check_class', 'find', 'read', 'special_tokens']
 
 CONFIG = 'tokenizer_config.json'
-FILES = ('vocab.txt', 'spm.model', 'tokenizer.json', 'added_tokens.json')   # beside CONFIG
+_MAP = 'special_tokens_map.json'
+FILES = ('vocab.txt', 'spm.model', 'tokenizer.json', 'added_tokens.json', _MAP)     # beside CONFIG
 # classes of Transformers whose text is split as BertTokenizer splits it; and ours
 _CLASSES = {'BertTokenizer', 'DistilBertTokenizer', 'ElectraTokenizer', 'MobileBertTokenizer',
             'SqueezeBertTokenizer', 'PreTrainedTokenizer', 'TokenizersBackend', 'SentencePiece'}
 SPECIALS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
+_ROLES = {token.strip('[]').lower() + '_token': token for token in SPECIALS}    # pad_token, ...
 
 
 def find(path: str) -> str:
@@ -58,7 +60,8 @@ def read(path: str) -> Tuple[List[str], Any]:
 
 
 def check_class(path: str) -> None:
-    """Raise DataError where the files beside ``path`` name another tokenizer than BERT's."""
+    """Raise DataError where the files beside ``path`` name another tokenizer than BERT's, or other
+    tokens than its [PAD], [UNK], [CLS], [SEP] and [MASK]."""
     folder = os.path.dirname(path)
     for name in (CONFIG, 'config.json'):
         source = os.path.join(folder, name)
@@ -74,6 +77,54 @@ def check_class(path: str) -> None:
             raise DataError(f'{source}: its {key} is {config[key]}, which is not the way of '
                             "BERT's WordPiece and cannot be used here; take a model with a "
                             'BertTokenizer')
+    if not path.endswith('.model'):     # of which the tokens for padding and so on are its own
+        special_tokens(path)
+
+
+def special_tokens(path: str) -> Dict[str, Dict[str, Any]]:
+    """The tokens that the files beside ``path`` name as special, in the vocabulary or not:
+    {token: its settings, as in added_tokens_decoder}.
+
+    As in Transformers, special_tokens_map.json counts only if tokenizer_config.json has no
+    added_tokens_decoder, and its list of other tokens only if that has none.  Raises DataError
+    where another token takes the place of one of BERT's.
+    """
+    folder, roles, others = os.path.dirname(path), {}, []
+    for source in (os.path.join(folder, name) for name in (CONFIG, _MAP)):
+        config = _json(source) if os.path.exists(source) else {}
+        extra = config.get('extra_special_tokens') or []
+        tokens = {key: value for key, value in config.items() if key.endswith('_token')}
+        if isinstance(extra, dict):
+            tokens, extra = {**tokens, **extra}, []
+        extra = extra or not others and config.get('additional_special_tokens') or []
+        if not isinstance(extra, list):
+            raise _not_tokens(source)
+        others += [_settings(token, source) for token in extra]
+        for role, value in tokens.items():
+            own = _ROLES.get(role)
+            named = isinstance(value, str) or isinstance(value, dict) and 'content' in value
+            if named or own and value is not None:
+                roles[role] = _settings(value, source)
+                if own and roles[role]['content'] != own:
+                    raise DataError(f"{source}: its {role} is {brief(roles[role]['content'])}, "
+                                    f"not BERT's {own}, and cannot be used here; take a model "
+                                    "with BERT's special tokens")
+        if 'added_tokens_decoder' in config:
+            break
+    return {token['content']: token for token in [*others, *roles.values()]}
+
+
+def _settings(token, source):
+    """The settings of a special token: an object, or the token alone."""
+    settings = token if isinstance(token, dict) else {'content': token}
+    if not isinstance(settings.get('content'), str):
+        raise _not_tokens(source)
+    return {'normalized': False, **settings, 'special': True}
+
+
+def _not_tokens(source):
+    return DataError(f'{source}: its special tokens are not written as Transformers writes them; '
+                     'download it again')
 
 
 def casing(path: str) -> Tuple[Optional[bool], Optional[bool], bool]:

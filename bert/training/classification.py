@@ -24,7 +24,7 @@ def predict(forward: Forward, features: SentenceFeatures, comm: Local,
 
     The work is divided among workers and devices; every worker gets all results.
     """
-    rows = score_rows([len(ids) for ids in features.ids], batch_size, comm,
+    rows = score_rows(features.ids, batch_size, comm,
                       lambda part, device: logits(forward, features, part, device))
     owner = np.asarray(features.owner)
     total = np.zeros((owner[-1] + 1, rows.shape[1]))

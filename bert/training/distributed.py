@@ -3,9 +3,11 @@
 A worker is a process; it has one or more devices (MXNet contexts).  Training loops only use the
 interface of :class:`Local`, so they are the same for one device, several devices and several hosts.
 """
+import contextlib
 import os
+import re
 import socket
-from typing import Any, Iterable, List, Optional, Sequence
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -15,7 +17,7 @@ from ..utils.errors import DataError
 from . import watch
 
 __all__ = ['Local', 'Horovod', 'KVStore', 'create', 'agree', 'gather', 'check_same_data',
-           'gpu_of_rank']
+           'lost_workers', 'gpu_of_rank']
 
 _NAME = 64              # bytes of a host's name
 _VALUES = 1 << 20       # keys from here on are not those of parameters
@@ -190,11 +192,25 @@ def gather(comm: Local, number: int) -> List[int]:
     return comm.sum(np.where(np.arange(comm.size) == comm.rank, number, 0)).astype(int).tolist()
 
 
-def check_same_data(comm: Local, data: int) -> None:
+def check_same_data(comm: Local, data: int, name: str = 'training data') -> None:
     """Raise DataError unless all workers have the ``data``, a fingerprint, of worker 0."""
     if not agree(comm, [data]):
-        raise DataError('not all workers have the training data and the vocabulary of worker 0; '
-                        'copy the same files to all hosts')
+        raise DataError(f'not all workers have the {name} and the vocabulary of worker 0; copy '
+                        'the same files to all hosts')
+
+
+@contextlib.contextmanager
+def lost_workers(comm: Local, advice: Callable[[], str]) -> Iterator[None]:
+    """Within it, the error that Horovod raises when another worker is gone becomes a DataError,
+    whose last words are ``advice()``."""
+    try:
+        yield
+    except mx.MXNetError as error:
+        if comm.size == 1:
+            raise
+        reason = re.split(r'\. |\n', str(error).strip())[0]
+        raise DataError(f'rank {comm.rank}: lost contact with {comm.others()} ({reason}); '
+                        f'{advice()}') from error
 
 
 def create(name: Optional[str], devices: List[mx.Context]) -> Local:
@@ -212,6 +228,8 @@ def create(name: Optional[str], devices: List[mx.Context]) -> Local:
                         'model; add --kvstore dist_sync to run_pretraining.py, or start other '
                         'programs with mpirun and --comm horovod')
     if workers > 1:
-        raise DataError(f'{workers} processes were started, and each would train a separate model; '
-                        'add --comm horovod, or use run_pretraining_hvd.py')
+        variable = processors.size_variable()
+        raise DataError(f'{workers} processes were started, as {variable} says, and each would '
+                        'work on its own; add --comm horovod, use run_pretraining_hvd.py, or, if '
+                        f'it is left over from another job: unset {variable}')
     return Local(devices)

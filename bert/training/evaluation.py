@@ -4,21 +4,23 @@ from typing import Callable, Sequence, Union
 import mxnet as mx
 import numpy as np
 
+from ..data.fingerprint import fingerprint
 from ..data.sampling import evaluation_batches, run_batches
 from ..model.forward import Packed, Padded
 from ..utils import memory
-from .distributed import Local
+from .distributed import Local, check_same_data, lost_workers
 from .progress import follow
 
-__all__ = ['Forward', 'score_rows', 'BATCH_TOKENS']
+__all__ = ['Forward', 'score_rows', 'BATCH_TOKENS', 'RESTART']
 
 Forward = Union[Padded, Packed]     # a network, called with rows of token ids and token types
 
 # maximum tokens of a batch in inference; on a CPU its arrays should stay in the processor's cache
 BATCH_TOKENS = {'cpu': 1 << 11, 'gpu': 1 << 15}
+RESTART = 'start the same command again; once it has trained, with --resume'
 
 
-def score_rows(lengths: Sequence[int], batch_size: int, comm: Local,
+def score_rows(rows: Sequence[Sequence[int]], batch_size: int, comm: Local,
                forward: Callable[[np.ndarray, mx.Context], mx.nd.NDArray],
                by_token: bool = False) -> np.ndarray:
     """Run ``forward`` over all rows, divided among workers and devices; every worker gets all.
@@ -27,8 +29,8 @@ def score_rows(lengths: Sequence[int], batch_size: int, comm: Local,
 
     Parameters
     ----------
-    lengths : sequence of int
-        Tokens of each row.
+    rows : sequence of sequences of int
+        The token ids of each row, the same on all workers.
     batch_size : int
     comm : bert.training.distributed.Local
     forward : callable
@@ -41,7 +43,20 @@ def score_rows(lengths: Sequence[int], batch_size: int, comm: Local,
     -------
     numpy.ndarray
         (rows, ...), of the type of what ``forward`` returns.
+
+    Raises
+    ------
+    DataError
+        If workers have different rows, or one is gone.
     """
+    lengths = list(map(len, rows))
+    with lost_workers(comm, lambda: RESTART):
+        if comm.size > 1:
+            check_same_data(comm, fingerprint(rows, lengths), 'data to predict')
+        return _score(lengths, batch_size, comm, forward, by_token)
+
+
+def _score(lengths, batch_size, comm, forward, by_token):
     mx.nd.waitall()         # what training freed is more than these batches need
     memory.give_back()
     parts = evaluation_batches(lengths, batch_size, BATCH_TOKENS[comm.devices[0].device_type])

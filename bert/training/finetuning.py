@@ -8,17 +8,18 @@ import mxnet as mx
 import numpy as np
 
 from ..checkpoint import result_folder
-from ..checkpoint.integrity import checksum, fingerprint, fingerprint_of_rows
+from ..checkpoint.integrity import checksum
 from ..checkpoint.output import FINE_TUNING, LAST, OutputFolder
 from ..checkpoint.weights import read_weights
 from ..data import sampling
+from ..data.fingerprint import fingerprint, fingerprint_of_rows
 from ..model.config import BertConfig
 from ..model.forward import create_forward
 from ..model.inference import prepare
-from ..model.parameters import freeze, initialize, load_parameters
+from ..model.parameters import collect, freeze, initialize, load_parameters
 from ..utils.errors import DataError
-from .distributed import agree, check_same_data
-from .evaluation import Forward
+from .distributed import agree, check_same_data, lost_workers
+from .evaluation import RESTART, Forward
 from .progress import Progress
 from .runtime import Interrupt, Runtime
 from .schedules import linear_decay
@@ -26,6 +27,8 @@ from .settings import OptimizerSettings, OutputSettings, Recipe
 from .stepper import Stepper
 
 __all__ = ['Model', 'Description', 'Run', 'build']
+
+_log = logging.getLogger(__name__)
 
 
 class Model(NamedTuple):
@@ -56,7 +59,7 @@ def build(net: mx.gluon.HybridBlock, loaded: result_folder.LoadedModel, runtime:
 
     ``fresh`` are prefixes of parameters that may be missing: they are drawn at random, from
     ``seed``.  ``fixed_length`` pads all batches to that many tokens.  For ``inference`` it can
-    be neither trained nor saved.
+    be neither trained nor saved, and all workers have the weights of worker 0.
     """
     mx.random.seed(seed)
     if inference:
@@ -64,8 +67,9 @@ def build(net: mx.gluon.HybridBlock, loaded: result_folder.LoadedModel, runtime:
     initialize(net, loaded.config, runtime.comm.devices, random=bool(fresh))
     drawn = load_parameters(net, loaded.arrays, loaded.source, tuple(fresh))
     if 'bert.pooler.weight' in drawn:
-        logging.warning('%s has no pooler: a new one is trained', loaded.source)
+        _log.warning('%s has no pooler: a new one is trained', loaded.source)
     if inference:
+        runtime.comm.broadcast(list(collect(net).values()))
         prepare(net, runtime.layout, runtime.dtype)
     forward = create_forward(net, runtime.layout, runtime.dtype, loaded.tokenizer.pad_id,
                              fixed_length)
@@ -120,10 +124,11 @@ class Run:
                 loss_scale=2.0 ** 15 if dtype == 'float16' else None, seed=recipe.seed,
                 fused=layout == 'packed'))
         self._best_predictions = None
-        data = fingerprint(*columns)
+        data, scored = fingerprint(*columns), fingerprint_of_rows(dev)
         check_same_data(comm, data)
+        check_same_data(comm, scored, 'dev data')
         self._position = {'epoch': 0, 'done': 0, 'best': None, 'best_epoch': 0, 'data': data,
-                          'dev': fingerprint_of_rows(dev), 'size': self._size}
+                          'dev': scored, 'size': self._size}
         self._folder = OutputFolder(output.folder, '--output_dir', FINE_TUNING, output.resume,
                                     output.overwrite, comm)
         if output.resume:
@@ -138,14 +143,17 @@ class Run:
 
     def __enter__(self) -> 'Run':
         with contextlib.ExitStack() as stack:
+            stack.enter_context(lost_workers(self._comm, lambda: RESTART))
             stack.enter_context(contextlib.closing(self._progress))
             self._interrupt = stack.enter_context(Interrupt())
             self._exit = stack.pop_all()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._exit.close()
-        self._folder.close()
+        try:
+            self._exit.__exit__(*error)
+        finally:
+            self._folder.close()
 
     def _resume(self):
         folder, output = self._folder.path, self._output
@@ -156,7 +164,7 @@ class Run:
             raise DataError(f'--resume: not all workers have the checkpoint of worker 0 in '
                             f'{folder}; --output_dir must be on a disk that all workers share')
         if found is None:
-            logging.info('%s has no checkpoint to resume from: starting at the beginning', folder)
+            _log.info('%s has no checkpoint to resume from: starting at the beginning', folder)
         elif not _is_position(found):
             raise DataError(f'{self._path(LAST)}: its position in the data is damaged; start '
                             'a new run in another folder')
@@ -203,7 +211,7 @@ class Run:
 
     def _exit_interrupted(self, when, purpose):
         self._progress.close()
-        logging.warning('stopped %s; run the same command with --resume to %s', when, purpose)
+        _log.warning('stopped %s; run the same command with --resume to %s', when, purpose)
         self._comm.sum([0.0])       # once a worker leaves, its launcher ends the others
         raise SystemExit(self._interrupt.exit_code)
 
@@ -264,17 +272,15 @@ class Run:
         """End the training and load the best epoch's weights into the network.
 
         Returns the predictions of that epoch, or None if it was before a ``--resume``.  Exits if
-        the program was interrupted after the last update.  DataError if the weights are missing.
+        the program was interrupted after the last update.
         """
-        # also a barrier: after it, worker 0 has written them
         if self._comm.sum([float(self._interrupt.requested)])[0]:
             self._exit_interrupted('after the training', 'see the results')
-        path = self._path(result_folder.WEIGHTS)
-        if not os.path.exists(path):
-            raise DataError(f'{path} is missing: --output_dir must be on a disk that all workers '
-                            'share')
         self._stepper.release()
-        load_parameters(self._net, read_weights(path), path)
+        if self._comm.rank == 0:
+            path = self._path(result_folder.WEIGHTS)
+            load_parameters(self._net, read_weights(path), path)
+        self._comm.broadcast(self._stepper.parameters)
         return self._best_predictions
 
 

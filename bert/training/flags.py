@@ -5,12 +5,13 @@ the rest of the package takes the dataclasses of :mod:`bert.training.settings`.
 """
 import argparse
 import logging
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, NamedTuple, Optional
 
 from ..checkpoint import output
 from ..checkpoint.source import ModelSource
 from ..utils import cli
 from ..utils.errors import require
+from ..utils.files import make_folder
 from .settings import OPTIMIZERS, DeviceSettings, OutputSettings, Recipe
 
 __all__ = ['SEED', 'add_model_flags', 'add_optimizer_flags', 'add_training_flags',
@@ -48,14 +49,15 @@ class Defaults(NamedTuple):
 
 
 def add_model_flags(parser: argparse.ArgumentParser,
-                    dataset: str = 'book_corpus_wiki_en_uncased') -> None:
-    """Which weights and vocabulary to use; ``dataset`` is the default that --help states."""
+                    dataset: str = 'book_corpus_wiki_en_uncased',
+                    model: str = 'bert_12_768_12') -> None:
+    """Which weights and vocabulary to use; ``dataset`` and ``model`` are the defaults that --help
+    states."""
     group = parser.add_argument_group('model')
     group.add_argument('--bert_model', '--model', metavar='NAME',
                        help='bert_12_768_12, bert_24_1024_16 or sample; a folder with config.json, '
                             'vocabulary and weights; or a repository on the Hugging Face hub '
-                            '(owner/name) (default: bert_12_768_12, or sample for a sample '
-                            'task)')
+                            f'(owner/name) (default: {model})')
     group.add_argument('--bert_dataset', '--dataset_name', metavar='NAME',
                        help='the data that a named model was pre-trained on '
                             f'(default: {dataset})')
@@ -236,6 +238,7 @@ def check_output(args: argparse.Namespace, rank: int, trains: bool = True) -> No
                      args.overwrite)
     else:
         output.check_predictions(args.output_dir, '--output_dir', args.model_parameters)
+        make_folder(args.output_dir, '--output_dir')
 
 
 def check_extras(tensorboard: bool, plot: bool) -> None:
@@ -275,15 +278,13 @@ def device_settings(args: argparse.Namespace, comm: Optional[str] = None,
                           layout=args.path, comm=comm, fixed_length=fixed_length)
 
 
-def output_settings(args: argparse.Namespace, layout: str,
-                    changes: Optional[Mapping[str, Any]] = None) -> OutputSettings:
+def output_settings(args: argparse.Namespace, layout: str) -> OutputSettings:
     """The :class:`~bert.training.settings.OutputSettings` of :func:`add_runtime_flags`.
 
-    arguments.json records ``args``, with the ``layout`` that ``--path`` resulted in and with
-    ``changes``: values that the program found out later.
+    arguments.json records ``args``, with the ``layout`` that ``--path`` resulted in.
     """
     return OutputSettings(
         folder=args.output_dir, resume=args.resume, overwrite=args.overwrite,
         save_interval=args.save_interval, log_interval=args.log_interval,
-        tensorboard=args.tensorboard, arguments=dict(vars(args), path=layout, **(changes or {})),
-        free=_FREE, paths=_PATHS)
+        tensorboard=args.tensorboard, arguments=dict(vars(args), path=layout), free=_FREE,
+        paths=_PATHS)

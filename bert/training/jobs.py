@@ -90,7 +90,7 @@ class Part:
         self._job, self._hosts, self._signals, self._joined = job, hosts, signals, joined
         self._processes: Dict[str, subprocess.Popen] = {}
         self._asked = self._first_stopped = None
-        self._reported = False
+        self._reported = self._told = False
 
     def run(self) -> int:
         """Start the processes and watch over them; returns the exit code of the job."""
@@ -171,7 +171,11 @@ class Part:
         running = [name for name, process in workers.items() if process.poll() is None]
         if self._asked and len(running) < len(workers):
             self._first_stopped = self._first_stopped or time.monotonic()
-            if running and time.monotonic() - self._first_stopped > STOP_GRACE:
+            waited = time.monotonic() - self._first_stopped
+            if running and waited > GRACE and not self._told:
+                self._told = True
+                log(f"waiting for {', '.join(running)} to stop, at most {STOP_GRACE} s")
+            if running and waited > STOP_GRACE:
                 return (f"{', '.join(running)} did not stop within {STOP_GRACE} s of the others; "
                         'ended now', 128 + self._asked)
         if running:

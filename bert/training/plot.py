@@ -26,9 +26,16 @@ def _figure(*shape, **size):
 
 def _save(figure, path):
     import matplotlib.pyplot as plt
-    with atomic(path) as temporary:
+    with atomic(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Glyph')      # a box is drawn if the font has none
         figure.savefig(temporary, format='png', dpi=120)
     plt.close(figure)
+
+
+def _plain(text):
+    """A text to draw as it is: a dollar sign would start a formula, and bytes that are not UTF-8
+    cannot be drawn."""
+    return text.encode('utf-8', 'backslashreplace').decode().replace('$', r'\$')
 
 
 def training_curves(folder: str) -> str:
@@ -91,7 +98,7 @@ def _curve(panel, records, x, y, label, **style):
     if len(points) == 1:        # a line needs two points
         style['marker'] = 'o'
     panel.plot([place for place, _ in points], [value for _, value in points],
-               label=label.replace('_', ' ').replace('$', r'\$'), **style)
+               label=_plain(label.replace('_', ' ')), **style)
 
 
 def confusion(path: str, counts: Any, labels: Sequence[str]) -> str:
@@ -104,8 +111,9 @@ def confusion(path: str, counts: Any, labels: Sequence[str]) -> str:
     figure, axes = _figure(figsize=(side + 1, side))
     image = axes.imshow(counts, cmap='Blues')
     axes.set(xticks=shown, yticks=shown, xlabel='predicted', ylabel='true')
-    axes.set_xticklabels([labels[i] for i in shown], rotation=45, ha='right')
-    axes.set_yticklabels([labels[i] for i in shown])
+    names = [_plain(labels[i]) for i in shown]
+    axes.set_xticklabels(names, rotation=45, ha='right')
+    axes.set_yticklabels(names)
     for row, values in enumerate(counts if len(labels) <= _LISTED else ()):
         for column, value in enumerate(values):
             axes.text(column, row, int(value), ha='center', va='center',
@@ -167,14 +175,11 @@ def sentence_map(path: str, points: Any, texts: Sequence[str], shares: Sequence[
     if listed:
         rows = [f"{number}  {' '.join(text.split())[:60]}"
                 for number, text in zip(numbers, texts)]
-        # bytes that are not UTF-8 cannot be drawn, and a dollar sign would start a formula
-        legend = '\n'.join(rows).encode('utf-8', 'backslashreplace').decode().replace('$', r'\$')
-        axes.text(1.02, 1, legend, transform=axes.transAxes, fontsize=8, va='top', linespacing=1.4)
-    with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', 'Glyph')      # a box is drawn if the font has none
-        if len(texts) <= _NUMBERED:
-            _label(axes, points, [str(number) for number in numbers])
-        _save(figure, path)
+        axes.text(1.02, 1, _plain('\n'.join(rows)), transform=axes.transAxes, fontsize=8, va='top',
+                  linespacing=1.4)
+    if len(texts) <= _NUMBERED:
+        _label(axes, points, [str(number) for number in numbers])
+    _save(figure, path)
     return path
 
 
@@ -182,7 +187,9 @@ def _label(axes, points, labels):
     """Write labels beside points (n, 2), where they cover no other label and, if there is room, no
     point; those that are not close get a line to their point."""
     import numpy as np
-    axes.figure.canvas.draw()                   # from here on the axes keep their place
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Glyph')
+        axes.figure.canvas.draw()               # from here on the axes keep their place
     axes.figure.set_layout_engine('none')
     pixels = axes.figure.dpi / 72               # per unit of the sizes below
     places = axes.transData.transform(points)

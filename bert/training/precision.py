@@ -17,6 +17,8 @@ from .distributed import Local, gather
 
 __all__ = ['Speeds', 'choose', 'decide', 'measure', 'set_precision', 'speeds', 'use']
 
+_log = logging.getLogger(__name__)
+
 _BFLOAT16 = np.dtype([('bfloat16', np.uint16)])     # MXNet's name for it
 _SIDE, _REPEATS = 1024, 5
 # each begins with what all machines can do
@@ -107,7 +109,7 @@ def choose(dtype: str, device: mx.Context) -> str:
         return 'float16'
     found = speeds()
     dtype = 'bfloat16' if found.gains else 'float32'
-    logging.info('--dtype auto: %s (%s)', dtype, _shown(found, 'bfloat16'))
+    _log.info('--dtype auto: %s (%s)', dtype, _shown(found, 'bfloat16'))
     return dtype
 
 
@@ -144,7 +146,7 @@ def _common(comm, flag, value, values, cure):
         return value
     shown = '; '.join(f"{values[i]}: {comm.names(r for r, j in enumerate(found) if i == j)}"
                       for i in sorted(set(found)))
-    logging.warning('%s: the workers differ (%s), so all use %s; %s', flag, shown, values[0], cure)
+    _log.warning('%s: the workers differ (%s), so all use %s; %s', flag, shown, values[0], cure)
     return values[0]
 
 
@@ -175,9 +177,9 @@ def set_precision(dtype: str, device: mx.Context, layout: str = 'padded') -> Non
             raise DataError('--dtype bfloat16: MXNet has no bfloat16 products for this CPU, which '
                             'need AVX-512; use float32')
         if (getattr(found, dtype) or 0) > found.float32:
-            logging.info('matrix products: %s', _shown(found, dtype))
+            _log.info('matrix products: %s', _shown(found, dtype))
         else:
-            logging.warning('--dtype %s: float32 is faster on this CPU (%s)', dtype,
+            _log.warning('--dtype %s: float32 is faster on this CPU (%s)', dtype,
                             _shown(found, dtype))
     if layout == 'packed':      # int8 always is
         return

@@ -7,7 +7,7 @@ import time
 from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Sequence
 
 from ..utils.errors import DataError
-from ..utils.files import atomic, parse_json
+from ..utils.files import atomic_text, parse_json
 from .stepper import Step
 
 __all__ = ['Progress', 'follow']
@@ -49,7 +49,7 @@ class Progress:
             with open(self._path, encoding='utf-8', errors='replace') as f:
                 kept = [line for line in f if _update(line) <= done]
         self._kept = {_key(json.loads(line)) for line in kept}
-        with atomic(self._path) as temporary, open(temporary, 'w', encoding='utf-8') as f:
+        with atomic_text(self._path) as f:
             f.writelines(kept)
         if tensorboard:
             from tensorboardX import SummaryWriter
@@ -107,9 +107,10 @@ class Progress:
         except OSError as error:
             raise DataError(f'{self._path}: cannot be written ({error.strerror})') from None
         if self._board is not None:
+            group = values.get('set', kind)
             for name, value in values.items():
                 if isinstance(value, (int, float)) and name != 'epoch':
-                    self._board.add_scalar(f'{kind}/{name}', value, update)
+                    self._board.add_scalar(f'{group}/{name}', value, update)
 
     def lacks(self, kind: str, update: int, **values: Any) -> bool:
         """Whether such a record is for this worker to write: no earlier part of the run has it."""

@@ -14,6 +14,8 @@ from . import model_card
 
 __all__ = ['train_each', 'summarize']
 
+_log = logging.getLogger(__name__)
+
 SUMMARY = 'seeds.json'
 
 
@@ -58,7 +60,7 @@ def train_each(seeds: Sequence[int], folder: str, train: Callable[[int, str], Op
 def _train_each(seeds, folders, output, train, metric):
     scores, folder = {}, os.path.dirname(folders[seeds[0]])
     for seed in seeds:
-        logging.info('seed %d (%s)', seed, ', '.join(map(str, seeds)))
+        _log.info('seed %d (%s)', seed, ', '.join(map(str, seeds)))
         scores[seed] = train(seed, folders[seed])
     if scores[seeds[0]] is None:
         return
@@ -81,7 +83,10 @@ def _train_each(seeds, folders, output, train, metric):
         'best_seed': best, 'chosen_by': f'{dev} {metric}', 'summary': summary,
         'scores': {str(seed): values for seed, values in scores.items()}})
     output.publish()
-    model_card.copy(folders[best], folder)
+    row = summary[f'{dev} {metric}']
+    model_card.copy(folders[best], folder,
+                    f"The best of {len(seeds)} seeds by {dev} {metric}: mean {row['mean']:.4f}, "
+                    f"standard deviation {row['deviation']:.4f} ({SUMMARY}).")
     show(f'results: {folder}, the model of seed {best} (best {dev} {metric})')
 
 

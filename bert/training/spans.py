@@ -35,7 +35,7 @@ def predict(forward: Forward, questions: Sequence[Question],
     """
     features = list(itertools.chain.from_iterable(windows))
     rows = iter(score_rows(
-        [len(feature.ids) for feature in features], batch_size, comm,
+        [feature.ids for feature in features], batch_size, comm,
         lambda part, device: logits(forward, [features[i] for i in part], device), by_token=True))
     out = []
     for question, own in zip(questions, windows):

@@ -16,6 +16,12 @@ class Hint(NamedTuple):
     flag: str
     arguments: Sequence[str]
 
+    @property
+    def texts(self) -> Sequence[str]:
+        """The example texts: the ``arguments`` behind the last flag."""
+        flags = [i for i, word in enumerate(self.arguments) if word.startswith('--')]
+        return self.arguments[max(flags) + 1:]
+
 
 def write(folder: str, results: Dict[str, Any], hint: Optional[Hint] = None,
           curves: bool = False) -> None:
@@ -31,6 +37,6 @@ def write(folder: str, results: Dict[str, Any], hint: Optional[Hint] = None,
         show(f'{hint.purpose}: '
              + cli.command(hint.script, hint.flag, folder, *hint.arguments))
         model_card.write(folder, results, cli.console_command(hint.script, hint.flag, '.',
-                                                              *hint.arguments))
+                                                              *hint.arguments), hint.texts)
     if hint and curves:     # last: nothing is lost if it fails
         plot.training_curves(folder)

@@ -40,7 +40,7 @@ def predict(forward: Forward, features: Sequence[TaggingFeature], count: int, la
     tags = [[] for _ in range(count)]
     if not features:
         return tags
-    best = score_rows([len(feature.ids) for feature in features], batch_size, comm, best_classes,
+    best = score_rows([feature.ids for feature in features], batch_size, comm, best_classes,
                       by_token=True)
     for feature, classes in zip(features, best):
         tags[feature.sentence] += [labels[int(number)] for number in classes[:len(feature.first)]]

@@ -15,6 +15,37 @@ MAX_WORKERS = max(256, 4 * (os.cpu_count() or 1))   # processes; more are a slip
 MAX_DEVICES = 64                                    # on one host
 
 
+# flags of Hugging Face's example scripts and of google-research/bert -> ours of the same meaning,
+# in this order where a program has several
+_ELSEWHERE = {
+    'model_name_or_path': 'bert_model', 'init_checkpoint': 'bert_model',
+    'config_name': 'bert_model', 'tokenizer_name': 'bert_model', 'vocab_file': 'vocab',
+    'train_file': 'train_path', 'input_file': 'data', 'data_path': 'data_dir data',
+    'validation_file': 'dev_file dev_path data_eval', 'dev_file': 'dev_path',
+    'predict_file': 'dev_file test_path', 'test_file': 'test_path',
+    'text_column_name': 'text_columns token_column', 'label_column_name': 'label_column tag_column',
+    'do_predict': 'only_inference only_predict', 'version_2_with_negative': 'version_2',
+    'max_seq_length': 'max_len seq_len', 'max_length': 'max_len max_seq_length seq_len',
+    'max_len': 'seq_len max_seq_length', 'seq_len': 'max_len max_seq_length',
+    'max_answer_len': 'max_answer_length',
+    'per_device_train_batch_size': 'batch_size', 'train_batch_size': 'batch_size',
+    'per_gpu_train_batch_size': 'batch_size',
+    'per_device_eval_batch_size': 'dev_batch_size test_batch_size batch_size_eval',
+    'eval_batch_size': 'dev_batch_size test_batch_size batch_size_eval',
+    'predict_batch_size': 'test_batch_size batch_size',
+    'gradient_accumulation_steps': 'accumulate', 'learning_rate': 'lr', 'adam_epsilon': 'epsilon',
+    'num_train_epochs': 'epochs', 'num_epochs': 'epochs', 'max_steps': 'training_steps num_steps',
+    'num_train_steps': 'num_steps training_steps', 'warmup_proportion': 'warmup_ratio',
+    'max_grad_norm': 'clip', 'optim': 'optimizer', 'fp16': 'dtype', 'bf16': 'dtype',
+    'use_fp16': 'dtype', 'logging_steps': 'log_interval',
+    'save_steps': 'save_interval ckpt_interval',
+    'save_checkpoints_steps': 'ckpt_interval save_interval', 'eval_steps': 'eval_interval',
+    'early_stopping_patience': 'early_stop', 'overwrite_output_dir': 'overwrite',
+    'resume_from_checkpoint': 'resume', 'output_file': 'output_dir output',
+    'lowercase': 'uncased', 'do_lower_case': 'uncased',
+}
+
+
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser in which ``-`` and ``_`` are the same inside a flag's name.
 
@@ -78,8 +109,21 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         message = ' '.join(message.splitlines())        # a value may have several, or be long
+        if message.startswith('unrecognized arguments'):
+            message += _translation(message, self.flags)
         message = re.sub(r'\S{200,}', lambda word: word.group()[:80] + '...', message)
         self.exit(2, f'{self.prog}: error: {message} (see --help)\n')
+
+
+def _translation(message, flags):
+    """Which of these flags are those of other toolkits that a message names, as its last words."""
+    found = {}
+    for word in message.split():
+        name = word.partition('=')[0][2:].replace('-', '_')
+        own = [flag for flag in _ELSEWHERE.get(name, '').split() if '--' + flag in flags]
+        if word.startswith('--') and own:
+            found[name] = f'; --{name} is --{own[0]} here'
+    return ''.join(found.values())
 
 
 class _Explained(argparse.Action):
@@ -148,8 +192,8 @@ def path(text: str) -> str:
 
 
 def recorded(value: Any) -> Any:
-    """A value of a flag that a run recorded, to compare with one of now: versions before
-    :func:`path` recorded ``~/x`` as it was given."""
+    """A value of a flag, to compare that of a run with that of now: names of models, and versions
+    before :func:`path`, have ``~/x`` as it was given."""
     return os.path.expanduser(value) if isinstance(value, str) else value
 
 

@@ -7,17 +7,18 @@ import io
 import json
 import lzma
 import os
+import re
 import sys
 import tempfile
 import zlib
-from typing import Any, BinaryIO, Iterator, Optional, Tuple
+from typing import Any, BinaryIO, Iterator, Optional, TextIO, Tuple
 
 from .errors import DataError
 from .locks import lock_at_once
 
-__all__ = ['SAMPLE', 'atomic', 'make_folder', 'write_json', 'decode', 'parse_json', 'read_json',
-           'read_lines', 'open_binary', 'decompressed_name', 'is_compressed', 'expand_home',
-           'cache_folder']
+__all__ = ['SAMPLE', 'atomic', 'atomic_text', 'make_folder', 'write_json', 'decode', 'parse_json',
+           'read_json', 'read_lines', 'open_binary', 'decompressed_name', 'is_compressed',
+           'is_packed', 'PACKED', 'expand_home', 'cache_folder']
 
 # the embedded default: a toy model, and a small data set for every task
 SAMPLE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'sample')
@@ -32,9 +33,11 @@ def atomic(path: str, sweep: bool = False) -> Iterator[str]:
 
     On any error, such as a full disk, the temporary file is removed and ``path`` is unchanged.  If
     the process is killed it stays behind; :func:`make_folder` removes it then, and so does the next
-    call for this ``path`` with ``sweep``.
+    call for this ``path`` with ``sweep``.  Of a symbolic link, the file it leads to is replaced.
     """
-    path = os.path.abspath(path)
+    path = os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise DataError(f'{path}: not a file; name another one')
     folder, start = os.path.dirname(path), f'.{os.path.basename(path)}.'
     try:
         if sweep:
@@ -92,16 +95,28 @@ def make_folder(path: str, flag: str) -> str:
     return path
 
 
+@contextlib.contextmanager
+def atomic_text(path: str) -> Iterator[TextIO]:
+    """A text file, in UTF-8, that replaces ``path`` as :func:`atomic` says.
+
+    Bytes that are not UTF-8, which Python has as lone surrogates, are escaped.
+    """
+    with atomic(path) as temporary, open(temporary, 'w', encoding='utf-8', newline='\n',
+                                         errors='backslashreplace') as f:
+        yield f
+
+
 def write_json(path: str, value: Any) -> None:
     """Write ``value`` as readable JSON, atomically."""
-    # names that are not UTF-8 come from the command line as lone surrogates; JSON can escape them
-    with atomic(path) as temporary, open(temporary, 'w', encoding='utf-8',
-                                         errors='backslashreplace') as f:
+    with atomic_text(path) as f:
         json.dump(value, f, indent=2, ensure_ascii=False)
         f.write('\n')
 
 
 _COMPRESSED = {'.gz': gzip.open, '.bz2': bz2.open, '.xz': lzma.open}
+# how gzip, zip, zstd, bzip2 and xz begin
+_MAGIC = re.compile(rb'\x1f\x8b|PK\x03\x04|\x28\xb5\x2f\xfd|BZh[1-9]1AY&SY|\xfd7zXZ\0')
+PACKED = 'compressed: only .gz, .bz2 and .xz are read, by their names; decompress it'
 
 
 def decompressed_name(path: str) -> str:
@@ -149,6 +164,11 @@ class _Decompressed(io.RawIOBase):
         super().close()
 
 
+def is_packed(data: bytes) -> bool:
+    """Whether a file that begins with ``data`` is compressed, or an archive."""
+    return bool(_MAGIC.match(data))
+
+
 def decode(data: bytes, path: str, line: int = 1) -> str:
     """The text that UTF-8 from line ``line`` of a file is, without a byte order mark at its start.
 
@@ -157,6 +177,8 @@ def decode(data: bytes, path: str, line: int = 1) -> str:
     try:
         return data.decode('utf-8-sig' if line == 1 else 'utf-8')
     except UnicodeDecodeError as error:
+        if line == 1 and is_packed(data):
+            raise DataError(f'{path}: {PACKED}') from None
         data, start = error.object, error.start     # without the mark
         line += data.count(b'\n', 0, start)
         raise DataError(f'{path}:{line}: not UTF-8 (byte 0x{data[start]:02x}); convert it: iconv '

@@ -5,7 +5,7 @@ import os
 import re
 from typing import Collection, Dict, Iterator, Optional, Union
 
-__all__ = ['available', 'describe', 'is_one_of_several', 'share', 'workers']
+__all__ = ['available', 'describe', 'is_one_of_several', 'share', 'size_variable', 'workers']
 
 _CGROUPS = '/sys/fs/cgroup'
 # how many workers there are, as launch.py, Open MPI's mpirun and horovodrun tell them
@@ -62,10 +62,14 @@ def workers() -> int:
 
     The tasks of Slurm's ``srun`` may be separate jobs, so each of them counts as one worker.
     """
-    for name in _SIZES:
-        if _number(name):
-            return _number(name)
-    return max(1, _number('PMI_SIZE')) if _number('MPI_LOCALNRANKS') else 1
+    name = size_variable()
+    return _number(name) if name else 1
+
+
+def size_variable() -> Optional[str]:
+    """The environment variable that :func:`workers` follows, None without a launcher."""
+    names = (*_SIZES, 'PMI_SIZE') if _number('MPI_LOCALNRANKS') else _SIZES
+    return next(filter(_number, names), None)
 
 
 def is_one_of_several() -> bool:

@@ -3,6 +3,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import threading
 from typing import Callable, Iterator, Optional
 
 __all__ = ['end_with_parent', 'stop_signals']
@@ -12,11 +13,15 @@ _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextlib.contextmanager
 def stop_signals(note: Callable[[int], None]) -> Iterator[None]:
-    """While the block runs, ``note(number)`` takes Ctrl-C, SIGTERM and SIGHUP.
+    """While the block runs, ``note(number)`` takes Ctrl-C, SIGTERM and SIGHUP, if this is the main
+    thread; others get no signals.
 
     SIGHUP, of a terminal that is closed, stays ignored if it is, as by nohup; after another signal
     it is dropped, because it may come twice.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     arrived = []
 
     def handle(number, frame):

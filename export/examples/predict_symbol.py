@@ -14,9 +14,22 @@ import tokenizers
 np.bool = bool      # MXNet 1.9 uses the alias that numpy 1.24 removed
 import mxnet as mx  # noqa: E402
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 folder, *texts = sys.argv[1:]
 config = json.loads(Path(folder, 'config.json').read_text(encoding='utf-8'))
 about = config['gluon_bert']['export']
+
+pair = None     # one text or two
+if about['task'] == 'question_answering':
+    pair = True
+elif about['task'] in ('classification', 'regression'):
+    pair = config['gluon_bert'].get('pair')
+wanted = {None: '1 or 2', False: '1', True: '2'}[pair]
+if str(len(texts)) not in wanted.split(' or '):
+    print(f'{folder}: the number of texts, each in quotes, must be {wanted}, not {len(texts)}',
+          file=sys.stderr)
+    sys.exit(2)
 
 tokenizer = tokenizers.Tokenizer.from_file(str(Path(folder, 'tokenizer.json')))
 tokenizer.enable_truncation(about['seq_length'])

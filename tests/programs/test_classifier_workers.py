@@ -1,5 +1,7 @@
 """Training a classifier on several devices and workers, or a part at a time: the same updates."""
 import re
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -64,6 +66,50 @@ def test_a_worker_without_the_operators_makes_all_use_padded_batches(program, re
         'OMP_NUM_THREADS': '1'}, launcher=[*launcher('mpirun'), *lacks])
     assert '--path packed: the operators of bert/model/ops could not be loaded: BERT_OPS=0' in (
         result.stderr)
+
+
+def differing(*flags):
+    """The command of two workers, before `python`, where the last flags of rank 1 are these."""
+    return [*launcher('mpirun'), 'sh', '-c', '[ $OMPI_COMM_WORLD_RANK = 0 ] || '
+            f'set -- "$@" {shlex.join(map(str, flags))}; exec "$@"', '-']
+
+
+def test_workers_need_no_shared_disk_to_train(program, reviews, one_worker, tmp_path):
+    """Worker 0 alone writes and reads the result, whatever others have in this place."""
+    shutil.copytree(str(one_worker), str(tmp_path / 'other'))
+    before = weights(tmp_path / 'other')
+    for other in 'other', 'none':
+        program(SCRIPT, *flags(reviews, tmp_path / 'out', *PLAIN, '--batch_size', '8', '--comm',
+                               'horovod', '--seed', '5', '--test_file', str(reviews / 'dev.tsv'),
+                               '--overwrite'), check=0, env={'OMP_NUM_THREADS': '1'},
+                launcher=differing('--output_dir', tmp_path / other))
+        results = read_json(str(tmp_path / 'out' / 'results.json'))
+        assert results['dev'] == results['test']
+    assert_same(before, weights(tmp_path / 'other'))
+
+
+def test_workers_with_other_data_to_predict_or_other_weights(program, reviews, one_worker,
+                                                             tmp_path):
+    lines = (reviews / 'dev.tsv').read_text(encoding='utf-8').splitlines(keepends=True)
+    (tmp_path / 'other.tsv').write_text(''.join([lines[0], *lines[:0:-1]]), encoding='utf-8')
+    env = {'OMP_NUM_THREADS': '1'}
+    given = flags(reviews, tmp_path / 'out', *PLAIN, '--batch_size', '8', '--comm', 'horovod')
+    result = program(SCRIPT, *given, check=1, env=env,
+                     launcher=differing('--dev_file', tmp_path / 'other.tsv'))
+    assert 'not all workers have the dev data and the vocabulary of worker 0' in result.stderr
+    assert 'Traceback' not in result.stderr
+    predict = ['--only_inference', '--model_parameters', str(one_worker), '--test_file',
+               str(reviews / 'dev.tsv'), '--comm', 'horovod']
+    result = program(SCRIPT, *predict, '--output_dir', str(tmp_path / 'two'), check=1, env=env,
+                     launcher=differing('--test_file', tmp_path / 'other.tsv'))
+    assert 'not all workers have the data to predict' in result.stderr
+    # the weights are those of worker 0
+    program(SCRIPT, *flags(reviews, tmp_path / 'another', '--epochs', '1'), check=0)
+    program(SCRIPT, *predict, '--output_dir', str(tmp_path / 'two'), check=0, env=env,
+            launcher=differing('--model_parameters', tmp_path / 'another'))
+    program(SCRIPT, *predict[:-2], '--output_dir', str(tmp_path / 'one'), check=0)
+    one, two = (read_json(str(tmp_path / name / 'results.json')) for name in ('one', 'two'))
+    assert one == two
 
 
 @pytest.mark.parametrize('name', sorted(LAUNCHERS))

@@ -249,3 +249,15 @@ def test_rows_beyond_the_vocabulary_are_noted(tmp_path, caplog):
         convert(source, tmp_path / 'out')
     beyond = len(table) + 2000 - len(tokenizer.load(str(TINY)))
     assert caplog.text.count(f'{beyond} rows of the word embedding are beyond the') == 1
+
+
+def test_values_beyond_float16(tmp_path, recwarn):
+    shutil.copytree(str(TINY), str(tmp_path / 'large'))
+    path = str(tmp_path / 'large' / 'model.safetensors')
+    arrays = load_file(path)
+    name = next(name for name in arrays if name.endswith('word_embeddings.weight'))
+    arrays[name][3, 3] = 1e5
+    save_file(arrays, path)
+    with pytest.raises(DataError, match='has values that float16 cannot hold; use --dtype float32'):
+        convert(tmp_path / 'large', tmp_path / 'half', '--dtype', 'float16')
+    assert not recwarn.list and os.listdir(str(tmp_path / 'half')) == []

@@ -217,7 +217,8 @@ def _alive(group):
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize('number, code', [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_stopped_run_says_how_to_go_on(tmp_path, number, code):
     text = tmp_path / 'text.txt'
     text.write_text((Path(TEXT).read_text('utf-8') + '\n') * 20, encoding='utf-8')
     process = subprocess.Popen(
@@ -230,17 +231,22 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     while not list((tmp_path / 'out').glob('unfinished/.0*')):
         assert process.poll() is None and time.time() < limit
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     error = process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and 'Traceback' not in error
+    assert process.returncode == code and 'Traceback' not in error
     assert error.endswith('stopped; the same command with --resume continues\n')
+    assert error.count('stopped') == 1
 
 
 @pytest.mark.parametrize('text, warned', [
-    ('hello world .\n\nthe cat sat .\n\non the mat .\n', True),
-    ('hello world .\nthe cat sat .\non the mat .\n\nhow are you .\n' * 9, False)])
-def test_a_blank_line_between_all_sentences(script, tmp_path, caplog, text, warned):
+    ('hello world .\n\nthe cat sat .\n\non the mat .\n', ['blank lines between documents']),
+    ('hello world .\nthe cat sat .\non the mat .\n\nhow are you .\n' * 9, []),
+    # 32 tokens a line, 13 of which fit
+    ('the cat sat on the mat and so . ' * 4 + '\n\n' + 'the cat sat on the mat and so . ' * 4,
+     ['% of the text is beyond --max_seq_length and left out: put each sentence on its own line'])])
+def test_lines_that_are_no_sentences(script, tmp_path, caplog, text, warned):
     (tmp_path / 'text.txt').write_text(text, encoding='utf-8')
     assert script.main(['--input_file', str(tmp_path / 'text.txt'), '--vocab', TINY,
                         '--max_seq_length', '16', '--output_dir', str(tmp_path / 'out')]) == 0
-    assert ('blank lines between documents' in caplog.text) == warned
+    found = warnings(caplog)
+    assert len(found) == len(warned) and all(part in line for part, line in zip(warned, found))

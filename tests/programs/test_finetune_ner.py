@@ -266,6 +266,5 @@ def test_an_error_leaves_the_last_good_checkpoint(program, tagged, tagger, tmp_p
 def test_length_must_hold_text():
     for seq_len in 2, 513:
         with pytest.raises(DataError, match=f'--seq_len {seq_len}: this model takes 3 to 512'):
-            tagging.check_length(seq_len, 512)
-    tagging.check_length(3, 512)
-    tagging.check_length(512, 512)
+            tagging.choose_length(seq_len, 512)
+    assert [tagging.choose_length(given, 512) for given in (3, 512, None)] == [3, 512, 180]

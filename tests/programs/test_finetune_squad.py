@@ -78,7 +78,7 @@ def test_adam_trains_without_weight_decay(call_squad, passages, tmp_path):
     (['--bert_model', 'sample', '--sentencepiece', 'nowhere.model'], 1, 'nowhere.model'),
     (['--train_file', 'nowhere.json'], 1, 'nowhere.json'),
     (['--bert_model', 'sample', '--dtype', 'int8'], 2, '--dtype int8 is for predicting'),
-    (['--dev_file', 'nowhere.json'], 1, '--train_file is missing'),
+    (['--dev_file', 'nowhere.json'], 2, '--train_file is missing'),
     ([], 1, 'name your copy with --train_file'),
     (['--bert_model', 'sample', '--train_file',
       os.path.join(SAMPLE, 'squad', 'train-v2.0.json')], 1, 'have no answer; add --version_2'),

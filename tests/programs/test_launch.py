@@ -1,5 +1,6 @@
 """Jobs on parameter servers: how launch.py shares them out, and what their processes are given."""
 import os
+import socket
 import sys
 
 import pytest
@@ -21,6 +22,31 @@ def test_a_host_named_twice_is_refused(capsys):
     assert capsys.readouterr().err.endswith(
         'error: -H hosta,hostb,hostb: name each host once, as in -H hosta,hostb; the 4 workers are '
         'shared out evenly (see --help)\n')
+
+
+@pytest.mark.parametrize('hosts, message', [
+    ('hosta:2,hostb:1', 'names of hosts only; the 3 workers are shared out evenly'),
+    ('hosta,', 'each host needs a name'), (' ,hostb', 'each host needs a name')])
+def test_lists_of_hosts_of_another_form_are_refused(capsys, hosts, message):
+    with pytest.raises(SystemExit) as end:
+        launch.parse_args(['-n', '3', '-H', hosts, 'true'])
+    assert end.value.code == 2 and message in capsys.readouterr().err
+    assert launch.parse_args(['-n', '3', '-H', ' a , u@b', 'true']).hosts == ['a', 'u@b']
+
+
+def test_the_first_host_is_this_one(capsys):
+    here = socket.gethostname()
+    for name in 'localhost', '127.0.0.1', here, f'root@{here}', f'{here}.example.org':
+        assert launch._is_here(name)
+    # a documentation address (RFC 5737), which no host has
+    assert launch.main(['-n', '2', '-H', '192.0.2.1,localhost', 'true']) == 1
+    assert capsys.readouterr().err == (
+        f'launch.py: -H: the first host must be this one, {here}; start the job on 192.0.2.1\n')
+
+
+def test_the_user_of_a_host_is_only_for_ssh():
+    assert launch._address_towards('somebody@127.0.0.1') == '127.0.0.1'
+    assert launch._address_towards('no.such.host.invalid') is None
 
 
 def test_the_other_hosts_get_the_variables_that_the_programs_read(monkeypatch):

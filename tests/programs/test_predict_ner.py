@@ -2,6 +2,7 @@
 import gzip
 import io
 import json
+import shutil
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from ner_runs import PREDICT, fails
 
 from bert.data import conll
 from bert.metrics import tagging as tagging_metrics
+from bert.utils.errors import DataError
 from bert.utils.files import read_json
 from scripts import predict_ner
 
@@ -139,3 +141,16 @@ def test_bad_models_and_texts_are_told_in_one_line(capsys, tmp_path, tagger, giv
                      ) == f"{tmp_path / 'bad.txt'}:2: {fault}"
         give_input(text)
         assert fails(capsys, predict_ner.main, given) == f'standard input:2: {fault}'
+
+
+def test_the_predictions_of_another_model_are_not_replaced(tagger, tagged, tmp_path):
+    shutil.copytree(str(tagger), str(tmp_path / 'other'))
+    before = (tmp_path / 'other' / 'predictions-test.txt').read_bytes()
+    with pytest.raises(DataError, match='holds another model, whose scores and predictions would'):
+        predict(tagger, '--test-path', str(tagged / 'test.txt'), '--output_dir',
+                str(tmp_path / 'other'))
+    assert (tmp_path / 'other' / 'predictions-test.txt').read_bytes() == before
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(DataError, match='file: a file or a broken link, not a folder'):
+        predict('/no/model', '--test-path', str(tagged / 'test.txt'), '--output_dir',
+                str(tmp_path / 'file'))

@@ -1,4 +1,5 @@
 """Pre-training as users run it: whole, stopped, killed, resumed; with other data, in wrong ways."""
+import gc
 import os
 import shutil
 import signal
@@ -9,12 +10,26 @@ import time
 import mxnet as mx
 import numpy as np
 import pytest
-from helpers import ROOT, TEXT, TINY, assert_same, command_of, records, wait_for_update, weights
+from helpers import (
+    ROOT,
+    TEXT,
+    TINY,
+    assert_same,
+    command_of,
+    records,
+    refused,
+    wait_for_update,
+    warnings,
+    weights,
+)
 from pretraining_runs import ALONE, SMALL, STEPS, flags
 
 from bert.checkpoint.weights import read_params, read_weights, write_params
 from bert.model.config import BertConfig
+from bert.pretraining import shards as shard_files
+from bert.utils.errors import DataError
 from bert.utils.files import read_json
+from scripts import run_pretraining
 
 RUN = [*STEPS, '--accumulate', '20']    # a signal arrives long before the last update
 
@@ -173,6 +188,79 @@ def test_a_gradient_that_is_not_finite_leaves_the_checkpoint(program, shards, wh
     assert 'is not finite' in result.stderr and 'what was saved before is intact' in result.stderr
     assert (tmp_path / 'out' / 'model.params').read_bytes() == weights
     assert path.read_bytes() == before
+
+
+def test_bad_data_that_are_found_late_lose_no_update(shards, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv('BERT_OFFLINE', '1')
+    folder = tmp_path / 'shards'
+    shutil.copytree(os.path.dirname(shards), folder)
+    arguments = ['--batch_size', '16', '--num_steps', '45']
+    assert not run_pretraining.main(flags(str(folder / '*.npz'), tmp_path / 'whole', *arguments))
+    second = folder / f'part-{np.random.default_rng([0, 0]).permutation(3)[1]:03}.npz'
+    content = second.read_bytes()
+    second.write_bytes(content[:1000] + bytes(1000) + content[2000:])
+    # the damage is in what a checksum of the ends takes of so small a file
+    checksum = 'bert.pretraining.loop.content_checksum'
+    monkeypatch.setattr(checksum, lambda source: 1)
+    caplog.clear()
+    out = tmp_path / 'out'
+    message = refused(run_pretraining.main, flags(str(folder / '*.npz'), out, *arguments))
+    assert f'{second}: not a whole shard' in message
+    steps = [name for name in os.listdir(out) if name.startswith('step-')]
+    done = int(steps[0][5:12])
+    assert len(steps) == 1 and 0 < done < 45 and (out / 'model.params').exists()
+    assert warnings(caplog) == [
+        f'stopped after update {done} of 45: once the files can be read the same command with '
+        '--resume continues or, if that changes them, another run with --pretrained --model '
+        f'{out} and another --ckpt_dir']
+    second.write_bytes(content)
+    gc.collect()        # the run before holds the lock of the folder until it is gone
+    assert not run_pretraining.main(flags(str(folder / '*.npz'), out, *arguments, '--resume'))
+    assert_same(weights(tmp_path / 'whole'), weights(out))
+    # other content, of the same size
+    gc.collect()
+    monkeypatch.setattr(checksum, lambda source: 2)
+    assert f'--pretrained --model {out}, with another --ckpt_dir' in refused(
+        run_pretraining.main, flags(str(folder / '*.npz'), out, *arguments, '--resume'))
+
+
+def test_the_dev_data_are_read_before_the_first_update(shards, tmp_path, monkeypatch):
+    monkeypatch.setenv('BERT_OFFLINE', '1')
+    dev, out = tmp_path / 'dev.npz', tmp_path / 'out'
+    dev.write_bytes(b'PK')
+    arguments = flags(shards, out, *STEPS, '--eval_interval', '3', '--data_eval', str(dev))
+    assert 'dev.npz: not a whole shard' in refused(run_pretraining.main, arguments)
+    assert os.listdir(out) == []
+    # gone after that
+    shutil.copy(shards.replace('*', 'part-001'), dev)
+    read, asked = shard_files.read, []
+
+    def fails(path):
+        asked.append(path)
+        if asked.count(str(dev)) > 1:
+            raise DataError(f'{dev}: gone')
+        return read(path)
+    monkeypatch.setattr(shard_files, 'read', fails)
+    gc.collect()
+    assert refused(run_pretraining.main, arguments) == f'{dev}: gone'
+    assert sorted(name for name in os.listdir(out) if name.startswith('step-')) == [
+        'step-0000002.params', 'step-0000003.params']
+
+
+def test_the_dev_text_is_read_before_the_first_update(tmp_path, monkeypatch):
+    monkeypatch.setenv('BERT_OFFLINE', '1')
+    dev = tmp_path / 'dev.txt'
+    for content, message in ((b'One.\nTwo.\ncaf\xe9\n', 'dev.txt:3: not UTF-8'),
+                             (b'One.\n', '--data_eval: its files have no instances')):
+        dev.write_bytes(content)
+        assert message in refused(run_pretraining.main, flags(
+            TEXT, tmp_path / 'out', '--raw', '--data_eval', str(dev)))
+    gc.collect()
+    assert not run_pretraining.main(flags(
+        TEXT, tmp_path / 'out', '--raw', '--max_seq_length', '32', '--num_steps', '1'))
+    gone = refused(run_pretraining.main, [
+        '--data_eval', TEXT, '--raw', '--ckpt_dir', str(tmp_path / 'out'), '--start_step', '3'])
+    assert gone.endswith('holds checkpoints of these updates: 1')
 
 
 @pytest.mark.slow

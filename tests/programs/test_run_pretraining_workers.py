@@ -1,11 +1,13 @@
 """Pre-training on several devices and workers: the same updates; a killed worker ends the job."""
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from helpers import (
     LAUNCHERS,
@@ -140,6 +142,31 @@ def test_a_signal_to_one_worker_stops_all_in_order(start, shards, tmp_path, name
     stopped = re.search(r'stopped after update (\d+) of 100000; the same command', said)
     assert stopped, said
     assert (tmp_path / f'step-{int(stopped.group(1)):07}.params').exists()
+
+
+@pytest.mark.parametrize('name', [*sorted(LAUNCHERS), 'launch.py'])
+def test_bad_data_that_one_worker_finds_late_lose_no_update(start, shards, tmp_path, name):
+    script, command, more = HOROVOD, SERVED, []
+    if name == 'launch.py':
+        script, more = ALONE, ['--kvstore', 'dist_sync']
+    else:
+        command = launcher(name)
+    folder = tmp_path / 'shards'
+    shutil.copytree(os.path.dirname(shards), folder)
+    shutil.copy(folder / 'part-000.npz', folder / 'part-003.npz')
+    # of the last in the order of the first epoch, which worker 1 reads, the middle
+    order = np.random.default_rng([0, 0]).permutation(4)
+    with open(folder / f'part-{order[3]:03}.npz', 'r+b') as f:
+        f.seek(1000)
+        f.write(bytes(1000))
+    process = start([*command, sys.executable, os.path.join(ROOT, script)],
+                    *flags(str(folder / '*.npz'), tmp_path / 'out', *more, '--num_steps', '1000'),
+                    env={'OMP_NUM_THREADS': '1'})
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode and 'not a whole shard' in said
+    done = re.search(r'stopped after update (\d+) of 1000: once the files can be read', said)
+    assert done, said
+    assert (tmp_path / 'out' / f'step-{int(done.group(1)):07}.params').exists()
 
 
 @pytest.mark.slow

@@ -1,8 +1,9 @@
 """Vocabularies made from text, which the programs of pre-training take."""
+import gzip
 import os
 
 import pytest
-from helpers import TEXT, refused
+from helpers import TEXT, refused, warnings
 
 from bert.checkpoint.output import OutputFolder
 from bert.text import tokenizer
@@ -104,3 +105,49 @@ def test_a_word_of_a_million_letters(tmp_path):
                            str(tmp_path / 'out'), '--vocab_size', '100'])
     tokens = (tmp_path / 'out' / 'vocab.txt').read_text('utf-8').split('\n')
     assert '北' in tokens and 'x' not in tokens
+
+
+HAN = [chr(0x4e00 + i) for i in range(1500)]
+
+
+@pytest.mark.parametrize('size, flags, kept', [
+    (1600, (), 1500), (1300, (), 1295), (1500, ('--character_coverage', '0.98'), 1495)])
+def test_more_characters_than_an_alphabet_of_the_west(tmp_path, caplog, size, flags, kept):
+    """Character i is in the last 15 - i // 100 of 15 lines; the most frequent get a token."""
+    pytest.importorskip('tokenizers', reason='needs the extra vocabulary')
+    text = tmp_path / 'text.txt'
+    text.write_text('\n'.join(''.join(HAN[:end]) for end in range(100, 1501, 100)), 'utf-8')
+    train_vocabulary.main(['--input_file', str(text), '--output_dir', str(tmp_path / 'out'),
+                           '--vocab_size', str(size), *flags])
+    tokens = (tmp_path / 'out' / 'vocab.txt').read_text('utf-8').split()
+    assert tokens[:5] == ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
+    assert sorted(tokens[5:]) == HAN[:kept] and len(tokens) <= size
+    left = 1500 - kept
+    share = 100 * (100 * 1 + 100 * 2 + (left - 200) * 3 if left > 200 else left) / 12000
+    assert warnings(caplog) == [
+        f'{left} of the 1500 characters of the text, {share:.2g} % of it, are not in the '
+        'vocabulary: words with them become [UNK]; a larger --vocab_size or --character_coverage 1 '
+        'takes more'] * (left > 0)
+
+
+def test_a_character_within_words_takes_two_tokens(tmp_path, caplog):
+    """60 syllables, each in front and within a word, do not fit into 95 tokens."""
+    pytest.importorskip('tokenizers', reason='needs the extra vocabulary')
+    text, syllables = tmp_path / 'text.txt', [chr(0xac00 + i) for i in range(60)]
+    text.write_text('\n'.join(first + second for first, second in zip(
+        syllables, syllables[1:] + syllables[:1])) + '\n' + ' '.join(syllables[:50]), 'utf-8')
+    train_vocabulary.main(['--input_file', str(text), '--output_dir', str(tmp_path / 'out'),
+                           '--vocab_size', '100', '--cased'])
+    tokens = (tmp_path / 'out' / 'vocab.txt').read_text('utf-8').split()
+    assert sorted(tokens[5:]) == sorted(prefix + char for char in syllables[:47]
+                                        for prefix in ('', '##'))
+    assert warnings(caplog)[0].startswith('13 of the 60 characters of the text, 17 % of it')
+
+
+def test_compressed_text_under_another_name(tmp_path):
+    with gzip.open(tmp_path / 'text.txt', 'wb') as f:
+        f.write(b'a sentence\n')
+    assert refused(train_vocabulary.main, [
+        '--input_file', str(tmp_path / 'text.txt'), '--output_dir', str(tmp_path / 'out')]
+    ) == (f"{tmp_path / 'text.txt'}: compressed: only .gz, .bz2 and .xz are read, by their names; "
+          'decompress it')

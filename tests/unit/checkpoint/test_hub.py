@@ -12,6 +12,7 @@ from published_models import HUB, PARSED, ROW, lines
 
 from bert.checkpoint import hub, sentence_modules
 from bert.checkpoint.resolve import resolve
+from bert.checkpoint.weights import read_weights
 from bert.text import tokenizer
 from bert.text.vocabulary import SPECIALS
 from bert.utils.errors import DataError
@@ -105,7 +106,8 @@ def test_a_hub_repository_of_sentence_transformers(server):
                {'type': 'x.Pooling', 'path': '1_Pooling'}, {'type': 'x.Normalize', 'path': '2_N'}]
     files = {'0_Transformer/' + name: body for name, body in HUB.items()}
     files.update({'modules.json': json.dumps(modules).encode(), '1_Pooling/config.json': b'{}'})
-    for name in ('sentence_bert_config.json', 'added_tokens.json', 'tokenizer.json'):
+    for name in ('sentence_bert_config.json', 'added_tokens.json', 'special_tokens_map.json',
+                 'tokenizer.json'):
         server.put(f"org/st/resolve/{'c' * 40}/0_Transformer/{name}", b'', 404, False,
                    {'X-Repo-Commit': 'c' * 40, 'X-Error-Code': 'EntryNotFound'})
     server.put(f"org/st/resolve/{'c' * 40}/1_Pooling/model.safetensors", b'', 404, False,
@@ -219,3 +221,12 @@ def test_hub_that_stumbles(server):
         with contextlib.suppress(DataError):
             resolve('org/tiny')
     assert Path(resolve('org/tiny').weights).read_bytes() == HUB['model.safetensors']
+
+
+def test_an_index_of_another_form(server):
+    files = {name: HUB[name] for name in HUB if not name.endswith('.safetensors')}
+    for number, shards in enumerate((['a.safetensors'], 3, None)):
+        files['model.safetensors.index.json'] = json.dumps({'weight_map': shards}).encode()
+        put_hub(server, f'org/odd{number}', files)
+        with pytest.raises(DataError, match='not an index of safetensors files'):
+            read_weights(resolve(f'org/odd{number}').weights)

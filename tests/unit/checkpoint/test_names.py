@@ -81,6 +81,7 @@ def encoder(layers=('0', '11')):
     (dict(DECODER, **NEXT_SENTENCE), 'BertForPreTraining'),
     (dense('classifier.1', 'classifier'), 'BertForSequenceClassification'),
     (dense('tag_classifier.1', 'classifier'), 'BertForTokenClassification'),
+    (dense('choice_classifier.1', 'classifier'), 'BertForMultipleChoice'),
     (dense('span_classifier', 'qa_outputs'), 'BertForQuestionAnswering'),
 ])
 def test_names_both_ways(more, architecture):
@@ -95,6 +96,7 @@ def test_names_both_ways(more, architecture):
 def test_the_heads_of_bundles_have_their_architecture():
     assert ARCHITECTURES == {'classifier.1.': 'BertForSequenceClassification',
                                      'tag_classifier.1.': 'BertForTokenClassification',
+                                     'choice_classifier.1.': 'BertForMultipleChoice',
                                      'span_classifier.': 'BertForQuestionAnswering'}
 
 
@@ -133,11 +135,21 @@ def test_a_bare_bert_model():
 
 
 @pytest.mark.parametrize('architectures', [None, (), ['BertForSequenceClassification'],
-                                           ['BertForMultipleChoice']])
+                                           ['BertModel']])
 def test_a_classifier_is_a_sentence_classifiers_unless_it_is_a_taggers(architectures):
     arrays = {'bert.pooler.dense.weight': 1, 'classifier.weight': 2}
     assert from_huggingface(arrays, architectures) == {'bert.pooler.weight': 1,
                                                                'classifier.1.weight': 2}
+
+
+@pytest.mark.parametrize('architectures, head', [
+    (None, 'tag_classifier'), ((), 'tag_classifier'),
+    (['BertForSequenceClassification'], 'classifier')])
+def test_a_classifier_without_a_pooler_is_a_taggers(architectures, head):
+    for prefix in 'bert.', '':
+        assert from_huggingface({prefix + 'embeddings.word_embeddings.weight': 1,
+                                 'classifier.weight': 2}, architectures) == {
+            'bert.word_embed.0.weight': 1, head + '.1.weight': 2}
 
 
 def test_what_bert_does_not_have_is_left_out():

@@ -1,4 +1,5 @@
 """Output folders: an earlier result is refused, or replaced once the new one is whole."""
+import json
 import os
 import pathlib
 import shutil
@@ -149,7 +150,8 @@ def test_a_program_that_never_replaces_a_result(tmp_path):
 
 
 def test_a_stale_vocabulary_is_removed(tmp_path):
-    stale = ['added_tokens.json', 'spm.model', 'tokenizer.json', 'tokenizer_config.json']
+    stale = ['added_tokens.json', 'special_tokens_map.json', 'spm.model', 'tokenizer.json',
+             'tokenizer_config.json']
     fill(tmp_path, dict.fromkeys([*MODEL, *stale], 'old'))
     with output.replacement(str(tmp_path), '-', True) as folder:
         fill(pathlib.Path(folder), {'model.params': 'new', 'vocab.txt': 'new'})
@@ -236,6 +238,21 @@ def test_a_replacement_that_was_killed_is_finished(tmp_path, monkeypatch):
             folder.close()
             assert 'earlier result' in refused(output.check, str(tmp_path), '-', FINE_TUNING)
             assert content(tmp_path) == new and names(tmp_path) == sorted(new)
+
+
+def test_only_files_of_results_are_stale_whatever_the_list_says(tmp_path):
+    outside, out = {'x.txt': 'kept', 'results.json': 'kept'}, tmp_path / 'out'
+    fill(tmp_path, outside)
+    kept = {'notes.txt': 'kept', 'results.json.mine': 'kept'}
+    fill(out, dict(kept, **{'results.json': 'old'}))
+    # a folder that a name could lead through
+    fill(out / 'predictions-a', {'mine': 'kept'})
+    stale = json.dumps([*kept, '../x.txt', str(tmp_path / 'x.txt'), '../results.json',
+                        'predictions-a/../../x.txt', 'results.json'])
+    fill(out / '.overwrite-complete', {'.stale.json': stale, 'model.params': 'new'})
+    assert 'holds an earlier result (model.params)' in refused(output.check, str(out), '-')
+    assert content(out) == dict(kept, **{'model.params': 'new'})
+    assert content(tmp_path) == outside
 
 
 def test_workers_follow_worker_0(tmp_path):

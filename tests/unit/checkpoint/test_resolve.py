@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, SAMPLE
+from helpers import ROOT, SAMPLE, refused
 from http_server import put_hub
 from published_models import CONFIG, HUB, PARSED, ROW, lines, put_gluon
 
@@ -69,6 +69,32 @@ def test_folders_that_lack_something(tmp_path):
     other = make_folder(tmp_path / 'roberta', model_type='roberta')
     with pytest.raises(DataError, match="config.json: not of a BERT model .model_type 'roberta'"):
         resolve(str(other))
+
+
+def test_a_data_set_without_effect(tmp_path, server):
+    folder = make_folder(tmp_path / 'bert')
+    put_hub(server, 'org/tiny', HUB)
+    weights = str(folder / 'model.safetensors')
+    for model, given in ((str(folder), None), ('sample', None), ('org/tiny', None),
+                         (weights, None), (None, str(folder)), (None, weights)):
+        for dataset in None, 'scibert_scivocab_cased', 'book_corpus_wiki_en_cased':
+            lines = []
+            resolve(model, dataset, given, log=lines.append)
+            assert [line for line in lines if '--bert_dataset' in line] == [
+                '--bert_dataset scibert_scivocab_cased: not used, it goes with a model by name: '
+                'bert_12_768_12 or bert_24_1024_16'] * (dataset == 'scibert_scivocab_cased')
+
+
+def test_multiple_choice(tmp_path):
+    folder = make_folder(tmp_path / 'bert', architectures=['BertForMultipleChoice'])
+    weights = str(folder / 'model.safetensors')
+    for model in str(folder), weights:
+        assert resolve(model).weights == weights
+        assert refused(resolve, None, None, model) == (
+            f'{weights}: of a multiple-choice model, which has no program here; --bert_model takes '
+            'its encoder')
+    (tmp_path / 'other.params').write_bytes(b'')        # of another model
+    assert resolve(str(folder), weights=str(tmp_path / 'other.params')).vocab == str(folder)
 
 
 def test_sample(tmp_path, monkeypatch):

@@ -137,6 +137,8 @@ def test_a_path_that_was_recorded_as_it_was_given(tmp_path, monkeypatch):
     monkeypatch.setenv('HOME', '/home/it')
     (tmp_path / 'arguments.json').write_text('{"vocab": "~/v"}')
     result_folder.check_arguments(str(tmp_path), {'vocab': '/home/it/v'}, ())
+    # and a name or path, such as that of a model, which is as it was given
+    result_folder.check_arguments(str(tmp_path), {'vocab': '~/v'}, ())
     assert 'had --vocab /home/it/v, and now --vocab /home/it/w' in refused(
         result_folder.check_arguments, str(tmp_path), {'vocab': '/home/it/w'}, ())
 

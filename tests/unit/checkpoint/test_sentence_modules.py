@@ -73,9 +73,47 @@ def test_vectors(tmp_path):
     assert sentence_modules.choose(TINY) == SentenceModules('mean')
 
 
+def test_a_vector_of_any_length_is_normalized_and_zero_stays():
+    vector = SentenceModules('cls', (NORMALIZE,)).vector
+    for row, expected in ([3, 4], [0.6, 0.8]), ([3e-6, 4e-6], [0.6, 0.8]), ([0, 0], [0, 0]):
+        assert vector(np.array([row], np.float32)) == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize('pooling', sentence_modules.POOLINGS)
-def test_a_vector_does_not_keep_the_rows(pooling):
-    assert SentenceModules(pooling).vector(np.ones((5, 32), np.float32)).base is None
+@pytest.mark.parametrize('steps', [(), (8,)])
+def test_a_vector_does_not_keep_the_rows(pooling, steps):
+    assert SentenceModules(pooling, steps).vector(np.ones((5, 32), np.float32)).base is None
+
+
+def test_truncated_vectors(tmp_path):
+    """As in sentence-transformers: after the modules, and before what normalize=True adds."""
+    source = make(tmp_path / 'source', inside='')
+    settings = source + '/config_sentence_transformers.json'
+    rows = np.random.RandomState(0).randn(5, 32).astype(np.float32)
+    whole = rows.mean(axis=0) / np.sqrt((rows.mean(axis=0) ** 2).sum())
+    for size in 8, 100:
+        write_json(settings, {'truncate_dim': size})
+        kept = whole[:size]
+        for normalize, expected in (False, kept), (True, kept / np.sqrt((kept ** 2).sum())):
+            modules = sentence_modules.choose(source, normalize=normalize)
+            assert modules.size(32) == len(kept) == min(size, 32)
+            assert np.allclose(modules.vector(rows), expected, atol=1e-6)
+            folder = str(tmp_path / f'{size}-{normalize}')
+            save(folder, source, modules)
+            again = sentence_modules.read(folder)
+            assert (again.vector(rows) == modules.vector(rows)).all()
+            assert again.size(32) == len(kept)
+            written = read_json(folder + '/config_sentence_transformers.json')
+            # what follows has to be a module, and the truncation before it, too
+            assert written.get('truncate_dim') == (None if normalize else size)
+    assert sentence_modules.choose(source, 'cls').size(32) == 32
+    write_json(settings, {'truncate_dim': None})
+    assert sentence_modules.read(source).steps == (NORMALIZE,)
+    for size in 0, -1, '8', True, 8.0:
+        write_json(settings, {'truncate_dim': size})
+        assert refused(sentence_modules.read, source) == (
+            f'{settings}: its truncate_dim, {size}, is not a number of values from 1 up; correct '
+            'it, or choose a way with --pooling, which does not truncate')
 
 
 def test_modules_that_are_not_known(tmp_path):
@@ -229,7 +267,7 @@ def test_other_files_stay(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['spm.model', 'tokenizer.json', 'added_tokens.json', 'vocab.txt',
-                                  'tokenizer_config.json'])
+                                  'tokenizer_config.json', 'special_tokens_map.json'])
 def test_a_vocabulary_that_is_there_is_kept(tmp_path, name):
     (tmp_path / name).write_text('{}')
     assert refused(save, str(tmp_path), TINY, SentenceModules('mean')) == (

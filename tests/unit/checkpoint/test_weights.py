@@ -146,7 +146,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, write):
 def test_a_folder_in_the_place_of_the_file(tmp_path):
     path = tmp_path / 'a.params'
     path.mkdir()
-    assert 'cannot be written (Is a directory)' in refused(write_params, str(path),
+    assert 'a.params: not a file; name another one' in refused(write_params, str(path),
                                                            ARRAYS)
     assert os.listdir(str(tmp_path)) == ['a.params']
 

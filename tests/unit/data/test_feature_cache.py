@@ -22,7 +22,7 @@ from bert.utils.locks import Lock
 WORDS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'b', 'c']
 COLUMNS = {'ids': [[1, 2, 3], [4]], 'inside': [np.array([True, False]), np.array([True])],
            'owner': [0, 7], 'score': [0.5, 1.5], 'longer': [False, True]}
-HASH = 'cc92d3b5bcba'
+HASH = 'a16bcc0bcf8c'
 
 
 @pytest.fixture

@@ -87,7 +87,15 @@ def test_several_labels_of_a_text(tmp_path):
         ('toxic',), ('rude',), ()]
     path = write(tmp_path / 'b.csv', 'text,toxic,rude', 'x,1,2')
     assert wrong(path, columns, problem_type=MULTI_LABEL) == (
-        ':2: column "toxic", "rude": not 0 or 1; several label columns hold these')
+        ':2: column "toxic", "rude": "2" is not 0 or 1; several label columns hold these')
+    # pandas writes True and False; in a test file these are labels, too
+    for optional in (), ('label',):
+        path = write(tmp_path / 'b.csv', 'text,toxic,rude', 'x,True,False', 'y,false,1')
+        assert [row.label for row in tables.read_table(
+            path, columns, problem_type=MULTI_LABEL, optional=optional)] == [('toxic',), ('rude',)]
+    path = write(tmp_path / 'c.csv', 'text,toxic,rude', 'x,yes,no')
+    assert '"yes" is not 0 or 1' in wrong(path, columns, problem_type=MULTI_LABEL,
+                                          optional=['label'])
     path = write(tmp_path / 'c.csv', 'text,toxic,rude', 'x,-1,-1')
     assert tables.read_table(path, columns, problem_type=MULTI_LABEL,
                              optional=['label'])[0].label is None

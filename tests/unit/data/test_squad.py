@@ -60,6 +60,11 @@ def test_read_questions_without_labels(tmp_path):
     assert squad.read(path, train=False) == [Question('1', 'who', 'a b c d b', [], False)]
     with pytest.raises(DataError, match='question 1: "answers" is missing'):
         squad.read(path, train=True)
+    # the labels were removed
+    path = squad_file(tmp_path, qa('1', is_impossible=False))
+    assert squad.read(path, train=False) == [Question('1', 'who', 'a b c d b', [], False)]
+    with pytest.raises(DataError, match='question 1: "is_impossible" is false, but it has no'):
+        squad.read(path, train=True)
 
 
 @pytest.mark.parametrize('qas, words', [

@@ -164,8 +164,13 @@ def test_no_answer_is_always_listed(abc):
 
 def test_one_best_that_is_no_answer(abc):
     prediction = squad_answers.predict(*abc, [[99.0] + START[0][1:]], END, 1, version_2=True)
-    assert listed(prediction) == [('', 101)] and prediction.text == ''
+    # with the answer that a threshold may withhold
+    assert listed(prediction) == [('', 101), ('b c', 6)] and prediction.text == ''
     assert prediction.nbest[0]['probability'] == 1 and prediction.null_odds == 95
+    assert squad_answers.without_threshold([prediction])[0].text == 'b c'
+    brave = squad_answers.predict(*abc, [[99.0] + START[0][1:]], END, 1,
+                                  null_score_diff_threshold=100, version_2=True)
+    assert brave.text == 'b c' and squad_answers.as_columns(brave).startswith('b c\t0.0000\t')
 
 
 def test_version_1_always_answers(abc):

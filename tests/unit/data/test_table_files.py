@@ -150,3 +150,22 @@ def test_a_json_list_of_rows(tmp_path, name, indent):
     (tmp_path / 'b.json').write_text('[{"text": "x"}, 3]')
     with pytest.raises(DataError, match='b.json:2: not a JSON object'):
         list(open_table(str(tmp_path / 'b.json'))[1])
+
+
+def test_keys_that_the_first_object_lacks(tmp_path):
+    path = write(tmp_path / 'a.jsonl', '{"text": "x"}', '{"label": "1", "text": "y"}')
+    names, rows = open_table(path)
+    assert names == ['text', 'label'] and list(rows) == [(1, ['x', None]), (2, ['y', '1'])]
+
+
+def test_rows_inside_an_object(tmp_path):
+    path = write(tmp_path / 'a.json', '{"version": "1", "data": [{"text": "x"}, {"text": "y"}]}')
+    names, rows = open_table(path)
+    assert names == ['text'] and list(rows) == [(1, ['x']), (2, ['y'])]
+
+
+@pytest.mark.parametrize('text', ['{"text": {"0": "x"}, "label": {"0": 1}}',
+                                  '{"text": ["x"], "label": [1]}'])
+def test_columns_in_json(tmp_path, text):
+    with pytest.raises(DataError, match="a.json: columns, not rows; .* orient='records'"):
+        open_table(write(tmp_path / 'a.json', text))

@@ -117,11 +117,34 @@ def test_quotation_marks_in_tsv_files_are_told(tmp_path, caplog):
             'the table as .csv if they should not be'] * told
 
 
-def test_labels_that_may_mean_the_same_are_told(caplog):
-    found = tables.find_labels([Example('x', None, label, '0') for label in ('1.0', '0', '1')])
-    assert found == ('0', '1', '1.0')
-    assert caplog.messages == ['the labels "1" and "1.0" are different classes; if they mean the '
-                               'same, correct the data']
+def test_labels_that_may_mean_the_same_are_told(tmp_path, caplog):
+    (tmp_path / 'a.tsv').write_text('text\tlabel\nx\t1.0\ny\t0\nz\t1\n')
+    tables.read_files({'train': str(tmp_path / 'a.tsv')}, Columns())
+    assert caplog.messages[-1] == (f"{tmp_path / 'a.tsv'}: the labels \"1\" and \"1.0\" are "
+                                   'different classes; if they mean the same, correct the data')
+
+
+def test_numbers_that_may_be_a_regression_are_told(tmp_path, caplog):
+    paths = {'train': str(tmp_path / 'a.tsv'), 'dev': str(tmp_path / 'b.tsv')}
+    (tmp_path / 'a.tsv').write_text('text\tlabel\nx\t4.83\ny\t0\nz\t1\n')
+    (tmp_path / 'b.tsv').write_text('text\tlabel\nx\t0.5\n')
+    with pytest.raises(DataError, match='unknown label "0.5".* predict numbers with --regr'):
+        tables.read_files(paths, Columns())
+    assert caplog.messages[-1] == (f"{paths['train']}: numbers such as 4.83 are read as 3 "
+                                   'classes; to predict numbers add --regression')
+    caplog.clear()
+    (tmp_path / 'a.tsv').write_text('text\tlabel\nx\t2.0\ny\t0\nz\t1\n')
+    tables.read_files({'train': paths['train']}, Columns())
+    assert 'numbers such as' not in caplog.text
+
+
+def test_many_labels_are_not_all_shown(tmp_path):
+    path = tmp_path / 'a.tsv'
+    path.write_text('text\tlabel\n' + ''.join(f'x\tclass{i}\n' for i in range(100)) + 'y\tz\n')
+    with pytest.raises(DataError) as caught:
+        tables.read_table(str(path), labels=[f'class{i}' for i in range(100)])
+    assert '..., correct' not in str(caught.value) and '...; correct it' in str(caught.value)
+    assert str(caught.value).count('class') == 40
 
 
 def test_find_labels():

@@ -103,6 +103,17 @@ def test_tags_of_a_file_and_labels_of_a_model(tmp_path, tags, labels, learned, w
     assert found.predicted(learned.split()) == found.gold(rows[0].tags)
 
 
+def test_labels_are_in_the_order_of_their_types():
+    sets = []
+    for tags in 'I-PER I-PER', 'I-LOC I-LOC B-LOC':         # IOB1, and no O
+        rows = [sentence(tags)]
+        sets.append((rows, tagging.tag_map('some.txt', rows, Scheme('BIO2'))))
+    assert tagging.find_labels(sets) == ('O', 'B-LOC', 'I-LOC', 'B-PER', 'I-PER')
+    rows = [sentence('B I')]
+    untyped = tagging.tag_map('some.txt', rows, Scheme('BIO2'))
+    assert tagging.find_labels([(rows, untyped)]) == ('O', 'B', 'I')
+
+
 def test_token_labels_form_no_entities():
     rows = [sentence('DT NN'), sentence('NN')]
     model = Scheme('', 'plain')

@@ -91,3 +91,8 @@ def test_what_killed_runs_left_of_the_file_is_removed(tmp_path, write):
         write(path, [], 5)
         assert sorted(os.listdir(str(tmp_path))) == sorted([
             os.path.basename(running), '.w.npz.abcd1234.unfinished', '.v.npz', 'v.npy', 'v.npz'])
+
+
+def test_blank_texts_are_never_the_nearest():
+    items = list(zip(('a', '', ' ', 'b'), np.array([[1.0], [9.0], [9.0], [2.0]])))
+    assert vectors.nearest(np.array([1.0]), items, 10) == [(2.0, 4, 'b'), (1.0, 1, 'a')]

@@ -1,13 +1,16 @@
 """Names of files, chunks that end with documents, and the documents in them."""
+import bz2
+import gzip
 import lzma
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
 from helpers import refused
 
 from bert.pretraining import corpus
-from bert.pretraining.corpus import Span, chunks, expand, read_documents
+from bert.pretraining.corpus import Span, check, chunks, expand, first_documents, read_documents
 from bert.text import tokenizer
 from bert.utils.errors import DataError
 
@@ -55,11 +58,15 @@ def test_expand(tmp_path, monkeypatch, patterns, expected):
 @pytest.mark.parametrize('patterns,message', [
     (['*.txt'], r'\*.txt: no such file'), (['a.txt,no.txt'], 'no.txt: no such file'),
     ([','], '"," names no file'), (['/dev/null'], 'null: a pipe or a device'),
-    (['sub'], 'sub: a folder; name its files, with sub.\\* for all')])
+    (['sub'], 'sub: a folder; name its files, with sub.\\* for all'),
+    (['s128'], 's128: a folder; name its files, with s128.\\*.npz for all'),
+    (['s1*'], 's1.: a folder; name its files, with s1.*.\\*.npz for all')])
 def test_expand_nothing(tmp_path, monkeypatch, patterns, message):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / 'a.txt' if 'a.txt' in patterns[0] else tmp_path / 'b.md', 'x')
     (tmp_path / 'sub').mkdir()
+    write(tmp_path / 's128' / 'part-000.npz', 'x')
+    write(tmp_path / 's128' / 'pretraining_data.json', 'x')
     with pytest.raises(DataError, match=message):
         expand(patterns)
 
@@ -157,3 +164,54 @@ def test_a_compressed_file_is_a_chunk(tmp_path, small_chunks, monkeypatch):
     assert refused(read_documents, chunks([path])[0], TOK).startswith(f'{path}:2: not UTF-8')
     write(tmp_path / 'b.txt.xz', b'no archive')
     assert 'a damaged archive' in refused(read_documents, chunks([path])[0], TOK)
+
+
+def packed(name):
+    """What a program has packed."""
+    if name == 'zip':
+        with zipfile.ZipFile('made.zip', 'w') as archive:
+            archive.writestr('text.txt', 'w1\n')
+        return Path('made.zip').read_bytes()
+    if name == 'zstd':
+        return b'\x28\xb5\x2f\xfd\x04\x58'
+    return {'gzip': gzip, 'bz2': bz2, 'xz': lzma}[name].compress(b'w1\n')
+
+
+@pytest.mark.parametrize('name', ['gzip', 'zip', 'zstd', 'bz2', 'xz'])
+def test_compressed_files_under_other_names(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    content = packed(name)
+    path, plain = write(tmp_path / 'a.txt', content), write(tmp_path / 'b.txt', 'BZh PK w1\n')
+    assert refused(chunks, [plain, path]) == (
+        f'{path}: compressed: only .gz, .bz2 and .xz are read, by their names; decompress it')
+    assert len(chunks([plain])) == 1
+    if name == 'zip':
+        assert refused(chunks, [write(tmp_path / 'a.npz', content)]).endswith(
+            'a.npz: a shard, not text; name files of text')
+
+
+def test_a_compressed_file_is_known_to_be_too_large_from_the_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus, '_LARGEST_COMPRESSED', 100)
+    small = write(tmp_path / 'small.gz', gzip.compress(b'w1\n' * 33))
+    large = write(tmp_path / 'large.GZ', gzip.compress(b'w1\n' * 34))
+    assert len(chunks([small])) == 1
+    assert refused(chunks, [small, large]).startswith(f'{large}: more than 0 MB of text; decompr')
+    other = write(tmp_path / 'large.xz', lzma.compress(os.urandom(101)))
+    assert refused(chunks, [other]).startswith(f'{other}: more than 0 MB of text')
+    cut = write(tmp_path / 'cut.gz', gzip.compress(os.urandom(50))[:60])
+    assert 'a damaged archive' in refused(chunks, [cut])
+
+
+def test_a_chunk_is_checked_without_its_instances(tmp_path):
+    two = chunks([write(tmp_path / 'two', 'w1\n\n\u200b\nw2\n')])[0]
+    one = chunks([write(tmp_path / 'one', 'w1\n\n\u200b\n\x07\n')])[0]
+    assert check(two, TOK) and not check(one, TOK) and check(one + one, TOK)
+    bad = chunks([write(tmp_path / 'bad', b'w1\n' * 100 + b'caf\xe9\n')])[0]
+    assert 'bad:101: not UTF-8' in refused(check, bad, TOK)
+
+
+def test_the_first_documents_of_a_chunk(tmp_path, monkeypatch):
+    files = [write(tmp_path / name, text) for name, text in (
+        ('a', 'w1\nw2'), ('b', 'w3\n\nw4'), ('c', b'w5\n\xff\n'))]
+    monkeypatch.setattr(corpus, '_FIRST', 8)
+    assert documents(first_documents(chunks(files)[0], TOK)) == [['w1', 'w2'], ['w3'], ['w4']]

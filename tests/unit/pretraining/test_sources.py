@@ -1,11 +1,14 @@
 """What instances come from: made-up numbers, text, shards."""
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import SAMPLE, TEXT
+from helpers import SAMPLE, TEXT, refused, warnings
 
 from bert.pretraining import masking, shard_writer, shards
-from bert.pretraining.sources import Shards, Synthetic, Text
+from bert.pretraining.settings import DataSettings, VocabularySettings
+from bert.pretraining.sources import Shards, Synthetic, Text, content_checksum, open_sources
 from bert.pretraining.stream import Stream, evaluation
 from bert.text import tokenizer
 from bert.utils.errors import DataError
@@ -72,3 +75,54 @@ def test_shards(tok, tmp_path):
     (tmp_path / 'bad.npz').write_bytes(b'no archive')
     with pytest.raises(DataError, match='bad.npz: not a whole shard'):
         Shards([str(tmp_path / 'bad.npz')], 100)
+
+
+@pytest.mark.parametrize('name, cure', [
+    ('a.txt', 'for text add --raw'), ('a.json', 'make shards with create_pretraining_data.py'),
+    ('a.hdf5', 'make shards with create_pretraining_data.py'),
+    ('a.tfrecord.gz', 'make shards with create_pretraining_data.py')])
+def test_files_that_are_no_shards(tok, tmp_path, name, cure):
+    (tmp_path / name).write_text('x')
+
+    def open_(pattern):
+        data = DataSettings(files=(str(tmp_path / pattern),))
+        return refused(open_sources, data, tok, VocabularySettings(), 0)
+    assert open_('a.*') == f'{tmp_path / name}: not a shard (.npz); {cure}'
+    (tmp_path / 'part-000.npz').write_text('x')
+    assert open_('*') == (f'{tmp_path / name}: not a shard (.npz), as others are; name '
+                          f"{tmp_path / '*.npz'}")
+
+
+def test_a_chunk_is_checked(tok, tmp_path):
+    paths, _ = make_shards(tmp_path, tok)
+    source = Shards(paths, len(tok))
+    assert source.check(0) and source.check(1)
+    Path(paths[1]).write_bytes(b'PK')
+    assert 'part-001.npz: not a whole shard' in refused(source.check, 1)
+    text = tmp_path / 'text.txt'
+    text.write_text('One sentence.\n')
+    assert not Text([str(text)], tok, masking.Masking(tok, 32, 5), 0).check(0)
+
+
+@pytest.mark.parametrize('place, counts', [
+    (0, True), (65535, True), (65536, False), (134463, False), (134464, True), (-1, True)])
+def test_a_checksum_of_the_ends(tmp_path, place, counts):
+    path = tmp_path / 'file'
+    content = bytearray(b'x' * 200000)
+    path.write_bytes(content)
+    source = types.SimpleNamespace(paths=[str(path)])
+    before = content_checksum(source)
+    assert content_checksum(types.SimpleNamespace(paths=())) == 0
+    content[place] = 0
+    path.write_bytes(content)
+    assert (content_checksum(source) != before) == counts
+
+
+@pytest.mark.parametrize('text, message', [
+    ('w ' * 40 + '\n\n' + 'w ' * 40, '28 % of the text is beyond --max_seq_length and left out'),
+    ('w\n\nw\n', 'put blank lines between documents'), ('w ' * 36 + '\nw\n\nw', None)])
+def test_the_first_lines_of_text(tok, tmp_path, caplog, text, message):
+    (tmp_path / 'text.txt').write_text(text)
+    Text([str(tmp_path / 'text.txt')], tok, masking.Masking(tok, 32, 5), 0).warn_of_lines()
+    found = warnings(caplog)
+    assert len(found) == (message is not None) and all(message in line for line in found)

@@ -5,6 +5,7 @@ import random
 import re
 
 import pytest
+from helpers import refused
 
 from bert.text import tokenizer
 from bert.text.added_tokens import AddedToken, AddedTokens
@@ -100,6 +101,75 @@ def test_bad_added_tokens(tmp_path):
                              (['x'], 'are not written as Transformers writes them')):
         with pytest.raises(DataError, match=message):
             tokenizer.load(folder(tmp_path, added_tokens=content))
+
+
+SETTINGS = {'lstrip': False, 'normalized': False, 'rstrip': False, 'single_word': False}
+
+
+@pytest.mark.parametrize('name, content', [
+    ('tokenizer_config', {'additional_special_tokens': ['new', '[NEW]']}),
+    ('tokenizer_config', {'extra_special_tokens': ['new'], 'additional_special_tokens': ['x']}),
+    ('tokenizer_config', {'extra_special_tokens': {'entity': 'new'}}),
+    ('tokenizer_config', {'additional_special_tokens': [
+        {'__type': 'AddedToken', 'content': 'new', **SETTINGS}]}),
+    ('tokenizer_config', {'bos_token': 'new', 'cls_token': '[CLS]', 'add_bos_token': True}),
+    ('special_tokens_map', {'additional_special_tokens': ['new']}),
+    ('special_tokens_map', {'additional_special_tokens': [{'content': 'new', **SETTINGS}]}),
+    ('special_tokens_map', {'entity_token': {'content': 'new', **SETTINGS}, 'mask_token': None})])
+def test_special_tokens_that_are_only_named_are_whole(tmp_path, name, content):
+    tok = tokenizer.load(folder(tmp_path, **{name: dict(content, do_lower_case=True)}))
+    assert len(tok) == 19 and tok.tokenize('anewx New xx') == ['a', 'new', 'x', 'new', 'x', '##x']
+    assert tok.tokenize('[NEW] aNew') == ['[', 'new', ']', '[UNK]']
+    tok.save(str(tmp_path / 'out'))
+    assert json.loads((tmp_path / 'out' / 'tokenizer_config.json').read_text())[
+        'added_tokens_decoder'] == {'11': dict(SETTINGS, content='new', special=True)}
+    assert tokenizer.load(str(tmp_path / 'out')).identity() == tok.identity()
+
+
+def test_which_of_the_files_names_special_tokens(tmp_path):
+    """As in Transformers 5.24."""
+    def whole(config, special_tokens_map, **files):
+        path = folder(tmp_path, config, special_tokens_map=special_tokens_map, **files)
+        return [token for token in tokenizer.load(path).added.tokens
+                if token.content not in SPECIALS]
+    new, york = AddedToken('new', 11), AddedToken('york', 12)
+    assert whole({}, {'additional_special_tokens': ['york', 'new']}) == [new, york]
+    assert whole({'additional_special_tokens': ['new']},
+                 {'additional_special_tokens': ['york']}) == [new]
+    assert whole({'additional_special_tokens': ['new']},
+                 {'extra_special_tokens': ['york']}) == [new, york]
+    assert whole({'additional_special_tokens': ['new'], 'added_tokens_decoder': {}},
+                 {'extra_special_tokens': ['york'], 'cls_token': 'x'}) == [new]
+    # settings beside an id come first
+    listed = {'added_tokens': [{'id': 11, 'content': 'new', 'normalized': True, 'special': True}]}
+    assert whole({'bos_token': 'new'}, {}, tokenizer=listed) == [new._replace(normalized=True)]
+    assert whole({'bos_token': 'new'}, {}, tokenizer={}, added_tokens={'new': 11, 'york': 12}) == [
+        new, york._replace(normalized=True, special=False)]
+
+
+def test_settings_of_berts_own_special_tokens_are_kept(tmp_path):
+    mask = dict(SETTINGS, content='[MASK]', normalized=True)
+    tok = tokenizer.load(folder(tmp_path, {'mask_token': mask}))
+    assert tok.tokenize('a[mask]') == ['a', '[MASK]']
+    tok.save(str(tmp_path / 'out'))
+    assert tokenizer.load(str(tmp_path / 'out')).tokenize('a[mask]') == ['a', '[MASK]']
+
+
+@pytest.mark.parametrize('name', ['tokenizer_config', 'special_tokens_map'])
+@pytest.mark.parametrize('content, message', [
+    ({'cls_token': 'a'}, 'its cls_token is a, not BERT\'s [CLS], and cannot be used here; take a '
+                         "model with BERT's special tokens"),
+    ({'pad_token': dict(SETTINGS, content='b')}, "its pad_token is b, not BERT's [PAD], and "
+     "cannot be used here; take a model with BERT's special tokens"),
+    ({'sep_token': 3}, 'its special tokens are not written as Transformers writes them; download '
+                       'it again'),
+    ({'additional_special_tokens': 'new'}, 'its special tokens are not written as Transformers '
+                                           'writes them; download it again'),
+    ({'extra_special_tokens': [{}]}, 'its special tokens are not written as Transformers writes '
+                                     'them; download it again')])
+def test_special_tokens_that_cannot_be_used_are_refused(tmp_path, name, content, message):
+    path = folder(tmp_path, **{name: content})
+    assert refused(tokenizer.load, path) == f'{path}/{name}.json: {message}'
 
 
 @pytest.mark.parametrize('name, content, message', [

@@ -3,7 +3,15 @@ import mxnet as mx
 import pytest
 from workers import on_both
 
-from bert.training.distributed import Local, agree, check_same_data, create, gather, gpu_of_rank
+from bert.training.distributed import (
+    Local,
+    agree,
+    check_same_data,
+    create,
+    gather,
+    gpu_of_rank,
+    lost_workers,
+)
 from bert.utils.errors import DataError
 
 
@@ -42,12 +50,29 @@ def test_the_names_of_the_other_workers():
     assert Local([mx.cpu()]).names([0, 2]) == 'rank 0, rank 2'
 
 
+def test_a_lost_worker_is_told_in_one_line():
+    comm = Local([mx.cpu()])
+
+    def fail():
+        with lost_workers(comm, lambda: 'start again'):
+            raise mx.MXNetError('Horovod has been shut down. Much more\nStack trace')
+    with pytest.raises(mx.MXNetError, match='Much more'):       # of one worker it is another error
+        fail()
+    comm.size, comm.hosts = 2, ['a', 'b']
+    with pytest.raises(DataError) as caught:
+        fail()
+    assert str(caught.value) == ('rank 0: lost contact with rank 1 on b (Horovod has been shut '
+                                 'down); start again')
+
+
 def test_a_worker_alone_agrees_with_itself():
     assert agree(Local([mx.cpu()]), (3, 5))
 
 
 @pytest.mark.parametrize('variables, message', [
-    ({'OMPI_COMM_WORLD_SIZE': '2'}, '2 processes were started, .* add --comm horovod'),
+    ({'OMPI_COMM_WORLD_SIZE': '2'}, '2 processes were started, as OMPI_COMM_WORLD_SIZE says, .* '
+     'add --comm horovod, .* unset OMPI_COMM_WORLD_SIZE'),
+    ({'PMI_SIZE': '4', 'MPI_LOCALNRANKS': '2'}, '4 processes were started, as PMI_SIZE says'),
     ({'DMLC_ROLE': 'worker', 'DMLC_NUM_WORKER': '3'},
      'launch.py started 3 workers, .* with mpirun and --comm horovod')])
 def test_workers_that_do_not_know_each_other_are_refused(monkeypatch, variables, message):

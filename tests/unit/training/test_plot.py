@@ -72,6 +72,13 @@ def test_confusion_of_many_classes_is_bounded(drawn, classes, numbers, listed):
             str(place) for place in axis.get_ticklocs()]
 
 
+def test_labels_are_drawn_as_they_are(tmp_path, recwarn):
+    """Dollar signs, which begin formulas elsewhere, characters without a glyph, odd bytes."""
+    path = tmp_path / 'confusion.png'
+    plot.confusion(str(path), np.eye(4), ['$\\a$', 'US$_a$', '\u5317\u4eac', '\udce9'])
+    assert path.read_bytes().startswith(b'\x89PNG') and not recwarn.list
+
+
 def test_the_map_keeps_the_numbers_of_texts(drawn):
     plot.sentence_map('x.png', np.eye(3)[:, :2], ['a', 'b', 'c\udce9'], (0.5, 0.25), (1, 3, 4))
     listed, *labels = [text.get_text() for text in drawn[0].axes[0].texts]

@@ -3,12 +3,14 @@ import errno
 import json
 import logging
 import os
+import sys
 import types
 
 import pytest
 
 from bert.training import progress
 from bert.training.progress import Progress
+from bert.training.stepper import Step
 from bert.utils import files
 from bert.utils.errors import DataError
 
@@ -71,6 +73,31 @@ def test_what_is_lacking_is_known_to_worker_0(tmp_path):
     second, other = (Progress(str(tmp_path), 9, done=6, rank=rank) for rank in (0, 1))
     assert [second.lacks('dev', update, set='dev') for update in (4, 6)] == [False, True]
     assert second.lacks('dev', 4, set='test') and not other.lacks('dev', 6, set='dev')
+
+
+def test_the_time_left_is_that_of_the_updates_left(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    now = 100
+    monkeypatch.setattr(progress, 'time', types.SimpleNamespace(monotonic=lambda: now))
+    run = Progress(str(tmp_path), 10, done=4, log_interval=6)
+    for update in 5, 6:         # 10 seconds each; there are 4 more
+        now += 10
+        run.step(Step(update, 0.1, 0.5, 1.0, skipped=False, stop=False), 8, epoch=1)
+    assert caplog.messages == [
+        'epoch 1, update 6/10: loss 0.5000, lr 1.00e-01, 0.8 examples/s, 0:00:40 left']
+
+
+def test_tensorboard_has_the_numbers_of_each_set(tmp_path, monkeypatch):
+    scalars = []
+    monkeypatch.setitem(sys.modules, 'tensorboardX', types.SimpleNamespace(
+        SummaryWriter=lambda folder, purge_step: types.SimpleNamespace(
+            add_scalar=lambda *scalar: scalars.append(scalar))))
+    run = Progress(str(tmp_path), 9, tensorboard=True)
+    run.record('train', 2, epoch=0, loss=0.5, lr=1e-3)
+    run.record('dev', 4, set='dev_matched', epoch=1, accuracy=0.5)
+    run.record('dev', 4, set='dev_mismatched', epoch=1, accuracy=0.25)
+    assert scalars == [('train/loss', 0.5, 2), ('train/lr', 1e-3, 2),
+                       ('dev_matched/accuracy', 0.5, 4), ('dev_mismatched/accuracy', 0.25, 4)]
 
 
 @pytest.mark.parametrize('rank, seconds, expected', [

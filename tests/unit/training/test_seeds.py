@@ -116,7 +116,7 @@ def test_the_card_of_the_best_seed_does_not_replace_the_users_own(trained, tmp_p
         scores = trained(seed, folder)
         for name in 'config.json', 'arguments.json':
             shutil.copy(str(tmp_path / name), folder)
-        model_card.write(folder, scores, 'x')
+        model_card.write(folder, scores, 'x', ('A text.',))
         return scores
     card = tmp_path / 'README.md'
     card.write_text('My words.\n')
@@ -126,4 +126,6 @@ def test_the_card_of_the_best_seed_does_not_replace_the_users_own(trained, tmp_p
     for seed in 1, 2:
         shutil.rmtree(str(tmp_path / f'seed-{seed}'))
     seeds.train_each((1, 2), str(tmp_path), train, overwrite=True)
-    assert card.read_text() == (tmp_path / 'seed-2' / 'README.md').read_text()
+    assert card.read_text() == (tmp_path / 'seed-2' / 'README.md').read_text().replace(
+        '## Scores\n', '## Scores\n\nThe best of 2 seeds by dev accuracy: mean 0.8000, standard '
+        'deviation 0.1414 (seeds.json).\n')

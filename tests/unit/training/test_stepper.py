@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers import TINY
 from mxnet.gluon import nn
+from workers import Worker
 
 from bert.checkpoint import result_folder
 from bert.checkpoint.source import ModelSource
@@ -191,8 +192,10 @@ def test_loss_scaling_unscales_before_clipping_and_skips_overflows():
 
 def test_loss_scale_doubles_after_2000_good_updates():
     _, stepper = make(loss_scale=8.0)
-    for _ in range(2000):
+    for _ in range(1999):
         stepper._adapt_loss_scale(skipped=False)
+    assert stepper.loss_scale == 8
+    stepper._adapt_loss_scale(skipped=False)
     assert stepper.loss_scale == 16
 
 
@@ -242,6 +245,31 @@ def test_state_goes_on_exactly():
     assert (mx.nd.random.uniform(shape=4).asnumpy() == after).all()     # the same dropout follows
 
 
+def test_each_worker_draws_a_dropout_of_its_own():
+    def drawn(rank):
+        net, _ = make()
+        Stepper(net, Worker(rank), None)
+        return mx.nd.random.uniform(shape=4).asnumpy().tolist()
+    first = drawn(0)
+    assert drawn(0) == first != drawn(1)
+
+
+def of_classifier(**settings):
+    """A stepper of the tiny model, of 2 layers, with the head of a classifier."""
+    config = result_folder.load(ModelSource(TINY, offline=True)).config
+    net, devices = Classifier(config, 2), [mx.cpu()]
+    initialize(net, config, devices)
+    return Stepper(net, distributed.create('local', devices), None, OptimizerSettings(**settings))
+
+
+def test_biases_and_layer_norms_have_no_weight_decay():
+    stepper = of_classifier(weight_decay=0.25)
+    found = {0: set(), 0.25: set()}
+    for name, decay in zip(stepper._names, stepper._decays):
+        found[decay].add(name.split('.')[-1])
+    assert found == {0: {'bias', 'beta', 'gamma'}, 0.25: {'weight', 'position_weight'}}
+
+
 def test_layer_decay_by_depth():
     names = ['bert.word_embed.0.weight', 'bert.encoder.position_weight',
              'bert.encoder.transformer_cells.0.proj.weight',
@@ -252,11 +280,7 @@ def test_layer_decay_by_depth():
 
 
 def test_layer_decay_scales_the_rate():
-    config = result_folder.load(ModelSource(TINY, offline=True)).config      # 2 layers
-    net, devices = Classifier(config, 2), [mx.cpu()]
-    initialize(net, config, devices)
-    stepper = Stepper(net, distributed.create('local', devices), None,
-                      OptimizerSettings(layer_decay=0.5))
+    stepper = of_classifier(layer_decay=0.5)
     rates = dict(zip(stepper._names, stepper._rates))
     assert [rates[name] for name in (
         'bert.word_embed.0.weight', 'bert.encoder.transformer_cells.0.proj.weight',

@@ -118,3 +118,16 @@ def test_a_command_to_copy(monkeypatch, tmp_path):
         (tmp_path / 'predict_ner.py').touch()
         monkeypatch.setattr('sys.argv', [program])
         assert cli.command(*given) == f'{expected} {rest}'
+
+
+@pytest.mark.parametrize('given, clauses', [
+    (['--learning_rate', '2e-5', '--do_train'], '; --learning_rate is --lr here'),
+    (['--learning-rate=1', '--train_batch_size', '4', '--learning_rate', '2'],
+     '; --learning_rate is --lr here; --train_batch_size is --batch_size here'),
+    (['--num_train_epochs', '3'], '')])         # this parser has none
+def test_flags_of_other_toolkits_are_translated(parser, capsys, given, clauses):
+    with pytest.raises(SystemExit):
+        parser.parse_args(given)
+    error = capsys.readouterr().err
+    assert error.startswith('it.py: error: unrecognized arguments: ' + given[0])
+    assert error.count(' here') == clauses.count(' here') and f'{clauses} (see --help)' in error

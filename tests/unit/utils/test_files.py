@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from helpers import ROOT, refused
@@ -209,3 +210,29 @@ def test_the_cache_of_another_user(tmp_path, monkeypatch):
     os.chmod(folder, 0o770)
     with pytest.raises(PermissionError, match='can be written by other users'):
         files.cache_folder()
+
+
+def test_a_link_stays_and_its_file_is_replaced(tmp_path):
+    (tmp_path / 'real').mkdir()
+    (tmp_path / 'real' / 'a').write_text('old')
+    (tmp_path / 'link').symlink_to(tmp_path / 'real' / 'a')
+    with files.atomic(str(tmp_path / 'link')) as temporary:
+        Path(temporary).write_text('new')
+    assert (tmp_path / 'link').is_symlink() and (tmp_path / 'real' / 'a').read_text() == 'new'
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    os.mkfifo(str(tmp_path / 'pipe'))
+    for name in 'pipe', '.':
+        assert refused(files.atomic(str(tmp_path / name)).__enter__) == (
+            f'{os.path.normpath(str(tmp_path / name))}: not a file; name another one')
+    assert os.listdir(str(tmp_path)) == ['pipe']
+
+
+@pytest.mark.parametrize('data', [gzip.compress(b'a'), bz2.compress(b'a'), lzma.compress(b'a'),
+                                  b'PK\x03\x04\xff', b'\x28\xb5\x2f\xfd\xff'])
+def test_compressed_text_under_another_name(tmp_path, data):
+    (tmp_path / 'a.txt').write_bytes(data)
+    assert refused(lambda: list(files.read_lines(str(tmp_path / 'a.txt')))) == (
+        f"{tmp_path / 'a.txt'}: compressed: only .gz, .bz2 and .xz are read, by their names; "
+        'decompress it')

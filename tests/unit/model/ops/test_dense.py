@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from operator_cases import normal
 
-from bert.model.operators import ACTIVATIONS
+from bert.model import native
 
 # rows, inputs, outputs: parts of tiles, of vectors and of panels, several steps of inputs
 SHAPES = [(1, 1, 1), (1, 32, 16), (3, 33, 17), (7, 513, 48), (65, 384, 47), (129, 7, 49),
@@ -54,7 +54,7 @@ def test_layers_side_by_side_are_those_layers(rows, inputs, outputs):
     np.testing.assert_array_equal(y, np.concatenate(parts, axis=1))
 
 
-@pytest.mark.parametrize('activation', sorted(set(ACTIVATIONS.values())))
+@pytest.mark.parametrize('activation', native.FUSED)
 @pytest.mark.parametrize('rows, units, hidden', [(1, 32, 128), (70, 33, 65), (3, 384, 1536),
                                                  (9, 16, 40000)])
 def test_feed_forward_is_its_parts(activation, rows, units, hidden):
