@@ -17,6 +17,7 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 import time
 
 from bert.pretraining import flags
@@ -97,14 +98,16 @@ def say_how_to_go_on():
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)            # at once: a chunk may take long
 
-    before = signal.signal(signal.SIGTERM, end)
+    is_main = threading.current_thread() is threading.main_thread()     # others get no signals
+    before = signal.signal(signal.SIGTERM, end) if is_main else None
     try:
         yield
     except KeyboardInterrupt:
         logging.info(said)
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
 
 
 def show(tok, path):

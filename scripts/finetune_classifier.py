@@ -156,7 +156,6 @@ def read_examples(args, trained):
     paths = {'train': args.train_file, 'dev': args.dev_file, 'test': args.test_file}
     if args.only_inference or args.predict is not None:
         del paths['train']
-
     problem_type = data_flags.problem_type(args) or (
         trained.problem_type if trained else tasks.SINGLE_LABEL)
     columns = data_flags.table_columns(args)

@@ -169,7 +169,6 @@ def read_questions(args):
             paths[split] = (squad_files.sample(split, version) if args.bert_model == 'sample' else
                             squad_files.find(split, version,
                                              offline=is_offline(args.offline or None)))
-
     questions = {split: squad.read(path, split == 'train') for split, path in paths.items() if path}
     if args.debug:
         questions = {split: rows[:DEBUG_QUESTIONS] for split, rows in questions.items()}

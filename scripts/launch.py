@@ -100,9 +100,9 @@ def main(argv=None):
 def start_job(args, signals):
     """Start the whole job from this host; the exit code."""
     others = args.hosts[1:]
-    if others and not _is_here(args.hosts[0]):
+    if others and not args.address and not _is_here(args.hosts[0]):
         log(f'-H: the first host must be this one, {socket.gethostname()}; start the job on '
-            f'{args.hosts[0]}')
+            f'{args.hosts[0]} or, if this is it, give its --address')
         return 1
     address = args.address or (_address_towards(others[0]) if others else '127.0.0.1')
     if address is None:

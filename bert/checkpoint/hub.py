@@ -58,10 +58,11 @@ def model_folder(repo: str, *, weights: bool, local: bool, offline: bool = False
         fetch(inside + 'sentence_bert_config.json', commit)
         if inside and not fetch(inside + 'config.json', commit):
             raise DataError(f'no {inside}config.json')
-    fetch(inside + 'tokenizer_config.json', commit)
+    config = fetch(inside + 'tokenizer_config.json', commit)
     fetch(inside + 'added_tokens.json', commit)
-    special = inside + 'special_tokens_map.json'
-    if not fetch(special, commit) and local:        # caches of earlier versions lack it
+    special = inside + 'special_tokens_map.json'    # not used where the decoder has all
+    decoder = config and 'added_tokens_decoder' in read_json(config, dict)
+    if not decoder and not fetch(special, commit) and local:    # earlier versions did not fetch it
         _complete(repo, special, commit, offline)
     whole = fetch(inside + 'tokenizer.json', commit)    # has casing and added tokens too
     if not fetch(inside + 'vocab.txt', commit) and not whole:

@@ -93,12 +93,7 @@ def _resolve(model, dataset, weights, wanted, offline, log, needs_vocab):
     """:func:`resolve` with all defaults filled in; without ``needs_vocab`` it may be missing."""
     path = os.path.expanduser(model)
     if weights:
-        found = _given(os.path.expanduser(weights), model, dataset, offline, log, needs_vocab)
-        if 'BertForMultipleChoice' in found.config.architectures and os.path.exists(
-                os.path.join(os.path.dirname(found.weights), 'config.json')):
-            raise DataError(f'{found.weights}: of a multiple-choice model, which has no program '
-                            'here; --bert_model takes its encoder')
-        return found
+        return _given(os.path.expanduser(weights), model, dataset, offline, log, needs_vocab)
     if model == 'sample':
         _note_unused(dataset, log)
         return _folder(SAMPLE, wanted, 'the sample model, a toy')
@@ -120,8 +115,7 @@ def _resolve(model, dataset, weights, wanted, offline, log, needs_vocab):
 def _note_unused(dataset, log):
     """Log that the data set that a user has named has no effect."""
     if dataset and dataset not in _DEFAULT_DATASETS:
-        log(f'--bert_dataset {dataset}: not used, it goes with a model by name: '
-            f"{' or '.join(MODELS)}")
+        log(f"the data set {dataset} is not used: only {' and '.join(MODELS)} have several")
 
 
 def _given(path, model, dataset, offline, log, needs_vocab):

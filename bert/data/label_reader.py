@@ -9,6 +9,7 @@ from .tasks import MULTI_LABEL, REGRESSION
 __all__ = ['LabelReader']
 
 _SHOWN = 40         # labels in a message
+_UNKNOWN = {'', 'na', 'n/a', 'nan', 'none', 'null', '?'}
 
 
 class LabelReader:
@@ -54,7 +55,8 @@ class LabelReader:
         return self._class(word)
 
     def _flags(self, words):
-        if self._optional and all(not word or number(word) == -1 for word in words):
+        if self._optional and all(word.casefold() in _UNKNOWN or number(word) == -1
+                                  for word in words):
             return None
         flags = list(map(truth, words))
         for word, flag in zip(words, flags):

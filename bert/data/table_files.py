@@ -2,6 +2,7 @@
 
 The suffix of a file's name decides which; all are UTF-8, and may be compressed (.csv.gz, .tsv.xz).
 """
+import contextlib
 import csv
 import os
 from typing import Any, Dict, Iterator, List, Optional, Tuple
@@ -120,12 +121,17 @@ def _values(path):
         if first and line.lstrip().startswith('['):     # pandas, datasets: a list, on any lines
             yield from enumerate(read_json(path, list), 1)
             return
-        first = False
         try:
-            yield number, parse_json(line)
+            value = parse_json(line)
         except ValueError as error:
+            if first:
+                with contextlib.suppress(DataError):    # an object on several lines
+                    yield number, read_json(path, dict)
+                    return
             raise DataError(f'{path}:{number}: not JSON ({error}); write one object per '
                             'line') from None
+        first = False
+        yield number, value
 
 
 def _json(path):
@@ -133,7 +139,9 @@ def _json(path):
     names = list(dict.fromkeys(name for _, item in items for name in item))
     if items:
         yield items[0][0], names
-    for number, item in items:
+    items.reverse()
+    while items:        # each is freed once it is read: there may be millions
+        number, item = items.pop()
         yield number, [_missing_as_none(item.get(name)) for name in names]
 
 
@@ -143,7 +151,9 @@ def _rows(path, items):
     inner = whole.get('data')
     if isinstance(inner, list) and inner and all(isinstance(row, dict) for row in inner):
         return list(enumerate(inner, 1))
-    if whole and all(isinstance(value, (dict, list)) for value in whole.values()):
+    kinds, sizes = set(map(type, whole.values())), {len(value) for value in whole.values()
+                                                    if isinstance(value, (dict, list))}
+    if kinds == {dict} or kinds == {list} and len(sizes) == 1 and max(sizes) > 1:
         raise DataError(f'{path}: columns, not rows; write one object per line, as pandas does '
                         "with to_json(path, orient='records', lines=True)")
     return items

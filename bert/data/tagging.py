@@ -41,9 +41,6 @@ class Window(NamedTuple):
     owned_end: int
 
 
-
-
-
 def choose_length(given: Optional[int], positions: int) -> int:
     """The sub-words of a window: ``given``, or for None ``SEQ_LEN`` or the model's ``positions``.
 

@@ -192,7 +192,7 @@ def steps_in(folder: str) -> List[int]:
 
 def missing(path: str, folder: str) -> str:
     """The message that there is no checkpoint ``path``; ``folder`` is the subject of what is."""
-    steps = ', '.join(map(str, steps_in(os.path.dirname(path)))) or 'none'
+    steps = ', '.join(map(str, steps_in(os.path.dirname(path) or '.'))) or 'none'
     return f'{path} is missing; {folder} holds checkpoints of these updates: {steps}'
 
 

@@ -37,7 +37,6 @@ _FIRST = 1 << 18                    # characters that show what the lines of a t
 _BEYOND = 0.2                       # share of the text in too long lines that is worth a warning
 
 
-
 def expand(patterns: Sequence[str]) -> List[str]:
     """The files that patterns name, in order and each once.
 

@@ -15,6 +15,9 @@ _EMPTY = ('--data_eval: its files have no instances; write each sentence on a li
           'least two in a document')
 
 
+_ELSEWHERE = 'another worker cannot read its part of --data_eval'
+
+
 class Elsewhere(DataError):
     """Another worker, which says why, could not read its data."""
 
@@ -87,8 +90,15 @@ def check(source: Any, comm: Any) -> None:
     instances.
     """
     shares = stream.share(source.num_chunks, comm.rank, comm.size)
-    found = [source.check(chunk) for chunk, _, _ in shares]
-    if not comm.sum([sum(found)])[0]:
+    found, fault = [], None
+    try:
+        found = [source.check(chunk) for chunk, _, _ in shares]
+    except FAULTS as error:
+        fault = error
+    found, faults = comm.sum([sum(found), fault is not None])
+    if faults:
+        raise fault or Elsewhere(_ELSEWHERE)
+    if not found:
         raise DataError(_EMPTY)
 
 
@@ -109,7 +119,7 @@ def evaluate(network: Any, source: Any, batch_size: int, comm: Any) -> Dict[str,
         fault = error
     masked, instances, faults = comm.sum([masked, instances, fault is not None]).tolist()
     if faults:
-        raise fault or Elsewhere('another worker cannot read its part of --data_eval')
+        raise fault or Elsewhere(_ELSEWHERE)
     if not instances:
         raise DataError(_EMPTY)
     meter.count(masked, instances)

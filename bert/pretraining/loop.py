@@ -47,7 +47,8 @@ def train(settings: RunSettings, machine: runtime.Runtime) -> None:
                         f'{start.config.max_position_embeddings}; use shorter ones '
                         '(--max_seq_length)')
     if source is None:
-        evaluate_only(settings, machine, start, dev)
+        with lost_workers(comm, lambda: 'start the same command again'):
+            evaluate_only(settings, machine, start, dev)
         return
     data, content = source_fingerprint(source, start.tokenizer), content_checksum(source)
     check_same_data(comm, data)
@@ -55,7 +56,7 @@ def train(settings: RunSettings, machine: runtime.Runtime) -> None:
     if comm.rank == 0 and isinstance(source, Text):
         source.warn_of_lines()
     if dev:
-        check_same_data(comm, source_fingerprint(dev, start.tokenizer), 'dev data')
+        check_same_data(comm, content_checksum(dev), 'dev data')
         check(dev, comm)
     trainer = Trainer(settings, machine, start, data, content)
     stream = Stream(source, training.batch_size, trainer.micro_batches, training.by_tokens,
@@ -82,7 +83,7 @@ def evaluate_only(settings: RunSettings, machine: runtime.Runtime, start: model.
     if not start.arrays:
         _log.warning('the weights are random: add --pretrained to evaluate those of --model')
     mx.random.seed(settings.training.seed)
-    check_same_data(machine.comm, source_fingerprint(dev, start.tokenizer), 'dev data')
+    check_same_data(machine.comm, content_checksum(dev), 'dev data')
     net = model.build(start, settings.model.dropout, machine.comm.devices, inference=True)
     machine.comm.broadcast(list(collect(net).values()))
     prepare(net, machine.layout, machine.dtype)
@@ -186,7 +187,11 @@ class Trainer:
             counts[self._comm.rank] = -1        # tells the others
         counts = self._comm.sum(counts).astype(int)
         if counts.min() < 0:
-            self._give_up(fault or Elsewhere('another worker cannot read its part of --data'))
+            self._give_up(
+                fault or Elsewhere('another worker cannot read its part of --data'),
+                'if the files can be read again as they are, the same command with --resume '
+                'continues; if you change them, start another run from these weights: '
+                f'--pretrained --model {self.checkpoints.folder} and another --ckpt_dir')
         return update, counts
 
     def _backward(self, update: Update, counts: np.ndarray) -> Tuple[int, int]:
@@ -230,20 +235,18 @@ class Trainer:
             metrics = evaluate(self._network, dev, self._settings.training.eval_batch_size,
                                self._comm)
         except FAULTS as error:
-            self._give_up(error)
+            self._give_up(error, 'once --data_eval can be read the same command with --resume '
+                          'continues')
         self._progress.log(f'update {update}, dev: {_shown(metrics)}')
         self._progress.record('dev', update, set='dev', **metrics)
         self._progress.restart_clock()
 
-    def _give_up(self, fault):
+    def _give_up(self, fault, advice):
         """Save, since all workers are at the same place, and raise the error of bad data."""
         if self._stepper.update > self._begun:
             self._save(publish=False)
-            _log.warning('stopped after update %d of %d: once the files can be read the same '
-                         'command with --resume continues or, if that changes them, another run '
-                         'with --pretrained --model %s and another --ckpt_dir',
-                         self._stepper.update, self._settings.training.num_steps,
-                         self.checkpoints.folder)
+            _log.warning('stopped after update %d of %d; %s', self._stepper.update,
+                         self._settings.training.num_steps, advice)
         if isinstance(fault, Elsewhere):
             self._comm.sum([0.0])       # until the launcher ends the job, the other has said why
         raise fault

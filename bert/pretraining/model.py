@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 _SIZE = re.compile(r'bert_(\d+)_(\d+)_(\d+)(?:_(\d+))?')
 _FREE = re.compile(r'(\[unused\d+\])?')      # tokens that the user may have given another meaning
+_FEW = 0.1          # share of the tokens that may be others: words of a domain for rare ones
 
 
 class StartModel(NamedTuple):
@@ -59,9 +60,9 @@ def load(settings: ModelSettings) -> StartModel:
                     offline=wanted.offline or None, vocab=wanted.own)
     config, tok, arrays = read(found, True if wanted.cased else None, wanted.nbest, wanted.alpha)
     check_tied(arrays, found.weights)
-    other = _own_vocabulary(found, settings) if wanted.own else None
-    if other:
-        _check_vocabulary(tok, wanted, other, found.weights)
+    theirs = _vocabulary_of_weights(found, settings) if wanted.own else None
+    if theirs:
+        _check_vocabulary(tok, wanted, theirs, found.weights)
     if wanted.dataset not in (None, name) and name not in MODELS:
         _log.warning('--dataset_name %s is not used: the vocabulary is %s', wanted.dataset,
                      wanted.own or f'that of {found.source}')
@@ -69,22 +70,25 @@ def load(settings: ModelSettings) -> StartModel:
     return StartModel(config, tok, wanted.own or found.source, arrays, found.source)
 
 
-def _check_vocabulary(tok, wanted, other, weights):
-    """Raise DataError where the user's vocabulary gives ids to other tokens than ``other``, that
-    of the model."""
-    ours = vocabulary.read(vocabulary.find(other))[0]
-    ours = [(token, old) for token, old in zip(tok.tokens(range(min(len(tok), len(ours)))), ours)
-            if not _FREE.fullmatch(token) and not _FREE.fullmatch(old)]
-    changed = [(token, old) for token, old in ours if token != old]
-    if changed:
-        flag = '--sentencepiece' if wanted.sentencepiece else '--vocab'
-        raise DataError(f'{flag} {wanted.own}: {len(changed)} of {len(ours)} tokens have the ids '
-                        f'of others in {other}, such as {brief(changed[0][0])} that of '
-                        f'{brief(changed[0][1])}, with which {weights} was trained; leave out '
-                        f'{flag}')
+def _check_vocabulary(tok, wanted, theirs, weights):
+    """Raise DataError where many tokens of the user's vocabulary have the ids of others in
+    ``theirs``, that of the weights; a few, which may have replaced rare ones, are logged."""
+    old = vocabulary.read(vocabulary.find(theirs))[0]
+    pairs = [(token, other) for token, other in zip(tok.tokens(range(min(len(tok), len(old)))), old)
+             if not _FREE.fullmatch(token) and not _FREE.fullmatch(other)]
+    changed = [(token, other) for token, other in pairs if token != other]
+    if not changed:
+        return
+    flag = '--sentencepiece' if wanted.sentencepiece else '--vocab'
+    message = (f'{flag} {wanted.own}: {len(changed)} of {len(pairs)} tokens have the ids of others '
+               f'in {theirs}, such as {brief(changed[0][0])} that of {brief(changed[0][1])}, with '
+               f'which {weights} was trained')
+    if len(changed) > _FEW * len(pairs):
+        raise DataError(f'{message}; leave out {flag}')
+    _log.warning('%s', message)
 
 
-def _own_vocabulary(found, settings):
+def _vocabulary_of_weights(found, settings):
     """The vocabulary that belongs to the weights of ``found``, or None."""
     if settings.name in MODELS:
         return resolve(settings.name, settings.vocabulary.dataset,

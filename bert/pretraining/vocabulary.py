@@ -25,7 +25,7 @@ def load_tokenizer(settings: VocabularySettings,
         if dataset:
             _log.warning('--dataset_name %s is not used: the vocabulary is %s', dataset, own)
         own, cased = os.path.expanduser(own), settings.cased or None
-        if settings.sentencepiece and vocabulary.casing(own)[0] is None:
+        if settings.sentencepiece and vocabulary.casing(vocabulary.find(own))[0] is None:
             cased = settings.cased      # uncased, where no file beside it says
         return tokenizer.load(own, cased, settings.nbest, settings.alpha), own
     if dataset == 'sample':

@@ -206,9 +206,11 @@ def lost_workers(comm: Local, advice: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except mx.MXNetError as error:
-        if comm.size == 1:
+        # its words and those of Gloo, among others (no memory, ...) that are not for here
+        found = re.search(r'.*(Horovod has|[Cc]onnection|[Ss]hut ?down).*', str(error))
+        if comm.size == 1 or not found:
             raise
-        reason = re.split(r'\. |\n', str(error).strip())[0]
+        reason = re.split(r'\. ', found.group().strip())[0]
         raise DataError(f'rank {comm.rank}: lost contact with {comm.others()} ({reason}); '
                         f'{advice()}') from error
 

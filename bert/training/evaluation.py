@@ -17,7 +17,7 @@ Forward = Union[Padded, Packed]     # a network, called with rows of token ids a
 
 # maximum tokens of a batch in inference; on a CPU its arrays should stay in the processor's cache
 BATCH_TOKENS = {'cpu': 1 << 11, 'gpu': 1 << 15}
-RESTART = 'start the same command again; once it has trained, with --resume'
+RESTART = 'start the same command again, with --resume if it has saved a checkpoint'
 
 
 def score_rows(rows: Sequence[Sequence[int]], batch_size: int, comm: Local,

@@ -180,7 +180,7 @@ def set_precision(dtype: str, device: mx.Context, layout: str = 'padded') -> Non
             _log.info('matrix products: %s', _shown(found, dtype))
         else:
             _log.warning('--dtype %s: float32 is faster on this CPU (%s)', dtype,
-                            _shown(found, dtype))
+                         _shown(found, dtype))
     if layout == 'packed':      # int8 always is
         return
     from mxnet.contrib import amp

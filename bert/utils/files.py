@@ -29,22 +29,22 @@ _TEMPORARY = '.unfinished'      # how the names of temporary files end
 
 @contextlib.contextmanager
 def atomic(path: str, sweep: bool = False) -> Iterator[str]:
-    """The name of a temporary file beside ``path`` that replaces it if the block ends well.
+    """The name of a temporary file that replaces ``path``, beside it, if the block ends well.
 
     On any error, such as a full disk, the temporary file is removed and ``path`` is unchanged.  If
     the process is killed it stays behind; :func:`make_folder` removes it then, and so does the next
-    call for this ``path`` with ``sweep``.  Of a symbolic link, the file it leads to is replaced.
+    call for this ``path`` with ``sweep``.  If it is a symbolic link, the file it leads to is meant.
     """
-    path = os.path.realpath(path)
+    given, path = path, os.path.realpath(path)
     if os.path.exists(path) and not os.path.isfile(path):
-        raise DataError(f'{path}: not a file; name another one')
+        raise DataError(f'{given}: not a file; name another one')
     folder, start = os.path.dirname(path), f'.{os.path.basename(path)}.'
     try:
         if sweep:
             _sweep(folder, start)
         handle, temporary = tempfile.mkstemp(dir=folder, suffix=_TEMPORARY, prefix=start)
     except OSError as error:
-        raise DataError(f'{path}: cannot be written ({error.strerror}); choose another folder'
+        raise DataError(f'{given}: cannot be written ({error.strerror}); choose another folder'
                         ) from None
     try:
         lock_at_once(handle)
@@ -55,7 +55,7 @@ def atomic(path: str, sweep: bool = False) -> Iterator[str]:
             os.fsync(f.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise DataError(f'{path}: cannot be written ({error.strerror or error}); the previous '
+        raise DataError(f'{given}: cannot be written ({error.strerror or error}); the previous '
                         'file is intact') from None
     finally:
         os.close(handle)

@@ -41,7 +41,8 @@ def test_the_first_host_is_this_one(capsys):
     # a documentation address (RFC 5737), which no host has
     assert launch.main(['-n', '2', '-H', '192.0.2.1,localhost', 'true']) == 1
     assert capsys.readouterr().err == (
-        f'launch.py: -H: the first host must be this one, {here}; start the job on 192.0.2.1\n')
+        f'launch.py: -H: the first host must be this one, {here}; start the job on 192.0.2.1 '
+        'or, if this is it, give its --address\n')
 
 
 def test_the_user_of_a_host_is_only_for_ssh():

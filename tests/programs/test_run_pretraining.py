@@ -210,9 +210,9 @@ def test_bad_data_that_are_found_late_lose_no_update(shards, tmp_path, monkeypat
     done = int(steps[0][5:12])
     assert len(steps) == 1 and 0 < done < 45 and (out / 'model.params').exists()
     assert warnings(caplog) == [
-        f'stopped after update {done} of 45: once the files can be read the same command with '
-        '--resume continues or, if that changes them, another run with --pretrained --model '
-        f'{out} and another --ckpt_dir']
+        f'stopped after update {done} of 45; if the files can be read again as they are, the same '
+        'command with --resume continues; if you change them, start another run from these '
+        f'weights: --pretrained --model {out} and another --ckpt_dir']
     second.write_bytes(content)
     gc.collect()        # the run before holds the lock of the folder until it is gone
     assert not run_pretraining.main(flags(str(folder / '*.npz'), out, *arguments, '--resume'))

@@ -164,7 +164,7 @@ def test_bad_data_that_one_worker_finds_late_lose_no_update(start, shards, tmp_p
                     env={'OMP_NUM_THREADS': '1'})
     said = process.communicate(timeout=120)[0]
     assert process.returncode and 'not a whole shard' in said
-    done = re.search(r'stopped after update (\d+) of 1000: once the files can be read', said)
+    done = re.search(r'stopped after update (\d+) of 1000; if the files can be read', said)
     assert done, said
     assert (tmp_path / 'out' / f'step-{int(done.group(1)):07}.params').exists()
 

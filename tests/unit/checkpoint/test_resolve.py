@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, SAMPLE, refused
+from helpers import ROOT, SAMPLE
 from http_server import put_hub
 from published_models import CONFIG, HUB, PARSED, ROW, lines, put_gluon
 
@@ -80,21 +80,9 @@ def test_a_data_set_without_effect(tmp_path, server):
         for dataset in None, 'scibert_scivocab_cased', 'book_corpus_wiki_en_cased':
             lines = []
             resolve(model, dataset, given, log=lines.append)
-            assert [line for line in lines if '--bert_dataset' in line] == [
-                '--bert_dataset scibert_scivocab_cased: not used, it goes with a model by name: '
-                'bert_12_768_12 or bert_24_1024_16'] * (dataset == 'scibert_scivocab_cased')
-
-
-def test_multiple_choice(tmp_path):
-    folder = make_folder(tmp_path / 'bert', architectures=['BertForMultipleChoice'])
-    weights = str(folder / 'model.safetensors')
-    for model in str(folder), weights:
-        assert resolve(model).weights == weights
-        assert refused(resolve, None, None, model) == (
-            f'{weights}: of a multiple-choice model, which has no program here; --bert_model takes '
-            'its encoder')
-    (tmp_path / 'other.params').write_bytes(b'')        # of another model
-    assert resolve(str(folder), weights=str(tmp_path / 'other.params')).vocab == str(folder)
+            assert [line for line in lines if 'not used' in line] == [
+                'the data set scibert_scivocab_cased is not used: only bert_12_768_12 and '
+                'bert_24_1024_16 have several'] * (dataset == 'scibert_scivocab_cased')
 
 
 def test_sample(tmp_path, monkeypatch):

@@ -96,6 +96,9 @@ def test_several_labels_of_a_text(tmp_path):
     path = write(tmp_path / 'c.csv', 'text,toxic,rude', 'x,yes,no')
     assert '"yes" is not 0 or 1' in wrong(path, columns, problem_type=MULTI_LABEL,
                                           optional=['label'])
+    path = write(tmp_path / 'c.csv', 'text,toxic,rude', 'x,NA,?', 'x,,nan')
+    assert [row.label for row in tables.read_table(
+        path, columns, problem_type=MULTI_LABEL, optional=['label'])] == [None, None]
     path = write(tmp_path / 'c.csv', 'text,toxic,rude', 'x,-1,-1')
     assert tables.read_table(path, columns, problem_type=MULTI_LABEL,
                              optional=['label'])[0].label is None

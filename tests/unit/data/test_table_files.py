@@ -162,10 +162,16 @@ def test_rows_inside_an_object(tmp_path):
     path = write(tmp_path / 'a.json', '{"version": "1", "data": [{"text": "x"}, {"text": "y"}]}')
     names, rows = open_table(path)
     assert names == ['text'] and list(rows) == [(1, ['x']), (2, ['y'])]
+    (tmp_path / 'b.json').write_text(json.dumps({'data': [{'text': 'x'}], 'version': 1}, indent=2))
+    names, rows = open_table(str(tmp_path / 'b.json'))
+    assert names == ['text'] and list(rows) == [(1, ['x'])]
+    # a row that has lists alone
+    names, rows = open_table(write(tmp_path / 'c.json', '{"tokens": ["a", "b"], "tags": [1]}'))
+    assert names == ['tokens', 'tags']
 
 
 @pytest.mark.parametrize('text', ['{"text": {"0": "x"}, "label": {"0": 1}}',
-                                  '{"text": ["x"], "label": [1]}'])
+                                  '{"text": ["x", "y"], "label": [1, 0]}'])
 def test_columns_in_json(tmp_path, text):
     with pytest.raises(DataError, match="a.json: columns, not rows; .* orient='records'"):
         open_table(write(tmp_path / 'a.json', text))

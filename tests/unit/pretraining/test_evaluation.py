@@ -37,6 +37,8 @@ def test_all_workers_stop_where_one_cannot_read():
 
 
 def test_the_data_are_checked_by_those_who_read_them():
-    assert refused(check, Source(), worker(1, [0])) == 'chunk 1: damaged'
-    assert 'have no instances' in refused(check, Source(), worker(0, [0]))
-    check(Source(), worker(0, [1]))
+    assert refused(check, Source(), worker(1, [0, 0])) == 'chunk 1: damaged'
+    assert 'have no instances' in refused(check, Source(), worker(0, [0, 0]))
+    with pytest.raises(Elsewhere, match='another worker cannot read its part of --data_eval'):
+        check(Source(), worker(0, [0, 1]))
+    check(Source(), worker(0, [1, 0]))

@@ -20,7 +20,8 @@ def write(path, tokens):
     return str(path)
 
 
-def test_a_vocabulary_that_the_weights_do_not_know_is_refused(tmp_path):
+def test_a_vocabulary_that_the_weights_do_not_know_is_refused(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(model, '_FEW', 0)
     folder, count = tmp_path / 'model', len(TOKENS)
     shutil.copytree(TINY, folder)
     write(folder / 'vocab.txt', [*TOKENS[:-1], '[unused7]'])
@@ -33,6 +34,10 @@ def test_a_vocabulary_that_the_weights_do_not_know_is_refused(tmp_path):
                                   f"{folder / 'vocab.txt'}, such as {TOKENS[-2]} that of "
                                   f'{TOKENS[-3]}, ')
         assert message.endswith('; leave out --vocab')
+    # a few may have been replaced
+    monkeypatch.setattr(model, '_FEW', 0.1)
+    assert load(folder, path=own).vocabulary == own
+    assert warnings(caplog) == [message[:-len('; leave out --vocab')]]
     # a word in place of an unused one
     write(tmp_path / 'own.txt', TOKENS)
     assert load(folder, path=own).tokenizer.tokens([count - 1]) == TOKENS[-1:]

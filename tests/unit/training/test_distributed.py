@@ -59,6 +59,8 @@ def test_a_lost_worker_is_told_in_one_line():
     with pytest.raises(mx.MXNetError, match='Much more'):       # of one worker it is another error
         fail()
     comm.size, comm.hosts = 2, ['a', 'b']
+    with pytest.raises(mx.MXNetError, match='out of memory'), lost_workers(comm, lambda: ''):
+        raise mx.MXNetError('Traceback (most recent call last):\n  cudaMalloc: out of memory')
     with pytest.raises(DataError) as caught:
         fail()
     assert str(caught.value) == ('rank 0: lost contact with rank 1 on b (Horovod has been shut '
